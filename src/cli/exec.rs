@@ -1,0 +1,70 @@
+//! `fractal exec`: run a tool as if it were run directly, and record the run.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::{Failure, Outcome, render};
+use crate::model::{Exit, Tool};
+use crate::record;
+use crate::world::catalog::{catalog, declared};
+use crate::world::git::Repo;
+use crate::world::{files, passthrough, read_config};
+
+/// Standard streams, signals, working directory and exit code are the tool's. Tools are declared in fractal.toml or found in the
+/// repository (`fractal tools`).
+#[derive(clap::Args)]
+pub(super) struct Exec {
+    /// The tool's name
+    tool: String,
+    /// Its arguments, after `--`
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<OsString>,
+    /// Write the id of the recorded execution into this file (for `fractal mark`)
+    #[arg(long, value_name = "FILE")]
+    id_file: Option<PathBuf>,
+}
+
+impl Exec {
+    pub(super) fn run(&self, repo: &Path) -> Outcome {
+        let repo = Repo::open(repo)?;
+        let config = read_config(&repo)?;
+        let tool = self.find(&repo, &config)?;
+        let executed = record::exec(&repo, &config, &tool, &self.args);
+        if let Exit::NotStarted(why) = &executed.exit {
+            render::complain(why, None);
+        }
+        match &executed.recorded {
+            Ok(id) => {
+                if let Some(file) = &self.id_file
+                    && let Err(error) = files::overwrite(file, format!("{id}\n").as_bytes(), false)
+                {
+                    say_once(&format!("the id was not written: {error:#}"));
+                }
+            }
+            Err(why) => say_once(&format!("this run was not recorded: {why}")),
+        }
+        passthrough::end_like(&executed.ending)
+    }
+
+    fn find(&self, repo: &Repo, config: &crate::config::Config) -> Result<Tool, Failure> {
+        if let Some(tool) = declared(config).into_iter().find(|tool| tool.name == self.tool) {
+            return Ok(tool);
+        }
+        let tip = repo.tip(&repo.base(&config.base)?)?;
+        let found = catalog(repo, config, &tip)?;
+        if let Some(tool) = found.get(&self.tool) {
+            return Ok(tool.clone());
+        }
+        let hint = match found.nearest(&self.tool) {
+            Some(nearest) => format!("did you mean `{nearest}`? `fractal tools` lists them all"),
+            None => "`fractal tools` lists the tools; a new one is found once it is committed, or declare it in fractal.toml".to_string(),
+        };
+        Err(Failure::mistake(format!("there is no tool `{}`", self.tool), hint))
+    }
+}
+
+fn say_once(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "fractal: {text}");
+}
+

@@ -1,0 +1,173 @@
+//! `fractal log` and `fractal show`: improvements, and the whole story of one.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::render::{self, Paint};
+use super::{Failure, Outcome, Output, now};
+use crate::engine::{History, Improvement};
+use crate::model::{Event, Record};
+
+/// Read from `refs/fractal/log`, newest first.
+#[derive(clap::Args)]
+pub(super) struct Log {
+    /// Show at most so many
+    #[arg(short = 'n', long, default_value_t = 50)]
+    limit: usize,
+    /// Only improvements of this tool
+    #[arg(long)]
+    tool: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Log {
+    pub(super) fn run(&self, repo: &Path) -> Outcome {
+        let history = History::open(repo, now())?;
+        let wanted = |improvement: &&Improvement| self.tool.as_ref().is_none_or(|tool| improvement.tool() == tool);
+        let chosen: Vec<&Improvement> = history.improvements().into_iter().filter(wanted).take(self.limit).collect();
+        if self.output.json {
+            for improvement in chosen {
+                render::say_json(&summary(improvement));
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        if chosen.is_empty() {
+            render::say("no improvements yet; `fractal run` looks for opportunities");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let rows = chosen.into_iter().map(|improvement| {
+            let last = improvement.records.last().map_or_else(|| "-".to_string(), |record| time(record));
+            let commit = improvement.landed.as_ref().map_or_else(|| "-".to_string(), |landed| landed.commit.short().to_string());
+            [
+                improvement.id.short().to_string(),
+                last,
+                improvement.tool().to_string(),
+                improvement.stage.word().to_string(),
+                improvement.accepted.as_ref().map_or_else(|| class(improvement), |(attempt, _)| attempt.title.clone()),
+                commit,
+            ]
+        });
+        render::say(&render::table(["id", "last event", "tool", "stage", "what", "commit"], rows));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn class(improvement: &Improvement) -> String {
+    improvement.opportunity.as_ref().map_or_else(String::new, |opportunity| format!("({})", opportunity.failure.class))
+}
+
+fn time(record: &Record) -> String {
+    record.at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn summary(improvement: &Improvement) -> serde_json::Value {
+    serde_json::json!({
+        "id": improvement.id,
+        "tool": improvement.tool(),
+        "stage": improvement.stage,
+        "title": improvement.accepted.as_ref().map(|(attempt, _)| &attempt.title),
+        "branch": improvement.branch.as_ref().map(|(branch, _)| branch),
+        "landed": improvement.landed.as_ref().map(|landed| &landed.commit),
+        "reason": improvement.end_reason,
+        "reverted_before": improvement.reverted_before,
+        "records": improvement.records.len(),
+        "last": improvement.records.last().map(|record| record.at),
+    })
+}
+
+/// Every event, in order, with its evidence.
+#[derive(clap::Args)]
+pub(super) struct Show {
+    /// The improvement's id, or the beginning of it
+    id: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Show {
+    pub(super) fn run(&self, repo: &Path) -> Outcome {
+        let history = History::open(repo, now())?;
+        let improvement =
+            history.find(&self.id).map_err(|error| Failure::mistake(error.to_string(), "`fractal log` lists the improvements"))?;
+        if self.output.json {
+            let value = serde_json::json!({ "summary": summary(improvement), "records": improvement.records });
+            render::say_json_pretty(&value);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let paint = Paint::for_stdout();
+        render::say(&format!("{} {} ({})", paint.bold(improvement.tool()), paint.stage(improvement.stage), improvement.id));
+        if let Some(reason) = &improvement.end_reason {
+            render::say(&format!("  {reason}"));
+        }
+        for record in &improvement.records {
+            render::say(&format!("\n{} {}", paint.dim(&time(record)), paint.cyan(record.event.name())));
+            for line in tell(&record.event, improvement, paint) {
+                render::say(&format!("  {line}"));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
+    match event {
+        Event::Detected { opportunity } => vec![
+            format!("{} × {} in {} runs of version {}", opportunity.failures, opportunity.failure.class, opportunity.counts.runs, opportunity.version.short()),
+            format!("success {}, priority {:?}, score {}", render::rate(opportunity.counts), opportunity.priority, opportunity.score).to_lowercase(),
+            format!("fingerprint {}: {}", opportunity.failure.fingerprint, opportunity.failure.message),
+        ],
+        Event::Investigated { investigation } => {
+            let mut lines = vec![format!("{} on commit {}", investigation.conclusion.word(), investigation.commit.short())];
+            lines.extend(investigation.conclusion.why_not().map(str::to_string));
+            lines.extend(investigation.reproductions.iter().map(|r| format!("{} of {} runs fail: {}", r.failed, r.runs, r.shown)));
+            lines.extend(investigation.locations.iter().map(|l| format!("suspicion {:.2}: {}:{}", l.suspicion, l.path, l.line)));
+            lines.extend(investigation.culprit.iter().map(|c| format!("culprit {} \"{}\" by {}", c.commit.short(), c.summary, c.author)));
+            lines.extend(investigation.remarks.iter().cloned());
+            lines
+        }
+        Event::Judged { attempt, verdict } => {
+            let word = if verdict.accepted() { paint.green("accepted") } else { paint.yellow("rejected") };
+            let mut lines = vec![format!("{word}: {} ({} `{}`, candidate {})", attempt.title, attempt.strategy, attempt.source, attempt.tried)];
+            lines.extend(attempt.diff.lines().filter(|line| !line.is_empty()).map(|line| diff_line(line, paint)));
+            lines.extend(render::verdict(verdict, paint).lines().map(|line| line.trim_start().to_string()));
+            lines
+        }
+        Event::NoCandidate { tried, reason } => vec![format!("{tried} candidates: {reason}")],
+        Event::Intended { action } => vec![action.to_string()],
+        Event::Approved { key, by } => vec![format!("{}, by {}", named(improvement, key), who(by))],
+        Event::Started { key } | Event::Done { key } => vec![named(improvement, key)],
+        Event::Failed { key, error } => vec![named(improvement, key), error.clone()],
+        Event::Observed { what } => vec![serde_json::to_string(what).unwrap_or_default()],
+        Event::Analysed { analysis } => {
+            let mut lines = vec![
+                format!("before {} of {} runs, after {} of {}", render::rate(analysis.before), analysis.before.runs, render::rate(analysis.after), analysis.after.runs),
+                format!("Bayes factor for \"worse\": {:.3e}", analysis.log_bayes_factor.exp()),
+            ];
+            lines.extend(analysis.replays.iter().map(|r| {
+                format!("old fails {} of {}, new fails {} of {}: {}", r.old_failures, r.runs_each, r.new_failures, r.runs_each, r.shown)
+            }));
+            lines
+        }
+        Event::Ended { how } => vec![serde_json::to_string(how).unwrap_or_default()],
+    }
+}
+
+fn diff_line(line: &str, paint: Paint) -> String {
+    match line.as_bytes().first() {
+        Some(b'+') => paint.green(line),
+        Some(b'-') => paint.red(line),
+        _ => line.to_string(),
+    }
+}
+
+fn named(improvement: &Improvement, key: &crate::model::ActionKey) -> String {
+    improvement.actions.get(key).map_or_else(|| key.to_string(), |(action, _)| action.to_string())
+}
+
+fn who(by: &crate::model::Approver) -> String {
+    match by {
+        crate::model::Approver::Policy(rule) => format!("policy: {rule}"),
+        crate::model::Approver::Person(name) => name.clone(),
+    }
+}

@@ -1,0 +1,45 @@
+//! `fractal mark`: say that a run which looked like a success gave a wrong answer.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::{Failure, Outcome, Output, render};
+use crate::record::redact::redact;
+use crate::world::git::Repo;
+use crate::world::store::{SqliteStore, Store};
+use crate::world::{files, store_path};
+
+/// The run counts as a failure from then on. With the right answer, a repair has something to aim at.
+#[derive(clap::Args)]
+pub(super) struct Mark {
+    /// The execution's id, or the beginning of it
+    execution: String,
+    /// The answer was wrong
+    #[arg(long, required = true)]
+    bad: bool,
+    /// What standard output should have been
+    #[arg(long, value_name = "FILE")]
+    expect: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Mark {
+    pub(super) fn run(&self, repo: &Path) -> Outcome {
+        let repo = Repo::open(repo)?;
+        let path = store_path(&repo);
+        if !path.is_file() {
+            return Err(Failure::mistake("no execution was ever recorded here", "`fractal exec TOOL -- ARGS…` records one"));
+        }
+        let expected = self.expect.as_deref().map(files::read).transpose()?.map(|bytes| redact(&bytes));
+        let mut store = SqliteStore::open(&path)?;
+        let execution = store.find(self.execution.trim())?;
+        store.mark_bad(&execution.id, expected.as_deref())?;
+        if self.output.json {
+            render::say_json(&serde_json::json!({ "execution": execution.id, "tool": execution.tool, "marked": "bad" }));
+        } else {
+            render::say(&format!("{}: {} {} is marked as wrong", execution.id.short(), execution.tool, execution.input.display(60)));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,227 @@
+//! The command line: one file per subcommand. The only place that prints.
+
+mod config;
+mod control;
+mod demo;
+mod exec;
+mod init;
+mod log;
+mod mark;
+mod render;
+mod run;
+mod status;
+mod tools;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::config::ConfigError;
+use crate::engine::CycleError;
+use crate::world::WorldError;
+use crate::world::git::OpenError;
+use crate::world::lock::LockError;
+use crate::world::store::StoreError;
+
+/// Takes care of the tools in a git repository: records their runs, repairs the ones that fail too often, watches what follows, and
+/// reverts what made them worse.
+#[derive(Parser)]
+#[command(name = "fractal", version, propagate_version = true, after_help = EXIT_CODES, max_term_width = 110)]
+pub struct Cli {
+    /// The repository to work on [default: the one around the current folder]
+    #[arg(short = 'C', long, global = true, value_name = "FOLDER")]
+    repo: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 something outside failed (git, files, a damaged log); 2 a mistake in the call or in \
+fractal.toml; 3 another loop is running on this repository. `fractal exec` ends exactly as the tool does: with its exit code or its \
+signal, 124 after its time limit, 126 or 127 when it cannot be run.\n\nStart with `fractal demo`, or in a repository of yours with \
+`fractal init`.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the whole loop at work on a sample repository
+    Demo(demo::Demo),
+    /// Write a fractal.toml for this repository
+    Init(init::Init),
+    /// Run a tool as if it were run directly, and record the run
+    Exec(exec::Exec),
+    /// Say that a recorded run gave a wrong answer
+    Mark(mark::Mark),
+    /// Run one cycle: detect, investigate, improve, land, watch, revert
+    Run(run::Run),
+    /// Run cycles on the configured interval until stopped
+    Watch(run::Watch),
+    /// Show what the loop did and what it waits for
+    Status(status::Status),
+    /// List the tools, declared and found
+    Tools(tools::Tools),
+    /// List improvements, newest first
+    Log(log::Log),
+    /// Show one improvement from detection to outcome
+    Show(log::Show),
+    /// Let an improvement land that waits for a person
+    Approve(control::Approve),
+    /// Revert a landed improvement
+    Revert(control::Revert),
+    /// Stop every outward act until `resume`
+    Pause(control::Pause),
+    /// Go on after `pause`
+    Resume(control::Resume),
+    /// Check the configuration, or print its reference or schema
+    Config(config::Config),
+}
+
+/// `--json`, which every command that prints has.
+#[derive(Args, Clone, Copy)]
+struct Output {
+    /// Print JSON: one value, or one a line for events
+    #[arg(long)]
+    json: bool,
+}
+
+/// What went wrong, what to do about it, and the exit code.
+#[derive(Debug)]
+struct Failure {
+    message: String,
+    hint: Option<String>,
+    code: u8,
+}
+
+const OUTSIDE: u8 = 1;
+const MISTAKE: u8 = 2;
+const BUSY: u8 = 3;
+
+impl Failure {
+    fn mistake(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Failure { message: message.into(), hint: Some(hint.into()), code: MISTAKE }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        match error.downcast::<WorldError>() {
+            Ok(error) => error.into(),
+            Err(error) => Failure { message: format!("{error:#}"), hint: None, code: OUTSIDE },
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Failure { message: error.message, hint: error.hint, code: MISTAKE }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let hint = match &error {
+            OpenError::NotARepository(_) => Some("run it inside a repository, or name one with `-C FOLDER`; `git init` makes one"),
+            OpenError::Bare(_) => Some("clone it and run Fractal in the clone"),
+            OpenError::Unborn => Some("commit something first"),
+            OpenError::Detached => Some("check out a branch, or write `base = \"main\"` into fractal.toml"),
+            OpenError::NoSuchBase(_) => Some("correct `base` in fractal.toml, or create the branch"),
+            OpenError::Git(_) => None,
+        };
+        let code = if matches!(error, OpenError::Git(_)) { OUTSIDE } else { MISTAKE };
+        Failure { message: error.to_string(), hint: hint.map(str::to_string), code }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let hint = match &error {
+            StoreError::Newer { .. } => Some("update Fractal; nothing was changed"),
+            StoreError::NoSuchExecution(_) | StoreError::Ambiguous(_) => {
+                Some("`fractal exec --id-file FILE` writes the id of a run into a file")
+            }
+            _ => None,
+        };
+        let mistake = matches!(error, StoreError::NoSuchExecution(_) | StoreError::Ambiguous(_));
+        Failure { message: error.to_string(), hint: hint.map(str::to_string), code: if mistake { MISTAKE } else { OUTSIDE } }
+    }
+}
+
+impl From<WorldError> for Failure {
+    fn from(error: WorldError) -> Self {
+        match error {
+            WorldError::Open(error) => error.into(),
+            WorldError::Config { file, error } => Failure { message: format!("{file}: {}", error.message), hint: error.hint, code: MISTAKE },
+            WorldError::Store(error) => error.into(),
+            WorldError::Other(error) => Failure { message: format!("{error:#}"), hint: None, code: OUTSIDE },
+        }
+    }
+}
+
+impl From<CycleError> for Failure {
+    fn from(error: CycleError) -> Self {
+        let message = error.to_string();
+        match error {
+            CycleError::World(error) => error.into(),
+            CycleError::Store(error) => error.into(),
+            CycleError::Lock(LockError::Held(_)) => {
+                Failure { message, hint: Some("let it finish, or stop it; `fractal status` shows what it does".into()), code: BUSY }
+            }
+            CycleError::Log(_) => Failure {
+                message,
+                hint: Some("nothing was changed; `git log refs/fractal/log` shows who wrote it, and a Fractal of the same version reads it".into()),
+                code: OUTSIDE,
+            },
+            CycleError::Lock(_) => Failure { message, hint: None, code: OUTSIDE },
+            CycleError::Other(error) => error.into(),
+        }
+    }
+}
+
+type Outcome = Result<ExitCode, Failure>;
+
+/// Parses the command line and runs it.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let repo = cli.repo.clone().unwrap_or_else(|| PathBuf::from("."));
+    if !matches!(cli.command, Command::Exec(_)) {
+        let level = crate::world::files::variable("FRACTAL_LOG").and_then(|level| level.parse().ok());
+        let level: tracing::Level = level.unwrap_or(tracing::Level::WARN);
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
+    }
+    let outcome = match cli.command {
+        Command::Demo(command) => command.run(),
+        Command::Init(command) => command.run(&repo),
+        Command::Exec(command) => command.run(&repo),
+        Command::Mark(command) => command.run(&repo),
+        Command::Run(command) => command.run(&repo),
+        Command::Watch(command) => command.run(&repo),
+        Command::Status(command) => command.run(&repo),
+        Command::Tools(command) => command.run(&repo),
+        Command::Log(command) => command.run(&repo),
+        Command::Show(command) => command.run(&repo),
+        Command::Approve(command) => command.run(&repo),
+        Command::Revert(command) => command.run(&repo),
+        Command::Pause(command) => command.run(&repo),
+        Command::Resume(command) => command.run(&repo),
+        Command::Config(command) => command.run(&repo),
+    };
+    outcome.unwrap_or_else(|failure| {
+        render::complain(&failure.message, failure.hint.as_deref());
+        ExitCode::from(failure.code)
+    })
+}
+
+/// The help of every command, for the generated part of the README.
+pub fn help() -> String {
+    let mut command = Cli::command().term_width(110);
+    command.render_help().to_string()
+}
+
+fn now() -> crate::world::clock::Clock {
+    crate::world::clock::Clock::System
+}
+
+/// Who is at the keyboard, as git or the system knows them.
+fn person() -> String {
+    let known = ["GIT_AUTHOR_NAME", "USER", "LOGNAME"].iter().find_map(|name| crate::world::files::variable(name));
+    known.unwrap_or_else(|| "a person".into())
+}

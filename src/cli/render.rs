@@ -1,0 +1,242 @@
+//! How things look: lines, tables, colours, progress. Plain where nobody watches.
+
+use std::io::Write;
+use std::sync::Mutex;
+
+use comfy_table::{Cell, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+
+use crate::engine::{Progress, Stage};
+use crate::model::{CheckStatus, Counts, Priority, Verdict};
+use crate::world::files;
+
+/// Width of tables where there is no terminal to ask.
+const WIDTH: u16 = 120;
+
+/// Writes to standard output; a reader that went away ends the program quietly.
+pub(super) fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    if written.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+        #[expect(clippy::exit, reason = "nobody reads what we print any more")]
+        std::process::exit(0);
+    }
+}
+
+/// Writes one JSON value on one line.
+pub(super) fn say_json(value: &impl serde::Serialize) {
+    say(&serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")));
+}
+
+/// Writes one JSON value for reading.
+pub(super) fn say_json_pretty(value: &impl serde::Serialize) {
+    say(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// An error on standard error, with what to do about it.
+pub(super) fn complain(message: &str, hint: Option<&str>) {
+    let colours = files::stderr_is_terminal() && files::variable("NO_COLOR").is_none();
+    let (red, cyan, plain) = if colours { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
+    let mut text = format!("{red}error:{plain} {message}\n");
+    if let Some(hint) = hint {
+        text.push_str(&format!("{cyan}hint:{plain} {hint}\n"));
+    }
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Colours for a terminal; no colours elsewhere or when `NO_COLOR` is set.
+#[derive(Clone, Copy)]
+pub(super) struct Paint(bool);
+
+impl Paint {
+    pub(super) fn for_stdout() -> Self {
+        Paint(files::stdout_is_terminal() && files::variable("NO_COLOR").is_none())
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+    }
+
+    pub(super) fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    pub(super) fn green(self, text: &str) -> String {
+        self.with("32", text)
+    }
+
+    pub(super) fn red(self, text: &str) -> String {
+        self.with("31", text)
+    }
+
+    pub(super) fn yellow(self, text: &str) -> String {
+        self.with("33", text)
+    }
+
+    pub(super) fn cyan(self, text: &str) -> String {
+        self.with("36", text)
+    }
+
+    pub(super) fn dim(self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    pub(super) fn stage(self, stage: Stage) -> String {
+        match stage {
+            Stage::Kept => self.green(stage.word()),
+            Stage::Reverted | Stage::Stuck => self.red(stage.word()),
+            Stage::Proposed | Stage::Watching | Stage::Inconclusive => self.yellow(stage.word()),
+            _ => stage.word().to_string(),
+        }
+    }
+}
+
+/// A table that fits the terminal.
+pub(super) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(terminal_width());
+    table.set_header(head.map(Cell::new));
+    for row in rows {
+        table.add_row(row.map(Cell::new));
+    }
+    table.to_string()
+}
+
+fn terminal_width() -> u16 {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    size.map(|size| size.ws_col).filter(|columns| *columns >= 40).unwrap_or(WIDTH)
+}
+
+pub(super) fn rate(counts: Counts) -> String {
+    if counts.runs == 0 { "-".into() } else { format!("{:.2}", counts.success_rate()) }
+}
+
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(at).as_secs().max(0);
+    match seconds {
+        0..=59 => format!("{seconds} s ago"),
+        60..=3599 => format!("{} min ago", seconds / 60),
+        3600..=86_399 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} d ago", seconds / 86_400),
+    }
+}
+
+/// A verdict as people read it.
+pub(super) fn verdict(verdict: &Verdict, paint: Paint) -> String {
+    let line = |check: &crate::model::Check| {
+        let mark = match check.status {
+            CheckStatus::Passed => paint.green("passed "),
+            CheckStatus::Failed => paint.red("failed "),
+            CheckStatus::Skipped => paint.yellow("skipped"),
+        };
+        format!("    {mark} {:<16} {}", check.name, check.detail)
+    };
+    verdict.checks.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Tells a cycle's progress: JSON lines, or lines for people with a spinner on a terminal.
+pub(super) struct Teller {
+    json: bool,
+    /// Say what nothing follows from as well (waiting watches).
+    verbose: bool,
+    paint: Paint,
+    spinner: Option<ProgressBar>,
+    told: Mutex<()>,
+}
+
+impl Teller {
+    pub(super) fn new(json: bool, verbose: bool) -> Self {
+        let spinner = (!json && files::stderr_is_terminal()).then(|| {
+            let bar = ProgressBar::new_spinner();
+            bar.set_style(ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar
+        });
+        Teller { json, verbose, paint: Paint::for_stdout(), spinner, told: Mutex::new(()) }
+    }
+
+    pub(super) fn tell(&self, progress: &Progress) {
+        let _one_at_a_time = self.told.lock();
+        if self.json {
+            return say_json(progress);
+        }
+        if let Some(activity) = activity(progress) {
+            if let Some(spinner) = &self.spinner {
+                spinner.enable_steady_tick(std::time::Duration::from_millis(120));
+                spinner.set_message(activity);
+            }
+            return;
+        }
+        let Some(text) = self.line(progress) else { return };
+        if let Some(spinner) = &self.spinner {
+            spinner.finish_and_clear();
+        }
+        say(&text);
+    }
+
+    fn line(&self, progress: &Progress) -> Option<String> {
+        let p = self.paint;
+        let row = |word: String, width: usize, tool: &str, text: &str| {
+            let pad = " ".repeat(13_usize.saturating_sub(width));
+            format!("  {word}{pad}{:<18} {text}", tool)
+        };
+        let plain = |word: &str, tool: &str, text: &str| row(word.to_string(), word.len(), tool, text);
+        Some(match progress {
+            Progress::CycleStarted { base, commit, dry_run } => {
+                let dry = if *dry_run { " (dry run: nothing is changed)" } else { "" };
+                p.bold(&format!("cycle on {base} at {commit}{dry}"))
+            }
+            Progress::Reconciled { tool, what, .. } => plain("noticed", tool, what),
+            Progress::Detected { tool, priority, summary, .. } => {
+                let priority = match priority {
+                    Priority::High => p.red("high"),
+                    Priority::Medium => p.yellow("medium"),
+                    Priority::Low => "low".to_string(),
+                };
+                row(p.cyan("detected"), 8, tool, &format!("{priority}: {summary}"))
+            }
+            Progress::Investigated { tool, summary, .. } => plain("investigated", tool, summary),
+            Progress::Judged { tool, title, tried, verdict: judged, .. } => {
+                let (word, text) = if judged.accepted() { (p.green("accepted"), 8) } else { (p.yellow("rejected"), 8) };
+                format!("{}\n{}", row(word, text, tool, &format!("{title} (candidate {tried})")), verdict(judged, p))
+            }
+            Progress::Unsolved { tool, reason, .. } => row(p.yellow("unsolved"), 8, tool, reason),
+            Progress::Action { tool, action, dry_run, .. } => {
+                if *dry_run { plain("would", tool, action) } else { row(p.bold("did"), 3, tool, action) }
+            }
+            Progress::Waiting { stage: Stage::Watching | Stage::New, .. } if !self.verbose => return None,
+            Progress::Waiting { tool, stage: Stage::Watching, reason, .. } => plain("watching", tool, reason),
+            Progress::Waiting { tool, reason, .. } => row(p.yellow("waits"), 5, tool, reason),
+            Progress::Analysed { tool, summary, .. } => plain("analysed", tool, summary),
+            Progress::Ended { tool, stage, reason, .. } => row(p.stage(*stage), stage.word().len(), tool, reason),
+            Progress::Maintained { executions_removed, scratch_removed } => {
+                if executions_removed + *scratch_removed as u64 == 0 {
+                    return None;
+                }
+                p.dim(&format!("  maintenance: {executions_removed} old executions and {scratch_removed} lost scratch folders removed"))
+            }
+            Progress::Paused { reason } => p.yellow(&format!("  paused: {reason} (nothing outward is done; `fractal resume` goes on)")),
+            Progress::CycleEnded { report } => p.dim(&format!(
+                "  {} tools analysed, {} opportunities, {} proposed, {} landed, {} kept, {} reverted, {} declined, {} waiting",
+                report.tools_analysed,
+                report.opportunities,
+                report.proposed,
+                report.landed,
+                report.kept,
+                report.reverted,
+                report.declined,
+                report.waiting
+            )),
+            Progress::Investigating { .. } | Progress::Trying { .. } => return None,
+        })
+    }
+}
+
+fn activity(progress: &Progress) -> Option<String> {
+    match progress {
+        Progress::Investigating { tool, .. } => Some(format!("running {tool}'s failing inputs again")),
+        Progress::Trying { tool, candidates, .. } => Some(format!("trying up to {candidates} candidates for {tool}")),
+        _ => None,
+    }
+}

@@ -1,0 +1,161 @@
+//! `fractal status`: what the loop did, what it waits for, what it would take on next.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::render::{self, Paint};
+use super::{Outcome, Output, now};
+use crate::engine::{Funnel, History, OpenItem, Stats, ToolRow};
+use crate::prioritize::Ranked;
+
+/// Everything shown is derived from the log in git and from the recorded executions.
+#[derive(clap::Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Serialize)]
+struct Everything {
+    stats: Stats,
+    funnel: Funnel,
+    tools: Vec<ToolRow>,
+    open: Vec<OpenItem>,
+    backlog: Vec<Item>,
+}
+
+#[derive(Serialize)]
+struct Item {
+    tool: String,
+    id: String,
+    priority: crate::model::Priority,
+    score: f64,
+    failures: u64,
+    class: String,
+    /// What decided between this and the next one, where the score did not.
+    tie: Option<&'static str>,
+    /// What was already found out about it on this version.
+    known: Option<String>,
+}
+
+impl Status {
+    pub(super) fn run(&self, repo: &Path) -> Outcome {
+        let history = History::open(repo, now())?;
+        let catalog = history.catalog()?;
+        let everything = Everything {
+            stats: history.stats()?,
+            funnel: history.funnel(),
+            tools: history.tool_rows(&catalog)?,
+            open: history.open_items()?,
+            backlog: history.backlog(&catalog)?.into_iter().map(|ranked| item(&history, ranked)).collect(),
+        };
+        if self.output.json {
+            render::say_json_pretty(&everything);
+        } else {
+            show(&everything, history.view().clock.now());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn item(history: &History, ranked: Ranked) -> Item {
+    let opportunity = ranked.opportunity;
+    let known = history.improvements().into_iter().find(|known| known.id == opportunity.id && known.version() == Some(&opportunity.version));
+    Item {
+        known: known.map(|known| match &known.end_reason {
+            Some(reason) => format!("{}: {reason}", known.stage),
+            None => known.stage.word().to_string(),
+        }),
+        tool: opportunity.tool,
+        id: opportunity.id.short().to_string(),
+        priority: opportunity.priority,
+        score: opportunity.score,
+        failures: opportunity.failures,
+        class: opportunity.failure.class,
+        tie: ranked.tie,
+    }
+}
+
+fn show(everything: &Everything, now: jiff::Timestamp) {
+    let paint = Paint::for_stdout();
+    show_stats(&everything.stats, now, paint);
+    let funnel = &everything.funnel;
+    render::say(&format!(
+        "{} {} detected → {} improvable → {} accepted → {} landed → {} kept; {} reverted, {} declined, {} waiting",
+        paint.bold("funnel"),
+        funnel.detected,
+        funnel.improvable,
+        funnel.accepted,
+        funnel.landed,
+        funnel.kept,
+        funnel.reverted,
+        funnel.declined,
+        funnel.waiting
+    ));
+    let rows = everything.tools.iter().map(|row| {
+        [
+            row.tool.clone(),
+            row.version.clone(),
+            row.counts.runs.to_string(),
+            row.counts.failures.to_string(),
+            render::rate(row.counts),
+            row.last_run.map_or_else(|| "-".into(), |at| render::ago(at, now)),
+            row.doing.clone().unwrap_or_default(),
+        ]
+    });
+    render::say(&render::table(["tool", "version", "runs", "failed", "success", "last run", "improvement"], rows));
+    if !everything.open.is_empty() {
+        render::say(&paint.bold("open"));
+        let rows = everything.open.iter().map(|item| {
+            [item.id.short().to_string(), item.tool.clone(), item.stage.word().to_string(), item.title.clone(), item.reason.clone()]
+        });
+        render::say(&render::table(["id", "tool", "stage", "what", "waits for"], rows));
+    }
+    if !everything.backlog.is_empty() {
+        render::say(&paint.bold("backlog"));
+        let rows = everything.backlog.iter().map(|item| {
+            [
+                item.tool.clone(),
+                format!("{:?}", item.priority).to_lowercase(),
+                format!("{:.1}", item.score),
+                format!("{} × {}", item.failures, item.class),
+                item.tie.map(|tie| format!("before the next: {tie}")).unwrap_or_default(),
+                item.known.clone().unwrap_or_else(|| "taken on in the next cycle".into()),
+            ]
+        });
+        render::say(&render::table(["tool", "priority", "score", "failures", "tie", "state"], rows));
+    }
+}
+
+fn show_stats(stats: &Stats, now: jiff::Timestamp, paint: Paint) {
+    let when = |at: Option<jiff::Timestamp>| at.map_or_else(|| "never".to_string(), |at| render::ago(at, now));
+    let running = match (&stats.holder, stats.uptime_seconds) {
+        (Some(holder), Some(seconds)) => format!("yes, `fractal {}` as process {} for {seconds} s", holder.mode, holder.pid),
+        _ => "no".to_string(),
+    };
+    render::say(&format!("{} {running}", paint.bold("running")));
+    if let Some(reason) = &stats.paused {
+        render::say(&paint.yellow(&format!("paused  {reason} (`fractal resume` goes on)")));
+    }
+    render::say(&format!(
+        "{} {} completed, last check {}; {} maintenance runs, last {}; {} tools analysed",
+        paint.bold("cycles"),
+        stats.cycles_completed,
+        when(stats.last_check),
+        stats.maintenance_runs,
+        when(stats.last_maintenance),
+        stats.tools_analysed
+    ));
+    render::say(&format!(
+        "{} {} opportunities detected, {} attempted, {} deployed, {} kept, {} failed, {} reverted",
+        paint.bold("improvements"),
+        stats.opportunities_detected,
+        stats.improvements_attempted,
+        stats.improvements_deployed,
+        stats.improvements_kept,
+        stats.improvements_failed,
+        stats.improvements_reverted
+    ));
+}

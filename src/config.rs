@@ -1,0 +1,608 @@
+//! `fractal.toml`: one struct. Its doc comments are the reference and the schema; its defaults are the profiles.
+//!
+//! Reading the file is not done here: text in, [`Config`] or a [`ConfigError`] that names the line out.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Effects, StdinUse, SuccessRule, check_tool_name};
+
+/// The name of the file, in the root of the repository.
+pub const FILE: &str = "fractal.toml";
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Defaults to start from: `default`, `development`, `production` or `aggressive`. Keys in the file win over the profile.
+    pub profile: Profile,
+    /// The branch that improvements land on. Empty: the branch that is checked out.
+    pub base: String,
+    /// How often the loop runs and how much it does at a time.
+    pub engine: EngineConfig,
+    /// How tools are found that are not declared.
+    pub discover: DiscoverConfig,
+    /// What is kept of a run.
+    pub record: RecordConfig,
+    /// When a tool needs attention.
+    pub detect: DetectConfig,
+    /// How a failure is looked into.
+    pub investigate: InvestigateConfig,
+    /// How candidates are made.
+    pub improve: ImproveConfig,
+    /// What a candidate must pass.
+    pub validate: ValidateConfig,
+    /// How an improvement lands.
+    pub deploy: DeployConfig,
+    /// How a landed improvement is watched.
+    pub monitor: MonitorConfig,
+    /// The tools of the repository.
+    #[serde(rename = "tool")]
+    pub tools: Vec<ToolConfig>,
+}
+
+/// A named set of defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// For most repositories.
+    #[default]
+    Default,
+    /// Looks often and needs little: for trying things out.
+    Development,
+    /// Needs more evidence and looks less often.
+    Production,
+    /// Acts on weaker signals.
+    Aggressive,
+}
+
+/// How often the loop runs and how much it does at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineConfig {
+    /// Time between two cycles of `fractal watch`.
+    pub interval: Span,
+    /// Time between two maintenance runs: old executions go, scratch left behind by killed runs goes.
+    pub maintenance: Span,
+    /// Opportunities taken on in one cycle; the others wait for the next.
+    pub opportunities_per_cycle: usize,
+}
+
+/// How tools are found that are not declared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DiscoverConfig {
+    /// Look for tools that are not declared.
+    pub enabled: bool,
+    /// Folders in which scripts are looked for. `.` is the whole repository.
+    pub folders: Vec<String>,
+    /// At most so many tools are found.
+    pub limit: usize,
+}
+
+/// What is kept of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecordConfig {
+    /// Bytes kept of each of standard input, output and error, in KiB. A longer input makes the run impossible to repeat.
+    pub limit_kib: usize,
+    /// Executions older than this are removed by maintenance.
+    pub retention_days: u32,
+}
+
+/// When a tool needs attention.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DetectConfig {
+    /// Fewer runs of a version say nothing.
+    pub minimum_executions: u64,
+    /// A lower success rate is an opportunity of medium priority.
+    pub threshold: f64,
+    /// A lower success rate is an opportunity of high priority.
+    pub high_below: f64,
+    /// So many failures of one kind within `recent_hours` are an opportunity.
+    pub recent_failures: u64,
+    /// See `recent_failures`.
+    pub recent_hours: u64,
+    /// A failure seen fewer times is not looked into by itself.
+    pub minimum_failures: u64,
+    /// Older executions are not looked at.
+    pub window_days: u32,
+}
+
+/// How a failure is looked into.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct InvestigateConfig {
+    /// Distinct failing inputs that are run again.
+    pub inputs: usize,
+    /// Times each of them is run on the untouched version.
+    pub runs: u32,
+    /// Versions of the tool that are looked back through for the culprit commit.
+    pub versions: usize,
+}
+
+/// How candidates are made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImproveConfig {
+    /// Candidates tried for one opportunity.
+    pub candidates: usize,
+    /// Time spent on trying candidates for one opportunity.
+    pub time: Span,
+    /// Candidates that passed the quick trial and are taken through the whole gate, at most.
+    pub gate_attempts: usize,
+    /// A commit older than this is never proposed for a revert.
+    pub revert_days: u32,
+}
+
+/// What a candidate must pass.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ValidateConfig {
+    /// Recorded good inputs that are run again on the old and the new version.
+    pub replays: usize,
+    /// Times each incident input must succeed.
+    pub incident_runs: u32,
+    /// Shortest time limit of a trial run. A longer one follows from the recorded durations: five times the longest.
+    pub time_floor: Span,
+    /// Time limit of a test suite.
+    pub suite_time: Span,
+    /// Lines a patch may change.
+    pub patch_lines: usize,
+    /// What to do with recorded runs of a tool whose `effects` nobody has declared: `refuse` or `run`.
+    pub unknown_effects: UnknownEffects,
+    /// Files that a scratch checkout may hold.
+    pub checkout_files: usize,
+    /// Size of a scratch checkout in MiB.
+    pub checkout_mib: u64,
+    /// Memory that a trial run may use, in MiB.
+    pub memory_mib: u64,
+    /// Environment variables that trial runs see besides `PATH` and `LANG`. Everything else is cleared.
+    pub environment: Vec<String>,
+}
+
+/// What to do with recorded runs of a tool whose `effects` nobody has declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownEffects {
+    /// Never run them again; the investigation asks for a declaration.
+    Refuse,
+    /// Run them again as if `effects = "files"`.
+    Run,
+}
+
+/// How an improvement lands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeployConfig {
+    /// Land what the gate accepts. Without it every improvement waits on its branch for a person.
+    pub land: bool,
+    /// Land reverts of people's commits too. Without it they are proposed.
+    pub land_reverts: bool,
+    /// A remote to push branches, the base, notes and the log to, such as `origin`. Empty: nothing is pushed.
+    pub remote: String,
+    /// Author and committer of the bot's commits.
+    pub author_name: String,
+    /// See `author_name`.
+    pub author_email: String,
+}
+
+/// How a landed improvement is watched.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MonitorConfig {
+    /// A watch ends after so many runs of the new version.
+    pub executions: u64,
+    /// A watch ends after so many days.
+    pub days: u32,
+    /// A watch that ends with fewer runs is inconclusive.
+    pub minimum_executions: u64,
+    /// Failing inputs that are run on both versions when there is an alarm.
+    pub replay_inputs: usize,
+    /// Times each of them is run on each version (five when there are fewer than three).
+    pub replay_runs: u32,
+    /// Reverts of one tool within 24 hours; further ones wait for a person.
+    pub reverts_per_day: u32,
+}
+
+/// One declared tool.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolConfig {
+    /// Unique name: letters, digits, `.`, `_`, `-`.
+    pub name: String,
+    /// Files and folders that belong to the tool: only these may be changed.
+    pub paths: Vec<String>,
+    /// How to run it. `{root}` is the root of the checkout; an element that equals one of `paths` or `tests` is relative to it.
+    pub run: Vec<String>,
+    /// How to run its tests, in the root of a checkout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Vec<String>>,
+    /// Its test files. They may be added to, never edited.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<String>,
+    /// What a scratch checkout needs besides `paths` and `tests`. Empty: the whole repository.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// A longer run is ended and counts as a failure. `fractal exec` then returns 124.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// What is done with standard input that is a pipe: `capture` it, so that the run can be repeated, or leave it to the tool
+    /// (`inherit`): right for tools that are run in a shell's `while read` loop and do not read it themselves.
+    #[serde(default)]
+    pub stdin: StdinUse,
+    /// When a run counts as a success.
+    #[serde(default)]
+    pub success: SuccessRule,
+    /// What a run does: `none`, `files`, `network` or `destructive`. Recorded runs of the last two are never repeated.
+    #[serde(default)]
+    pub effects: Effects,
+}
+
+/// A length of time, written as a whole number and one of `ms`, `s`, `m`, `h`, `d`: `"300s"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl Span {
+    const fn seconds(seconds: u64) -> Self {
+        Span(Duration::from_secs(seconds))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let split = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at(split);
+        let milliseconds = match unit.trim() {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(milliseconds).map(|total| Span(Duration::from_millis(total)))
+    }
+}
+
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let milliseconds = self.0.as_millis();
+        let (size, unit) = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")]
+            .into_iter()
+            .find(|(size, _)| milliseconds >= 2 * size && milliseconds.is_multiple_of(*size))
+            .unwrap_or(if milliseconds.is_multiple_of(1_000) { (1_000, "s") } else { (1, "ms") });
+        write!(f, "{}{unit}", milliseconds / size)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Span::parse(&text).ok_or_else(|| {
+            serde::de::Error::custom(format!("`{text}` is not a length of time; write a whole number and ms, s, m, h or d"))
+        })
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[0-9]+ ?(ms|s|m|h|d)$" })
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config::of(Profile::Default)
+    }
+}
+
+macro_rules! defaults_of_default_profile {
+    ($($part:ident: $type:ty),* $(,)?) => {
+        $(impl Default for $type {
+            fn default() -> Self {
+                Config::of(Profile::Default).$part
+            }
+        })*
+    };
+}
+
+defaults_of_default_profile! {
+    engine: EngineConfig, discover: DiscoverConfig, record: RecordConfig, detect: DetectConfig,
+    investigate: InvestigateConfig, improve: ImproveConfig, validate: ValidateConfig, deploy: DeployConfig,
+    monitor: MonitorConfig,
+}
+
+impl Config {
+    /// The defaults of a profile.
+    pub fn of(profile: Profile) -> Self {
+        let (interval, maintenance_hours, minimum_executions, threshold) = match profile {
+            Profile::Default => (300, 24, 10, 0.7),
+            Profile::Development => (60, 1, 3, 0.8),
+            Profile::Production => (1800, 24, 50, 0.7),
+            Profile::Aggressive => (300, 6, 5, 0.75),
+        };
+        Config {
+            profile,
+            base: String::new(),
+            engine: EngineConfig {
+                interval: Span::seconds(interval),
+                maintenance: Span::seconds(maintenance_hours * 3600),
+                opportunities_per_cycle: 8,
+            },
+            discover: DiscoverConfig { enabled: true, folders: vec![".".into()], limit: 500 },
+            record: RecordConfig { limit_kib: 256, retention_days: 90 },
+            detect: DetectConfig {
+                minimum_executions,
+                threshold,
+                high_below: 0.5,
+                recent_failures: 3,
+                recent_hours: 24,
+                minimum_failures: 2,
+                window_days: 30,
+            },
+            investigate: InvestigateConfig { inputs: 6, runs: 3, versions: 64 },
+            improve: ImproveConfig { candidates: 400, time: Span::seconds(120), gate_attempts: 5, revert_days: 30 },
+            validate: validate_defaults(),
+            deploy: DeployConfig {
+                land: true,
+                land_reverts: false,
+                remote: String::new(),
+                author_name: "Fractal".into(),
+                author_email: "fractal@localhost".into(),
+            },
+            monitor: MonitorConfig {
+                executions: 2000,
+                days: 30,
+                minimum_executions: 10,
+                replay_inputs: 20,
+                replay_runs: 4,
+                reverts_per_day: 1,
+            },
+            tools: Vec::new(),
+        }
+    }
+
+    /// Reads the text of a `fractal.toml`: the profile's defaults, and the file's keys over them.
+    ///
+    /// # Errors
+    /// Anything that is not the documented form: unknown keys (with the nearest known one), wrong types, values out of range,
+    /// tools declared twice. The message names line and column where there is one.
+    pub fn parse(text: &str) -> Result<Config, ConfigError> {
+        // First strictly and alone, for messages with positions; then merged over the profile.
+        let strict: Config = toml::from_str(text).map_err(|error| ConfigError::syntax(text, &error))?;
+        let file: toml::Table = toml::from_str(text).map_err(|error| ConfigError::syntax(text, &error))?;
+        let mut merged = toml::Table::try_from(Config::of(strict.profile)).map_err(ConfigError::bug)?;
+        overlay(&mut merged, file);
+        let config: Config = merged.try_into().map_err(|error: toml::de::Error| ConfigError::syntax(text, &error))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let share = |name: &str, value: f64| {
+            (0.0..=1.0).contains(&value).then_some(()).ok_or_else(|| ConfigError {
+                message: format!("`{name}` is {value}, but it is a share between 0 and 1"),
+                hint: None,
+            })
+        };
+        share("detect.threshold", self.detect.threshold)?;
+        share("detect.high_below", self.detect.high_below)?;
+        let mut seen = std::collections::BTreeSet::new();
+        for tool in &self.tools {
+            check_tool(tool)?;
+            if !seen.insert(tool.name.as_str()) {
+                return Err(ConfigError {
+                    message: format!("tool `{}` is declared twice", tool.name),
+                    hint: Some("give each `[[tool]]` its own `name`".into()),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The JSON schema of `fractal.toml`.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Config).to_value()
+    }
+}
+
+fn validate_defaults() -> ValidateConfig {
+    ValidateConfig {
+        replays: 50,
+        incident_runs: 3,
+        time_floor: Span::seconds(5),
+        suite_time: Span::seconds(300),
+        patch_lines: 40,
+        unknown_effects: UnknownEffects::Refuse,
+        checkout_files: 5_000,
+        checkout_mib: 64,
+        memory_mib: 2_048,
+        environment: Vec::new(),
+    }
+}
+
+fn check_tool(tool: &ToolConfig) -> Result<(), ConfigError> {
+    check_tool_name(&tool.name).map_err(|error| ConfigError { message: error.to_string(), hint: None })?;
+    let wrong = |message: String| Err(ConfigError { message, hint: None });
+    if tool.run.is_empty() {
+        return wrong(format!("tool `{}` has an empty `run`; write the command as a list", tool.name));
+    }
+    if tool.paths.is_empty() {
+        return wrong(format!("tool `{}` has no `paths`; name the files that belong to it", tool.name));
+    }
+    for path in tool.paths.iter().chain(&tool.tests).chain(&tool.needs) {
+        let outside = path.starts_with('/') || path.split('/').any(|part| part == "..") || path.is_empty();
+        if outside || path.split('/').any(|part| part == ".git") {
+            return wrong(format!("tool `{}`: `{path}` is not a path inside the repository", tool.name));
+        }
+    }
+    Ok(())
+}
+
+/// Lays `over`'s keys over `under`, table by table.
+fn overlay(under: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (under.get_mut(&key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(value)) => overlay(inner, value),
+            (_, value) => {
+                under.insert(key, value);
+            }
+        }
+    }
+}
+
+/// What is wrong with a `fractal.toml`, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ConfigError {
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl ConfigError {
+    fn bug(error: impl std::fmt::Display) -> Self {
+        ConfigError { message: format!("the defaults cannot be written as TOML: {error}"), hint: None }
+    }
+
+    fn syntax(text: &str, error: &toml::de::Error) -> Self {
+        let place = error.span().map(|span| {
+            let before = &text[..span.start.min(text.len())];
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+            format!("line {line}, column {column}: ")
+        });
+        let message = error.message().to_string();
+        ConfigError { hint: suggestion(&message), message: format!("{}{message}", place.unwrap_or_default()) }
+    }
+}
+
+/// The nearest known key, from serde's `unknown field `x`, expected one of `a`, `b``.
+fn suggestion(message: &str) -> Option<String> {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    if !message.starts_with("unknown") {
+        return None;
+    }
+    let unknown = quoted.next()?;
+    let nearest = quoted.min_by_key(|known| strsim::damerau_levenshtein(unknown, known))?;
+    (strsim::damerau_levenshtein(unknown, nearest) <= 3).then(|| format!("did you mean `{nearest}`?"))
+}
+
+/// The commented reference of every key with its default, made from the schema and the defaults: the text of `fractal init`.
+pub fn reference() -> String {
+    let schema = Config::schema();
+    let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
+    let mut text = String::from("# fractal.toml: every key with its default. `fractal config --check` reads it.\n");
+    write_table(&mut text, &schema, &schema, &defaults, "");
+    text.push_str(TOOL_EXAMPLE);
+    text
+}
+
+const TOOL_EXAMPLE: &str = r#"
+# A tool. What is not declared is found (`fractal tools` shows both); declared values win.
+# [[tool]]
+# name = "report"
+# paths = ["tools/report.py"]
+# run = ["python3", "tools/report.py"]
+# test = ["python3", "-m", "unittest", "tests/test_report.py"]
+# tests = ["tests/test_report.py"]
+# timeout = "30s"
+# success = { exit = [0, 3] }
+# effects = "none"
+"#;
+
+fn write_table(
+    text: &mut String,
+    root: &serde_json::Value,
+    schema: &serde_json::Value,
+    defaults: &serde_json::Value,
+    name: &str,
+) {
+    let Some(properties) = schema["properties"].as_object() else { return };
+    let resolve = |property: &serde_json::Value| -> serde_json::Value {
+        let reference = property["$ref"].as_str().or_else(|| property["allOf"][0]["$ref"].as_str());
+        reference.and_then(|path| root.pointer(path.trim_start_matches('#'))).cloned().unwrap_or_default()
+    };
+    let comment = |text: &mut String, property: &serde_json::Value| {
+        for line in property["description"].as_str().unwrap_or_default().lines() {
+            let _ = writeln!(text, "# {line}");
+        }
+    };
+    let plain = properties.iter().filter(|(key, _)| !defaults[key.as_str()].is_object() && key.as_str() != "tool");
+    for (key, property) in plain {
+        text.push('\n');
+        comment(text, property);
+        let value: toml::Value = serde_json::from_value(defaults[key.as_str()].clone()).unwrap_or(toml::Value::Boolean(false));
+        let _ = writeln!(text, "{key} = {value}");
+    }
+    for (key, property) in properties.iter().filter(|(key, _)| defaults[key.as_str()].is_object()) {
+        text.push('\n');
+        comment(text, property);
+        let path = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+        let _ = writeln!(text, "[{path}]");
+        write_table(text, root, &resolve(property), &defaults[key.as_str()], &path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profiles_have_the_documented_parameters() {
+        let parameters = |profile| {
+            let config = Config::of(profile);
+            (
+                config.engine.interval.0.as_secs(),
+                config.engine.maintenance.0.as_secs() / 3600,
+                config.detect.minimum_executions,
+                config.detect.threshold,
+            )
+        };
+        assert_eq!(parameters(Profile::Default), (300, 24, 10, 0.7));
+        assert_eq!(parameters(Profile::Development), (60, 1, 3, 0.8));
+        assert_eq!(parameters(Profile::Production), (1800, 24, 50, 0.7));
+        assert_eq!(parameters(Profile::Aggressive), (300, 6, 5, 0.75));
+    }
+
+    #[test]
+    fn keys_of_the_file_win_over_the_profile_and_the_rest_is_the_profile() {
+        let config = Config::parse("profile = \"production\"\n[detect]\nthreshold = 0.9\n").expect("parses");
+        assert_eq!(config.detect.threshold, 0.9);
+        assert_eq!(config.detect.minimum_executions, 50);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_place_and_a_suggestion() {
+        let error = Config::parse("[detect]\nthreshhold = 0.9\n").expect_err("must be refused");
+        assert!(error.message.starts_with("line 2, column 1: unknown field `threshhold`"), "{}", error.message);
+        assert_eq!(error.hint.as_deref(), Some("did you mean `threshold`?"));
+    }
+
+    #[test]
+    fn values_out_of_range_and_tools_declared_twice_are_refused() {
+        assert!(Config::parse("[detect]\nthreshold = 1.5").is_err());
+        assert!(Config::parse("[engine]\ninterval = \"5 fortnights\"").is_err());
+        let tool = "[[tool]]\nname = \"a\"\npaths = [\"a\"]\nrun = [\"a\"]\n";
+        assert!(Config::parse(tool).is_ok());
+        assert!(Config::parse(&tool.repeat(2)).expect_err("twice").message.contains("declared twice"));
+        assert!(Config::parse(&tool.replace("paths = [\"a\"]", "paths = [\"../a\"]")).is_err());
+    }
+
+    #[test]
+    fn the_reference_is_itself_a_valid_file_that_changes_nothing() {
+        assert_eq!(Config::parse(&reference()).expect("the reference parses"), Config::default());
+    }
+}

@@ -1,0 +1,77 @@
+//! Deployment: what would be committed, whether it may land, and how it is undone. Intentions only; nothing is written here.
+//!
+//! One improvement is one commit on the current base: the patch, the regression test and the investigation notes.
+
+mod decide;
+mod text;
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+pub use self::decide::{Decision, Facts, decide};
+pub use self::text::{note, revert_message};
+use crate::model::{AttemptSummary, Candidate, CommitId, Investigation, Opportunity, Patch, Tool, Verdict};
+use crate::world::View;
+use crate::world::git::RevertError;
+
+/// Bytes of a diff that are kept in the log.
+const DIFF_MAX: usize = 16 * 1024;
+
+/// A commit as it shall be.
+#[derive(Debug)]
+pub struct Proposal {
+    pub branch: String,
+    pub parent: CommitId,
+    pub patch: Patch,
+    pub message: String,
+}
+
+/// The branch of an improvement.
+pub fn branch(opportunity: &Opportunity) -> String {
+    format!("fractal/{}/{}", opportunity.tool, opportunity.id.short())
+}
+
+/// What the log remembers of a candidate.
+///
+/// # Errors
+/// When a file of the base cannot be read.
+pub fn summarise(view: &View, base: &CommitId, candidate: &Candidate, tried: u64) -> Result<AttemptSummary> {
+    Ok(AttemptSummary {
+        patch: candidate.patch.id(),
+        strategy: candidate.strategy.clone(),
+        source: candidate.source.clone(),
+        title: candidate.title.clone(),
+        trust: candidate.trust,
+        diff: view.repo.unified_diff(base, &candidate.patch, DIFF_MAX)?,
+        tried,
+    })
+}
+
+/// The commit that carries an accepted candidate.
+///
+/// # Errors
+/// When a text cannot be rendered.
+pub fn propose(
+    tool: &Tool,
+    opportunity: &Opportunity,
+    investigation: &Investigation,
+    accepted: (&Candidate, &AttemptSummary, &Verdict, Option<Patch>),
+    now: Timestamp,
+) -> Result<Proposal> {
+    let (candidate, attempt, verdict, test) = accepted;
+    let story = text::Story { tool, opportunity, investigation, attempt, verdict, test: test.as_ref(), now };
+    let notes = format!(".fractal/notes/{}-{}-{}.md", now.strftime("%Y-%m-%d"), tool.name, opportunity.id.short());
+    let mut patch = candidate.patch.clone().and(Patch::write(notes, story.notes()?.into_bytes()));
+    if let Some(test) = &test {
+        patch = patch.and(test.clone());
+    }
+    Ok(Proposal { branch: branch(opportunity), parent: investigation.commit.clone(), patch, message: story.commit_message()? })
+}
+
+/// What undoes a landed commit on the base as it is now.
+///
+/// # Errors
+/// [`RevertError::Conflict`] when later changes touch the same lines: a person decides.
+pub fn undo(view: &View, landed: &CommitId, base: &CommitId) -> Result<Patch, RevertError> {
+    view.repo.inverse_of(landed, base)
+}

@@ -1,0 +1,173 @@
+//! What people read: commit messages, notes, reverts. Wording lives in `templates/text`, facts come from here.
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use minijinja::{Environment, context};
+
+use crate::model::{
+    Analysis, AttemptSummary, CheckStatus, CommitId, Counts, Finding, Investigation, Opportunity, Patch, Signal, Tool, Verdict,
+};
+
+/// Characters of a subject line's own text.
+const SUBJECT_MAX: usize = 60;
+
+/// Everything that the texts of one proposal tell.
+pub(super) struct Story<'a> {
+    pub tool: &'a Tool,
+    pub opportunity: &'a Opportunity,
+    pub investigation: &'a Investigation,
+    pub attempt: &'a AttemptSummary,
+    pub verdict: &'a Verdict,
+    pub test: Option<&'a Patch>,
+    pub now: Timestamp,
+}
+
+impl Story<'_> {
+    pub(super) fn commit_message(&self) -> Result<String> {
+        render(include_str!("../../templates/text/commit.txt"), self.facts())
+    }
+
+    pub(super) fn notes(&self) -> Result<String> {
+        render(include_str!("../../templates/text/investigation.md"), self.facts())
+    }
+
+    fn facts(&self) -> minijinja::Value {
+        let (opportunity, investigation) = (self.opportunity, self.investigation);
+        let reproduced = investigation.reproductions.iter().filter(|r| r.failed == r.runs).count();
+        let location = investigation.locations.first();
+        context! {
+            tool => self.tool.name,
+            id => opportunity.id,
+            id8 => opportunity.id.short(),
+            version => opportunity.version.short(),
+            title => one_line(&self.attempt.title, SUBJECT_MAX),
+            class => one_line(&investigation.failure.class, 60),
+            message => one_line(&investigation.failure.message, 200),
+            fingerprint => opportunity.failure.fingerprint,
+            failures => opportunity.failures,
+            runs => opportunity.counts.runs,
+            rate => percent(opportunity.counts),
+            distinct => opportunity.distinct_inputs,
+            signals => opportunity.signals.iter().map(signal).collect::<Vec<_>>(),
+            priority => format!("{:?}", opportunity.priority).to_lowercase(),
+            score => opportunity.score,
+            reproduced => reproduced,
+            examined => investigation.reproductions.len(),
+            reproductions => investigation.reproductions.iter().map(|r| context! { shown => code(&r.shown), failed => r.failed, runs => r.runs }).collect::<Vec<_>>(),
+            location => location.map(|l| format!("{}:{}", l.path, l.line)),
+            function => location.and_then(|l| l.function.clone()),
+            locations => investigation.locations.iter().map(|l| context! { path => l.path, line => l.line, function => l.function, suspicion => format!("{:.2}", l.suspicion) }).collect::<Vec<_>>(),
+            culprit => investigation.culprit.as_ref().map(|c| context! { commit => c.commit, short => c.commit.short(), summary => one_line(&c.summary, 80), author => one_line(&c.author, 60), tried => c.versions_tried }),
+            remarks => investigation.remarks.iter().map(|remark| one_line(remark, 300)).collect::<Vec<_>>(),
+            strategy => self.attempt.strategy,
+            source => self.attempt.source,
+            trust => format!("{:?}", self.attempt.trust).to_lowercase(),
+            tried => self.attempt.tried,
+            diff => self.attempt.diff,
+            checks => self.verdict.checks.iter().map(|c| context! { name => c.name, status => status(c.status), detail => one_line(&c.detail, 300) }).collect::<Vec<_>>(),
+            passed => self.verdict.checks.iter().filter(|c| c.status == CheckStatus::Passed).count(),
+            checks_run => self.verdict.checks.iter().filter(|c| c.status != CheckStatus::Skipped).count(),
+            test => self.test.and_then(|test| test.edits.keys().next()),
+            base => investigation.commit,
+            date => self.now.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        }
+    }
+}
+
+/// The message of a commit that reverts an improvement, in git's own form, with the evidence.
+///
+/// # Errors
+/// When the text cannot be rendered.
+pub fn revert_message(landed: &CommitId, subject: &str, opportunity: &Opportunity, why: &str, analysis: Option<&Analysis>) -> Result<String> {
+    let replays = analysis.map(|analysis| analysis.replays.as_slice()).unwrap_or_default();
+    render(
+        include_str!("../../templates/text/revert.txt"),
+        context! {
+            subject => one_line(subject, 100),
+            commit => landed,
+            why => why,
+            tool => opportunity.tool,
+            id => opportunity.id,
+            before => analysis.map(|a| counts(a.before)),
+            after => analysis.map(|a| counts(a.after)),
+            factor => analysis.map(|a| factor(a.log_bayes_factor)),
+            p => analysis.and_then(|a| match a.finding { Finding::Regression { p } => Some(format!("{p:.2e}")), _ => None }),
+            replays => replays.iter().map(|r| context! { shown => one_line(&r.shown, 80), old => r.old_failures, new => r.new_failures, runs => r.runs_each }).collect::<Vec<_>>(),
+        },
+    )
+}
+
+/// The note on an improvement's commit: `outcome` is `kept`, `reverted`, `inconclusive`, ….
+///
+/// # Errors
+/// When the text cannot be rendered.
+pub fn note(outcome: &str, reason: &str, opportunity: &Opportunity, analysis: Option<&Analysis>) -> Result<String> {
+    render(
+        include_str!("../../templates/text/note.txt"),
+        context! {
+            outcome => outcome,
+            reason => one_line(reason, 300),
+            id => opportunity.id,
+            tool => opportunity.tool,
+            first => counts(opportunity.counts),
+            before => analysis.map(|a| counts(a.before)),
+            after => analysis.map(|a| counts(a.after)),
+            factor => analysis.map(|a| factor(a.log_bayes_factor)),
+        },
+    )
+}
+
+fn render(template: &str, facts: minijinja::Value) -> Result<String> {
+    let mut environment = Environment::new();
+    environment.set_trim_blocks(true);
+    environment.set_lstrip_blocks(true);
+    environment.set_keep_trailing_newline(true);
+    environment.render_str(template, facts).context("rendering a text")
+}
+
+fn counts(counts: Counts) -> String {
+    format!("{} of {} runs succeed ({})", counts.successes(), counts.runs, percent(counts))
+}
+
+fn percent(counts: Counts) -> String {
+    format!("{:.0} %", counts.success_rate() * 100.0)
+}
+
+fn factor(log: f64) -> String {
+    if log > 20.0 { format!("1e{:.0}", log / std::f64::consts::LN_10) } else { format!("{:.3}", log.exp()) }
+}
+
+fn status(status: CheckStatus) -> &'static str {
+    match status {
+        CheckStatus::Passed => "passed",
+        CheckStatus::Failed => "failed",
+        CheckStatus::Skipped => "skipped",
+    }
+}
+
+/// One signal for people: "0.60 < 0.70, n = 50".
+fn signal(signal: &Signal) -> String {
+    match signal {
+        Signal::LowSuccess { rate, threshold } => format!("success rate {rate:.2} < {threshold:.2}"),
+        Signal::RecentFailures { failures, hours } => format!("{failures} failures of one kind within {hours} h"),
+        Signal::Regression { before, after, log_bayes_factor, since } => format!(
+            "worse than the version before: {} then {} (Bayes factor {}){}",
+            percent(*before),
+            percent(*after),
+            factor(*log_bayes_factor),
+            since.as_ref().map(|commit| format!(", since {}", commit.short())).unwrap_or_default()
+        ),
+    }
+}
+
+/// Text from outside as one harmless line.
+fn one_line(text: &str, limit: usize) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = line.trim();
+    if line.chars().count() > limit { line.chars().take(limit - 1).chain(['…']).collect() } else { line.to_string() }
+}
+
+/// Text from outside inside a Markdown code span.
+fn code(text: &str) -> String {
+    one_line(text, 120).replace('`', "'")
+}

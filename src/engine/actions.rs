@@ -1,0 +1,177 @@
+//! The action log: every fact is appended before the next step, and every outward act goes Intended → Approved → Started →
+//! Done | Failed. The only holder of [`Effects`].
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+
+use super::improvement::Improvement;
+use super::progress::Progress;
+use crate::model::{Action, ActionKind, Approver, CommitId, Event, ImprovementId, Patch, Record};
+use crate::world::git::LogError;
+use crate::world::{ActionError, Effects, View};
+
+/// How an outward act went.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Acted {
+    Done,
+    /// Nothing happened; why, and it is worth trying again later.
+    Waits(String),
+    /// The world is not what the decision saw; nothing happened.
+    Stale(String),
+    /// Refused for good; recorded.
+    Failed(String),
+    /// A dry run: said, not done.
+    Planned,
+}
+
+/// All improvements, and the permission to write about them.
+pub(super) struct Journal<'a> {
+    pub view: &'a View,
+    /// `None` in a dry run.
+    effects: Option<Effects>,
+    pub improvements: BTreeMap<ImprovementId, Improvement>,
+    listener: &'a (dyn Fn(Progress) + Sync),
+    pub actions_done: u64,
+}
+
+impl<'a> Journal<'a> {
+    /// Reads the log. With `dry_run` nothing will be written.
+    pub(super) fn open(view: &'a View, dry_run: bool, listener: &'a (dyn Fn(Progress) + Sync)) -> Result<Self> {
+        let effects = if dry_run { None } else { Some(Effects::open(view)?) };
+        let mut improvements = BTreeMap::new();
+        for (id, records) in view.repo.read_log()? {
+            let folded = Improvement::fold(id.clone(), records)
+                .map_err(|error| LogError::Foreign(format!("improvements/{id}.jsonl: {error}")))?;
+            improvements.insert(id, folded);
+        }
+        Ok(Journal { view, effects, improvements, listener, actions_done: 0 })
+    }
+
+    pub(super) fn tell(&self, progress: Progress) {
+        (self.listener)(progress);
+    }
+
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.effects.is_none()
+    }
+
+    pub(super) fn get(&self, id: &ImprovementId) -> Result<&Improvement> {
+        self.improvements.get(id).with_context(|| format!("improvement {id} is not in the log"))
+    }
+
+    /// Appends facts, all or none of them, and folds them.
+    pub(super) fn append(&mut self, id: &ImprovementId, events: Vec<Event>) -> Result<()> {
+        let at = self.view.clock.now();
+        let known = self.improvements.entry(id.clone()).or_insert_with(|| Improvement::new(id.clone()));
+        let mut folded = known.clone();
+        let records: Vec<Record> = events.into_iter().map(|event| Record { at, event }).collect();
+        for record in &records {
+            folded.apply(record.clone()).context("a bug: the engine wanted to record something impossible")?;
+        }
+        if let Some(effects) = &self.effects {
+            effects.append(id, known.records.len(), &records, at)?;
+        }
+        self.improvements.insert(id.clone(), folded);
+        Ok(())
+    }
+
+    /// Writes a commit that nothing points to yet; in a dry run it stays in memory.
+    pub(super) fn write_commit(&self, parent: &CommitId, patch: &Patch, message: &str) -> Result<CommitId> {
+        let at = self.view.clock.now();
+        match &self.effects {
+            Some(effects) => effects.write_commit(parent, patch, message, at),
+            None => {
+                let deploy = &self.view.config.deploy;
+                let by = crate::world::git::Identity { name: deploy.author_name.clone(), email: deploy.author_email.clone() };
+                self.view.repo.write_commit(parent, patch, message, &by, at)
+            }
+        }
+    }
+
+    /// Records the intent together with the facts that led to it, and does it.
+    pub(super) fn act(&mut self, id: &ImprovementId, mut facts: Vec<Event>, kind: ActionKind, by: Approver) -> Result<Acted> {
+        let action = Action::new(kind);
+        facts.push(Event::Intended { action: action.clone() });
+        facts.push(Event::Approved { key: action.key.clone(), by });
+        self.append(id, facts)?;
+        self.carry_out(id, &action)
+    }
+
+    /// Does an intended action, or finds that it was done.
+    pub(super) fn carry_out(&mut self, id: &ImprovementId, action: &Action) -> Result<Acted> {
+        let tool = self.get(id)?.tool().to_string();
+        let Some(effects) = &self.effects else {
+            self.tell(Progress::Action { id: id.clone(), tool, action: action.to_string(), dry_run: true });
+            self.append(id, vec![Event::Started { key: action.key.clone() }, Event::Done { key: action.key.clone() }])?;
+            return Ok(Acted::Planned);
+        };
+        if effects.is_paused() {
+            return Ok(Acted::Waits(paused(self.view)));
+        }
+        if effects.probe(action)? {
+            self.append(id, vec![Event::Done { key: action.key.clone() }])?;
+            return Ok(Acted::Done);
+        }
+        self.append(id, vec![Event::Started { key: action.key.clone() }])?;
+        let at = self.view.clock.now();
+        // Read again immediately before: a pause between the record and the act still stops the act.
+        let Some(effects) = self.effects.as_ref().filter(|effects| !effects.is_paused()) else {
+            return Ok(Acted::Waits(paused(self.view)));
+        };
+        match effects.perform(action, at) {
+            Ok(()) => {
+                if !effects.probe(action)? {
+                    bail!("{action} seemed to work, but its effect is not there");
+                }
+                self.actions_done += 1;
+                self.tell(Progress::Action { id: id.clone(), tool, action: action.to_string(), dry_run: false });
+                self.append(id, vec![Event::Done { key: action.key.clone() }])?;
+                Ok(Acted::Done)
+            }
+            Err(ActionError::Wait(why)) => {
+                self.append(id, vec![Event::Failed { key: action.key.clone(), error: why.clone() }])?;
+                Ok(Acted::Waits(why))
+            }
+            Err(ActionError::Stale(why)) => {
+                self.append(id, vec![Event::Failed { key: action.key.clone(), error: why.clone() }])?;
+                Ok(Acted::Stale(why))
+            }
+            Err(ActionError::Failed(error)) => {
+                let why = format!("{error:#}");
+                self.append(id, vec![Event::Failed { key: action.key.clone(), error: why.clone() }])?;
+                Ok(Acted::Failed(why))
+            }
+        }
+    }
+
+    /// Remembers how far history was looked through.
+    pub(super) fn remember_seen(&self, commit: &CommitId) -> Result<()> {
+        if let Some(effects) = &self.effects {
+            effects.remember_seen(commit)?;
+        }
+        Ok(())
+    }
+
+    /// Adds up what the loop did.
+    pub(super) fn count(&mut self, cycles: u64, tools: u64, maintenance: u64) -> Result<()> {
+        let at = self.view.clock.now();
+        match &mut self.effects {
+            Some(effects) => Ok(effects.count(cycles, tools, maintenance, at)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes executions from before `before`.
+    pub(super) fn prune(&mut self, before: jiff::Timestamp) -> Result<u64> {
+        match &mut self.effects {
+            Some(effects) => Ok(effects.prune(before)?),
+            None => Ok(0),
+        }
+    }
+}
+
+fn paused(view: &View) -> String {
+    let reason = view.repo.pause_reason().filter(|reason| !reason.is_empty());
+    format!("paused{}; `fractal resume` goes on", reason.map(|reason| format!(" ({reason})")).unwrap_or_default())
+}

@@ -1,0 +1,561 @@
+//! One bounded pass over everything that is open: reconcile, watch, land, then detect and improve. It finishes before it starts.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use jiff::SignedDuration;
+
+use super::actions::{Acted, Journal};
+use super::progress::{CycleReport, Progress, describe_investigation, describe_opportunity};
+use super::reconcile::reconcile;
+use super::stage::Stage;
+use crate::deploy::{self, Decision, Facts};
+use crate::improve::{self, Case};
+use crate::model::{
+    ActionKind, Analysis, Approver, Candidate, CommitId, Conclusion, End, Event, Finding, ImprovementId, Observation, Opportunity, Patch,
+    Tool,
+};
+use crate::monitor::{self, Watch};
+use crate::validate::{Gate, Judged};
+use crate::world::View;
+use crate::world::bench::BenchError;
+use crate::world::catalog::{Catalog, catalog};
+use crate::world::git::{MoveError, RevertError};
+use crate::{detect, investigate, prioritize};
+
+/// Times one proposal is rebuilt in one cycle because the base moved under it.
+const REBUILDS_MAX: u32 = 2;
+
+/// The state of one pass.
+pub(super) struct Cycle<'v, 'j> {
+    pub(super) journal: &'j mut Journal<'v>,
+    tools: Catalog,
+    report: CycleReport,
+}
+
+/// Runs one pass.
+///
+/// # Errors
+/// When the repository, the log or the store cannot be read or written. Everything done so far is in the log.
+pub(super) fn run(journal: &mut Journal<'_>) -> Result<CycleReport> {
+    let view = journal.view;
+    let tip = view.repo.tip(&view.base)?;
+    let dry_run = journal.is_dry_run();
+    journal.tell(Progress::CycleStarted { base: view.base.clone(), commit: tip.short().to_string(), dry_run });
+    if view.repo.is_paused() {
+        journal.tell(Progress::Paused { reason: view.repo.pause_reason().unwrap_or_default() });
+    }
+    let tools = catalog(&view.repo, &view.config, &tip)?;
+    let mut cycle = Cycle { journal, tools, report: CycleReport::default() };
+    reconcile(&mut cycle)?;
+    cycle.watch_all()?;
+    cycle.land_all()?;
+    cycle.improve_all()?;
+    cycle.maintain()?;
+    let Cycle { mut report, journal, .. } = cycle;
+    report.actions = journal.actions_done;
+    journal.count(1, report.tools_analysed, 0)?;
+    journal.tell(Progress::CycleEnded { report: report.clone() });
+    Ok(report)
+}
+
+impl<'v> Cycle<'v, '_> {
+    pub(super) fn view(&self) -> &'v View {
+        self.journal.view
+    }
+
+    pub(super) fn tip(&self) -> Result<CommitId> {
+        self.view().repo.tip(&self.view().base)
+    }
+
+    fn in_stage(&self, wanted: &[Stage]) -> Vec<ImprovementId> {
+        let chosen = self.journal.improvements.values().filter(|improvement| wanted.contains(&improvement.stage));
+        chosen.map(|improvement| improvement.id.clone()).collect()
+    }
+
+    fn tool_of(&self, id: &ImprovementId) -> Result<String> {
+        Ok(self.journal.get(id)?.tool().to_string())
+    }
+
+    // ---- watch ----
+
+    fn watch_all(&mut self) -> Result<()> {
+        for id in self.in_stage(&[Stage::Watching, Stage::Kept, Stage::Inconclusive, Stage::Stuck]) {
+            if let Some(by) = self.journal.get(&id)?.revert_wanted_by.clone() {
+                self.revert(&id, &format!("{by} asked for it."), None, Approver::Person(by.clone()))?;
+            }
+        }
+        for id in self.in_stage(&[Stage::Watching]) {
+            self.watch(&id)?;
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self, id: &ImprovementId) -> Result<()> {
+        let improvement = self.journal.get(id)?;
+        let name = improvement.tool().to_string();
+        let Some(tool) = self.tools.get(&name).cloned() else {
+            return self.end(id, End::Inconclusive { reason: format!("the tool `{name}` is gone") });
+        };
+        let (Some(landed), Some(opportunity)) = (&improvement.landed, &improvement.opportunity) else { return Ok(()) };
+        let watch = Watch {
+            tool: &tool,
+            before: &landed.before,
+            after: &landed.commit,
+            since: landed.at,
+            incident: &opportunity.failure.fingerprint,
+            struck: &improvement.struck,
+        };
+        let analysis = monitor::analyse(self.view(), &watch)?;
+        let summary = describe_analysis(&analysis);
+        if let Finding::Waiting { needed } = analysis.finding {
+            let reason = format!("{summary}; the watch needs {needed} more runs");
+            return self.waits(id, reason);
+        }
+        self.journal.tell(Progress::Analysed { id: id.clone(), tool: name, summary: summary.clone(), analysis: analysis.clone() });
+        let recorded = Event::Analysed { analysis: analysis.clone() };
+        match &analysis.finding {
+            Finding::Regression { .. } => {
+                let why = "The tool got worse: inputs that it answered before fail now.";
+                let by = Approver::Policy("a confirmed regression is reverted".into());
+                self.revert(id, why, Some(analysis), by)
+            }
+            Finding::Good => {
+                self.journal.append(id, vec![recorded])?;
+                self.end(id, End::Kept)
+            }
+            Finding::Inconclusive { reason } => {
+                self.journal.append(id, vec![recorded])?;
+                self.end(id, End::Inconclusive { reason: reason.clone() })
+            }
+            Finding::Unconfirmed { reason } => {
+                self.journal.append(id, vec![recorded])?;
+                self.end(id, End::Stuck { reason: format!("{reason}; `fractal revert {}` reverts it", id.short()) })
+            }
+            Finding::FalseAlarm { .. } | Finding::Waiting { .. } => self.journal.append(id, vec![recorded]),
+        }
+    }
+
+    /// Reverts a landed improvement, or says what keeps it from being reverted.
+    fn revert(&mut self, id: &ImprovementId, why: &str, analysis: Option<Analysis>, by: Approver) -> Result<()> {
+        let improvement = self.journal.get(id)?;
+        let (Some(landed), Some(opportunity)) = (improvement.landed.clone(), improvement.opportunity.clone()) else { return Ok(()) };
+        let facts: Vec<Event> = analysis.iter().map(|analysis| Event::Analysed { analysis: analysis.clone() }).collect();
+        let by_person = matches!(by, Approver::Person(_));
+        if !by_person && self.reverts_today(&opportunity.tool) >= self.view().config.monitor.reverts_per_day as usize {
+            self.journal.append(id, facts)?;
+            let reason = "the limit of reverts for this tool within 24 hours is reached (`[monitor] reverts_per_day`)";
+            return self.end(id, End::Stuck { reason: format!("{reason}; `fractal revert {}` reverts it", id.short()) });
+        }
+        let tip = self.tip()?;
+        let undo = match deploy::undo(self.view(), &landed.commit, &tip) {
+            Ok(undo) => undo,
+            Err(RevertError::Conflict(paths)) => {
+                self.journal.append(id, facts)?;
+                let reason = format!("it should be reverted, but later changes conflict in {}; revert {} by hand", paths.join(", "), landed.commit.short());
+                return if improvement_is_open(self.journal.get(id)?.stage) { self.end(id, End::Stuck { reason }) } else { self.waits(id, reason) };
+            }
+            Err(RevertError::Git(error)) => return Err(error),
+        };
+        let message = self.view().repo.message(&landed.commit)?;
+        let subject = message.lines().next().unwrap_or_default();
+        let message = deploy::revert_message(&landed.commit, subject, &opportunity, why, analysis.as_ref())?;
+        let commit = self.journal.write_commit(&tip, &undo, &message)?;
+        let kind = ActionKind::Revert { base: self.view().base.clone(), expect: tip, commit: commit.clone(), reverts: landed.commit };
+        let facts = if improvement_is_open(self.journal.get(id)?.stage) { facts } else { Vec::new() };
+        match self.journal.act(id, facts, kind, by)? {
+            Acted::Done | Acted::Planned => {
+                self.report.reverted += 1;
+                self.end(id, End::Reverted { by: commit })
+            }
+            Acted::Waits(why) | Acted::Stale(why) => self.waits(id, format!("the revert waits: {why}")),
+            Acted::Failed(why) => self.end(id, End::Stuck { reason: format!("the revert failed: {why}") }),
+        }
+    }
+
+    fn reverts_today(&self, tool: &str) -> usize {
+        let day_ago = self.view().clock.now().saturating_sub(SignedDuration::from_hours(24)).unwrap_or_default();
+        let own = self.journal.improvements.values().filter(|improvement| improvement.tool() == tool);
+        own.flat_map(|improvement| improvement.reverts()).filter(|at| *at > day_ago).count()
+    }
+
+    // ---- land ----
+
+    fn land_all(&mut self) -> Result<()> {
+        for id in self.in_stage(&[Stage::Proposed]) {
+            self.land(&id, 0)?;
+        }
+        Ok(())
+    }
+
+    fn land(&mut self, id: &ImprovementId, rebuilt: u32) -> Result<()> {
+        let improvement = self.journal.get(id)?;
+        let (Some((branch, commit)), Some(investigation)) = (improvement.branch.clone(), improvement.investigation.clone()) else {
+            return Ok(());
+        };
+        let approved = improvement.approved_by.clone();
+        let tip = self.tip()?;
+        match decision(self.view(), improvement, &tip)? {
+            Decision::Wait(reason) => self.waits(id, format!("on `{branch}`: {reason}")),
+            Decision::Rebuild if rebuilt < REBUILDS_MAX => {
+                self.journal.append(id, vec![Event::Observed { what: Observation::BaseMoved { to: tip } }])?;
+                self.work_on(id, rebuilt + 1)
+            }
+            Decision::Rebuild => self.waits(id, format!("`{}` moves faster than the candidate can be validated", self.view().base)),
+            Decision::Merge => {
+                let by = approved.map_or_else(|| Approver::Policy("the gate accepted it and it may land".into()), Approver::Person);
+                let kind = ActionKind::Land { base: self.view().base.clone(), expect: investigation.commit, commit: commit.clone() };
+                match self.journal.act(id, Vec::new(), kind, by)? {
+                    Acted::Done => {
+                        self.report.landed += 1;
+                        let tip = self.tip()?;
+                        anyhow::ensure!(
+                            self.view().repo.tree_of(&tip)? == self.view().repo.tree_of(&commit)?,
+                            "`{}` is not the tree that was validated: somebody moved it at the same moment",
+                            self.view().base
+                        );
+                        Ok(())
+                    }
+                    Acted::Planned => Ok(()),
+                    Acted::Stale(_) if rebuilt < REBUILDS_MAX => self.land(id, rebuilt + 1),
+                    Acted::Waits(why) | Acted::Stale(why) => self.waits(id, format!("landing waits: {why}")),
+                    Acted::Failed(why) => self.end(id, End::Stuck { reason: format!("landing failed: {why}") }),
+                }
+            }
+        }
+    }
+
+    // ---- detect and improve ----
+
+    fn improve_all(&mut self) -> Result<()> {
+        // What a killed run left in the middle comes first.
+        for id in self.in_stage(&[Stage::Detected, Stage::Investigated]) {
+            self.work_on(&id, 0)?;
+        }
+        let tip = self.tip()?;
+        let detected = detect::detect(self.view(), &self.tools.tools, &tip)?;
+        self.report.tools_analysed = detected.analysed;
+        let mut taken = 0;
+        for ranked in prioritize::prioritize(detected.opportunities) {
+            let opportunity = ranked.opportunity;
+            if !self.is_news(&opportunity) {
+                continue;
+            }
+            if let Some(other) = self.open_elsewhere(&opportunity) {
+                self.journal.tell(Progress::Waiting {
+                    id: opportunity.id.clone(),
+                    tool: opportunity.tool.clone(),
+                    stage: Stage::New,
+                    reason: format!("improvement {} of the same tool comes first", other.short()),
+                });
+                continue;
+            }
+            if taken == self.view().config.engine.opportunities_per_cycle {
+                break;
+            }
+            taken += 1;
+            self.report.opportunities += 1;
+            self.journal.tell(Progress::Detected {
+                id: opportunity.id.clone(),
+                tool: opportunity.tool.clone(),
+                priority: opportunity.priority,
+                score: opportunity.score,
+                summary: describe_opportunity(&opportunity),
+                opportunity: Box::new(opportunity.clone()),
+            });
+            let id = opportunity.id.clone();
+            self.journal.append(&id, vec![Event::Detected { opportunity }])?;
+            self.work_on(&id, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Not worked on yet, or ended on another version.
+    fn is_news(&self, opportunity: &Opportunity) -> bool {
+        match self.journal.improvements.get(&opportunity.id) {
+            None => true,
+            Some(known) => known.stage.is_end() && known.version() != Some(&opportunity.version),
+        }
+    }
+
+    /// Another improvement of the same tool that is not finished: two at once could not be told apart afterwards.
+    fn open_elsewhere(&self, opportunity: &Opportunity) -> Option<&ImprovementId> {
+        let open = |stage: Stage| !stage.is_end() && stage != Stage::New;
+        let mut others = self.journal.improvements.values().filter(|other| other.id != opportunity.id && other.tool() == opportunity.tool);
+        others.find(|other| open(other.stage)).map(|other| &other.id)
+    }
+
+    /// From detected (or investigated) to proposed and, if allowed, landed.
+    fn work_on(&mut self, id: &ImprovementId, rebuilt: u32) -> Result<()> {
+        let tip = self.tip()?;
+        let improvement = self.journal.get(id)?;
+        let stale = improvement.investigation.as_ref().is_some_and(|investigation| investigation.commit != tip);
+        if improvement.stage == Stage::Investigated && stale {
+            self.journal.append(id, vec![Event::Observed { what: Observation::BaseMoved { to: tip.clone() } }])?;
+        }
+        let improvement = self.journal.get(id)?;
+        let Some(opportunity) = improvement.opportunity.clone() else { return Ok(()) };
+        let Some(tool) = self.tools.get(&opportunity.tool).cloned() else {
+            return self.end(id, End::Closed { reason: format!("the tool `{}` is gone", opportunity.tool) });
+        };
+        if improvement.stage == Stage::Detected {
+            self.journal.tell(Progress::Investigating { id: id.clone(), tool: tool.name.clone() });
+            let investigation = investigate::investigate(self.view(), &tool, &opportunity, &tip)?;
+            self.report.investigated += 1;
+            self.journal.tell(Progress::Investigated {
+                id: id.clone(),
+                tool: tool.name.clone(),
+                conclusion: investigation.conclusion.word(),
+                summary: describe_investigation(&investigation),
+                investigation: Box::new(investigation.clone()),
+            });
+            let improvable = investigation.conclusion == Conclusion::Improvable;
+            self.journal.append(id, vec![Event::Investigated { investigation }])?;
+            if !improvable {
+                self.report.declined += 1;
+                return self.ended(id);
+            }
+        }
+        self.search(id, &tool, &opportunity, rebuilt)
+    }
+
+    /// Tries candidates until one passes the gate.
+    fn search(&mut self, id: &ImprovementId, tool: &Tool, opportunity: &Opportunity, rebuilt: u32) -> Result<()> {
+        let improvement = self.journal.get(id)?;
+        let investigation = improvement.investigation.clone().context("a bug: searching without an investigation")?;
+        let refused = improvement.refused.clone();
+        let sources = self.sources(tool, &investigation.commit)?;
+        let revert = self.culprit_undone(tool, &investigation)?;
+        let case = Case { tool, investigation: &investigation, sources: &sources, revert: revert.as_ref() };
+        let mut candidates = improve::candidates(&case, self.view().config.improve.candidates);
+        candidates.retain(|candidate| !refused.contains(&candidate.patch.id()));
+        self.journal.tell(Progress::Trying { id: id.clone(), tool: tool.name.clone(), candidates: candidates.len() as u64 });
+        let gate = match Gate::open(self.view(), tool, opportunity, &investigation) {
+            Ok(gate) => gate,
+            Err(BenchError::World(error)) => return Err(error),
+            Err(error) => return self.unsolved(id, 0, error.to_string()),
+        };
+        let started = Instant::now();
+        let (mut from, mut judged_count) = (0, 0);
+        let reason = loop {
+            if judged_count == self.view().config.improve.gate_attempts {
+                break format!("{judged_count} candidates passed the quick trial, none of them the gate");
+            }
+            if started.elapsed() > self.view().config.improve.time.0 {
+                break "the time for this opportunity is used up (`[improve] time`)".to_string();
+            }
+            let Some(at) = gate.first_promising(&candidates, from) else {
+                break match candidates.len() {
+                    0 => "no strategy had a candidate that was not refused before".to_string(),
+                    tried => format!("none of {tried} candidates makes the failing inputs succeed"),
+                };
+            };
+            let candidate = &candidates[at];
+            let judged = gate.judge(candidate);
+            judged_count += 1;
+            if self.judged(id, tool, opportunity, candidate, judged, at as u64 + 1)? {
+                return self.land(id, rebuilt);
+            }
+            from = at + 1;
+        };
+        self.unsolved(id, candidates.len() as u64, reason)
+    }
+
+    fn unsolved(&mut self, id: &ImprovementId, tried: u64, reason: String) -> Result<()> {
+        let tool = self.tool_of(id)?;
+        self.journal.append(id, vec![Event::NoCandidate { tried, reason: reason.clone() }])?;
+        self.journal.tell(Progress::Unsolved { id: id.clone(), tool, tried, reason });
+        Ok(())
+    }
+
+    /// Records a verdict; an accepted candidate gets its commit and its branch. Whether it was accepted.
+    fn judged(
+        &mut self,
+        id: &ImprovementId,
+        tool: &Tool,
+        opportunity: &Opportunity,
+        candidate: &Candidate,
+        judged: Judged,
+        tried: u64,
+    ) -> Result<bool> {
+        let Judged { verdict, test } = judged;
+        let investigation = self.journal.get(id)?.investigation.clone().context("a bug: a verdict without an investigation")?;
+        let attempt = deploy::summarise(self.view(), &investigation.commit, candidate, tried)?;
+        self.journal.tell(Progress::Judged {
+            id: id.clone(),
+            tool: tool.name.clone(),
+            title: attempt.title.clone(),
+            source: attempt.source.clone(),
+            tried,
+            verdict: verdict.clone(),
+            diff: attempt.diff.clone(),
+        });
+        let event = Event::Judged { attempt: attempt.clone(), verdict: verdict.clone() };
+        if !verdict.accepted() {
+            self.journal.append(id, vec![event])?;
+            return Ok(false);
+        }
+        let accepted = (candidate, &attempt, &verdict, test);
+        let proposal = deploy::propose(tool, opportunity, &investigation, accepted, self.view().clock.now())?;
+        let commit = self.journal.write_commit(&proposal.parent, &proposal.patch, &proposal.message)?;
+        let expect = match (self.view().repo.resolve(&format!("refs/heads/{}", proposal.branch))?, &self.journal.get(id)?.branch) {
+            (Some(head), Some((_, ours))) if &head == ours => Some(head),
+            _ => None,
+        };
+        let kind = ActionKind::PutBranch { branch: proposal.branch.clone(), expect, commit };
+        let by = Approver::Policy("the gate accepted it".into());
+        match self.journal.act(id, vec![event], kind, by)? {
+            Acted::Done | Acted::Planned => {
+                self.report.proposed += 1;
+                Ok(true)
+            }
+            Acted::Waits(why) => self.waits(id, why).map(|()| true),
+            Acted::Stale(why) | Acted::Failed(why) => {
+                self.end(id, End::Stuck { reason: format!("the branch `{}` could not be made: {why}", proposal.branch) })?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn sources(&self, tool: &Tool, commit: &CommitId) -> Result<BTreeMap<String, Vec<u8>>> {
+        let repo = &self.view().repo;
+        let plain = |file: &&crate::world::git::TreeFile| matches!(file.mode, 0o100644 | 0o100755);
+        let files = repo.files_at(commit, &tool.paths)?;
+        files
+            .iter()
+            .filter(plain)
+            .filter_map(|file| Some((file.utf8()?.to_string(), file.oid)))
+            .filter(|(path, _)| !tool.tests_own(path))
+            .map(|(path, oid)| Ok((path, repo.blob(oid)?)))
+            .collect()
+    }
+
+    /// What undoes the culprit in the tool's own paths; nothing when it is ours, too old, or later changes conflict.
+    fn culprit_undone(&self, tool: &Tool, investigation: &crate::model::Investigation) -> Result<Option<Patch>> {
+        let Some(culprit) = &investigation.culprit else { return Ok(None) };
+        let view = self.view();
+        let revisions = view.repo.revisions(&culprit.commit, &tool.paths, 1)?;
+        let oldest = SignedDuration::from_hours(24 * i64::from(view.config.improve.revert_days));
+        let too_old = revisions.first().is_none_or(|revision| view.clock.now().duration_since(revision.at) > oldest);
+        if too_old || view.repo.message(&culprit.commit)?.contains("\nFractal-Id: ") {
+            return Ok(None);
+        }
+        match view.repo.inverse_of(&culprit.commit, &investigation.commit) {
+            Ok(mut patch) => {
+                patch.edits.retain(|path, _| tool.owns(path) && !tool.tests_own(path));
+                Ok(Some(patch).filter(|patch| !patch.edits.is_empty()))
+            }
+            Err(RevertError::Conflict(_)) => Ok(None),
+            Err(RevertError::Git(error)) => Err(error),
+        }
+    }
+
+    // ---- ends ----
+
+    /// Ends an improvement, tells, and notes the outcome on its commit.
+    pub(super) fn end(&mut self, id: &ImprovementId, how: End) -> Result<()> {
+        if how == End::Kept {
+            self.report.kept += 1;
+        }
+        self.journal.append(id, vec![Event::Ended { how }])?;
+        self.ended(id)?;
+        self.note_outcome(id)
+    }
+
+    pub(super) fn ended(&mut self, id: &ImprovementId) -> Result<()> {
+        let improvement = self.journal.get(id)?;
+        let reason = improvement.end_reason.clone().unwrap_or_default();
+        let (tool, stage) = (improvement.tool().to_string(), improvement.stage);
+        self.journal.tell(Progress::Ended { id: id.clone(), tool, stage, reason });
+        Ok(())
+    }
+
+    /// Writes the outcome as a git note on the landed commit, once for each outcome.
+    pub(super) fn note_outcome(&mut self, id: &ImprovementId) -> Result<()> {
+        let improvement = self.journal.get(id)?;
+        let noted = matches!(improvement.stage, Stage::Kept | Stage::Reverted | Stage::Inconclusive | Stage::Stuck);
+        let (true, Some(landed), Some(opportunity)) = (noted, &improvement.landed, &improvement.opportunity) else { return Ok(()) };
+        let reason = improvement.end_reason.clone().unwrap_or_default();
+        let text = deploy::note(improvement.stage.word(), &reason, opportunity, improvement.analysis.as_ref())?;
+        let kind = ActionKind::Note { commit: landed.commit.clone(), text };
+        let action = crate::model::Action::new(kind.clone());
+        if improvement.actions.get(&action.key).is_some_and(|(_, progress)| *progress == super::improvement::Progress::Done) {
+            return Ok(());
+        }
+        match self.journal.act(id, Vec::new(), kind, Approver::Policy("outcomes are noted".into()))? {
+            Acted::Done | Acted::Planned => Ok(()),
+            Acted::Waits(why) | Acted::Stale(why) | Acted::Failed(why) => self.waits(id, format!("the note waits: {why}")),
+        }
+    }
+
+    fn waits(&mut self, id: &ImprovementId, reason: String) -> Result<()> {
+        self.report.waiting += 1;
+        let improvement = self.journal.get(id)?;
+        let (tool, stage) = (improvement.tool().to_string(), improvement.stage);
+        self.journal.tell(Progress::Waiting { id: id.clone(), tool, stage, reason });
+        Ok(())
+    }
+
+    // ---- maintenance ----
+
+    fn maintain(&mut self) -> Result<()> {
+        let view = self.view();
+        let now = view.clock.now();
+        let last = view.store.counters()?.last_maintenance;
+        let due = last.is_none_or(|last| now.duration_since(last).unsigned_abs() >= view.config.engine.maintenance.0);
+        if !due || self.journal.is_dry_run() {
+            return Ok(());
+        }
+        let keep = SignedDuration::from_hours(24 * i64::from(view.config.record.retention_days));
+        let executions_removed = self.journal.prune(now.saturating_sub(keep)?)?;
+        let scratch_removed = view.sandbox.remove_lost();
+        self.journal.count(0, 0, 1)?;
+        self.journal.tell(Progress::Maintained { executions_removed, scratch_removed });
+        Ok(())
+    }
+}
+
+fn improvement_is_open(stage: Stage) -> bool {
+    !stage.is_end()
+}
+
+/// Whether a proposal may land, from facts read now. Also what `fractal status` shows.
+pub(super) fn decision(view: &View, improvement: &super::improvement::Improvement, tip: &CommitId) -> Result<Decision> {
+    let (Some((attempt, verdict)), Some(investigation)) = (&improvement.accepted, &improvement.investigation) else {
+        return Ok(Decision::Wait("nothing was accepted".into()));
+    };
+    let work_tree = view.repo.work_tree(&view.base)?;
+    let weak = verdict.weakness();
+    Ok(deploy::decide(&Facts {
+        trust: attempt.trust,
+        strategy: &attempt.strategy,
+        may_land: view.config.deploy.land,
+        may_land_reverts: view.config.deploy.land_reverts,
+        reverted_before: improvement.reverted_before,
+        weak: weak.as_deref(),
+        approved: improvement.approved_by.is_some(),
+        base_unmoved: &investigation.commit == tip,
+        work_tree: &work_tree,
+        id: improvement.id.as_str(),
+    }))
+}
+
+/// One line for people about an analysis.
+fn describe_analysis(analysis: &Analysis) -> String {
+    let rate = |counts: crate::model::Counts| format!("{:.2} of {}", counts.success_rate(), counts.runs);
+    let counts = format!("{} before, {} after", rate(analysis.before), rate(analysis.after));
+    match &analysis.finding {
+        Finding::Regression { p } => format!("ALARM confirmed: {counts}; {} inputs replayed on both versions, p = {p:.1e}", analysis.replays.len()),
+        Finding::FalseAlarm { reason } | Finding::Unconfirmed { reason } => format!("alarm: {counts}; {reason}"),
+        Finding::Inconclusive { reason } => format!("{counts}; {reason}"),
+        Finding::Good | Finding::Waiting { .. } => counts,
+    }
+}
+
+// A lost race on a ref of ours is an error of this cycle only: the next one reads again.
+impl From<MoveError> for super::CycleError {
+    fn from(error: MoveError) -> Self {
+        super::CycleError::Other(error.into())
+    }
+}

@@ -1,0 +1,232 @@
+//! One improvement: its records, and everything folded from them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::stage::{IllegalEvent, Stage, next};
+use crate::model::{
+    Action, ActionKey, ActionKind, Analysis, AttemptSummary, CommitId, End, Event, Finding, ImprovementId, Investigation, Observation,
+    Opportunity, PatchId, Record, Verdict, Version,
+};
+
+/// How far an action got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Intended,
+    Approved,
+    Started,
+    Done,
+    Failed,
+}
+
+/// What the log says about one improvement.
+#[derive(Clone, Debug)]
+pub struct Improvement {
+    pub id: ImprovementId,
+    pub stage: Stage,
+    pub records: Vec<Record>,
+    /// The newest detection.
+    pub opportunity: Option<Opportunity>,
+    /// Of the current round.
+    pub investigation: Option<Investigation>,
+    /// The accepted candidate of the current round.
+    pub accepted: Option<(AttemptSummary, Verdict)>,
+    /// Patches that are never proposed again.
+    pub refused: BTreeSet<PatchId>,
+    pub actions: BTreeMap<ActionKey, (Action, Progress)>,
+    /// Our branch with the commit we put there.
+    pub branch: Option<(String, CommitId)>,
+    /// The commit that carries the improvement, once it is on the base, and the base before it.
+    pub landed: Option<Landed>,
+    /// Inputs that false alarms proved innocent.
+    pub struck: BTreeSet<String>,
+    pub analysis: Option<Analysis>,
+    /// Was reverted once: never again without a person.
+    pub reverted_before: bool,
+    /// A person allowed the current proposal to land.
+    pub approved_by: Option<String>,
+    /// A person asked for a revert that has not happened yet.
+    pub revert_wanted_by: Option<String>,
+    pub end_reason: Option<String>,
+}
+
+/// An improvement on the base.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Landed {
+    pub commit: CommitId,
+    pub before: CommitId,
+    pub at: Timestamp,
+}
+
+impl Improvement {
+    /// An improvement without any record.
+    pub fn new(id: ImprovementId) -> Self {
+        Improvement {
+            id,
+            stage: Stage::New,
+            records: Vec::new(),
+            opportunity: None,
+            investigation: None,
+            accepted: None,
+            refused: BTreeSet::new(),
+            actions: BTreeMap::new(),
+            branch: None,
+            landed: None,
+            struck: BTreeSet::new(),
+            analysis: None,
+            reverted_before: false,
+            approved_by: None,
+            revert_wanted_by: None,
+            end_reason: None,
+        }
+    }
+
+    /// Folds the records of one improvement.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`] when a record cannot follow on the ones before.
+    pub fn fold(id: ImprovementId, records: Vec<Record>) -> Result<Self, IllegalEvent> {
+        let mut improvement = Improvement::new(id);
+        for record in records {
+            improvement.apply(record)?;
+        }
+        Ok(improvement)
+    }
+
+    /// Applies one more record.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`]; the improvement is unchanged then.
+    pub fn apply(&mut self, record: Record) -> Result<(), IllegalEvent> {
+        self.stage = next(self.stage, &record.event)?;
+        match &record.event {
+            Event::Detected { opportunity } => {
+                self.opportunity = Some(opportunity.clone());
+                self.begin_round();
+            }
+            Event::Investigated { investigation } => {
+                self.end_reason = investigation.conclusion.why_not().map(str::to_string);
+                self.investigation = Some(investigation.clone());
+            }
+            Event::Judged { attempt, verdict } => {
+                if verdict.accepted() {
+                    self.accepted = Some((attempt.clone(), verdict.clone()));
+                } else {
+                    self.refused.insert(attempt.patch.clone());
+                }
+            }
+            Event::NoCandidate { reason, .. } => self.end_reason = Some(reason.clone()),
+            Event::Intended { action } => {
+                self.actions.insert(action.key.clone(), (action.clone(), Progress::Intended));
+                if let ActionKind::PutBranch { branch, commit, .. } = &action.kind {
+                    self.branch = Some((branch.clone(), commit.clone()));
+                }
+            }
+            Event::Approved { key, .. } => self.progress(key, Progress::Approved),
+            Event::Started { key } => self.progress(key, Progress::Started),
+            Event::Done { key } => self.done(&key.clone(), record.at),
+            Event::Failed { key, .. } => self.progress(key, Progress::Failed),
+            Event::Observed { what } => self.observe(what, record.at),
+            Event::Analysed { analysis } => {
+                if matches!(analysis.finding, Finding::FalseAlarm { .. }) {
+                    self.struck.extend(analysis.replays.iter().map(|replay| replay.input.clone()));
+                }
+                self.analysis = Some(analysis.clone());
+            }
+            Event::Ended { how } => self.end(how),
+        }
+        self.records.push(record);
+        Ok(())
+    }
+
+    fn begin_round(&mut self) {
+        self.investigation = None;
+        self.accepted = None;
+        self.landed = None;
+        self.analysis = None;
+        self.struck.clear();
+        self.approved_by = None;
+        self.revert_wanted_by = None;
+        self.end_reason = None;
+    }
+
+    fn progress(&mut self, key: &ActionKey, progress: Progress) {
+        if let Some((_, known)) = self.actions.get_mut(key) {
+            *known = progress;
+        }
+    }
+
+    fn done(&mut self, key: &ActionKey, at: Timestamp) {
+        self.progress(key, Progress::Done);
+        if let Some((Action { kind: ActionKind::Land { expect, commit, .. }, .. }, _)) = self.actions.get(key) {
+            self.landed = Some(Landed { commit: commit.clone(), before: expect.clone(), at });
+        }
+    }
+
+    fn observe(&mut self, what: &Observation, at: Timestamp) {
+        match what {
+            Observation::Merged { commit } => {
+                let before = self.investigation.as_ref().map_or(commit.clone(), |investigation| investigation.commit.clone());
+                self.landed = Some(Landed { commit: commit.clone(), before, at });
+            }
+            Observation::Reverted { by } => {
+                self.refuse_current();
+                self.end_reason = Some(format!("a person reverted it in {}", by.short()));
+            }
+            Observation::BaseMoved { .. } => {
+                let approved = self.approved_by.take();
+                self.begin_round();
+                self.approved_by = approved;
+            }
+            Observation::Approved { by } => self.approved_by = Some(by.clone()),
+            Observation::RevertRequested { by } => self.revert_wanted_by = Some(by.clone()),
+            Observation::BranchTaken { .. } | Observation::BranchDeleted => {}
+        }
+    }
+
+    fn end(&mut self, how: &End) {
+        match how {
+            End::Reverted { .. } => self.refuse_current(),
+            End::Closed { reason } => {
+                self.refuse_accepted();
+                self.end_reason = Some(reason.clone());
+            }
+            End::Stuck { reason } | End::Inconclusive { reason } => self.end_reason = Some(reason.clone()),
+            End::Kept => self.end_reason = None,
+        }
+    }
+
+    fn refuse_current(&mut self) {
+        self.reverted_before = true;
+        self.revert_wanted_by = None;
+        self.refuse_accepted();
+    }
+
+    fn refuse_accepted(&mut self) {
+        if let Some((attempt, _)) = &self.accepted {
+            self.refused.insert(attempt.patch.clone());
+        }
+    }
+
+    /// The tool it is about.
+    pub fn tool(&self) -> &str {
+        self.opportunity.as_ref().map_or("?", |opportunity| &opportunity.tool)
+    }
+
+    /// The version on which the failure was detected.
+    pub fn version(&self) -> Option<&Version> {
+        self.opportunity.as_ref().map(|opportunity| &opportunity.version)
+    }
+
+    /// An action that was begun and of which nobody knows how it ended, or that was intended and never begun.
+    pub fn unfinished(&self) -> Option<&Action> {
+        let open = |progress: &Progress| matches!(progress, Progress::Intended | Progress::Approved | Progress::Started);
+        self.actions.values().find(|(_, progress)| open(progress)).map(|(action, _)| action)
+    }
+
+    /// Reverts done by us, with their times.
+    pub fn reverts(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        self.records.iter().filter(|record| matches!(record.event, Event::Ended { how: End::Reverted { .. } })).map(|record| record.at)
+    }
+}

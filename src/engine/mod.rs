@@ -1,0 +1,265 @@
+//! The driver: one bounded cycle over everything that is open, once or again and again.
+//!
+//! [`Loop`] is the public way in, for the command line and for programs that embed it.
+
+mod actions;
+mod cycle;
+mod improvement;
+mod progress;
+mod reconcile;
+mod stage;
+mod status;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio_stream::Stream;
+
+use self::actions::Journal;
+pub use self::improvement::{Improvement, Landed};
+pub use self::progress::{CycleReport, Progress};
+pub use self::stage::{IllegalEvent, Stage, next};
+pub use self::status::{Funnel, History, OpenItem, Stats, ToolRow};
+use crate::model::{Event, ImprovementId, Observation, Record};
+use crate::world::clock::Clock;
+use crate::world::git::LogError;
+use crate::world::lock::{LockError, LoopLock};
+use crate::world::store::StoreError;
+use crate::world::{Effects, View, WorldError};
+
+/// Why a cycle could not run or not finish. Whatever it had done is in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum CycleError {
+    #[error(transparent)]
+    World(#[from] WorldError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0:#}")]
+    Other(anyhow::Error),
+}
+
+impl From<anyhow::Error> for CycleError {
+    fn from(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<LogError>() {
+            Ok(error) => return CycleError::Log(error),
+            Err(error) => error,
+        };
+        let error = match error.downcast::<WorldError>() {
+            Ok(error) => return CycleError::World(error),
+            Err(error) => error,
+        };
+        match error.downcast::<StoreError>() {
+            Ok(error) => CycleError::Store(error),
+            Err(error) => CycleError::Other(error),
+        }
+    }
+}
+
+type Listener = Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// Sets up a [`Loop`].
+pub struct Builder {
+    repo: PathBuf,
+    mode: String,
+    clock: Clock,
+    dry_run: bool,
+    listener: Option<Listener>,
+}
+
+impl Builder {
+    /// Nothing is written anywhere: the cycle tells what it would do.
+    #[must_use]
+    pub fn dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+
+    /// Tells the time instead of the machine's clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// What `fractal status` shows as the kind of loop that is running.
+    #[must_use]
+    pub fn mode(mut self, mode: &str) -> Self {
+        self.mode = mode.to_string();
+        self
+    }
+
+    /// Is called with everything that happens, as it happens, on the thread of the cycle.
+    #[must_use]
+    pub fn on_progress(mut self, listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
+    /// Checks the repository and takes its lock (not in a dry run).
+    ///
+    /// # Errors
+    /// When the repository cannot be worked on, or another loop runs on it.
+    pub fn build(self) -> Result<Loop, CycleError> {
+        let view = View::open(&self.repo, self.clock.clone())?;
+        let lock = match self.dry_run {
+            true => None,
+            false => Some(LoopLock::take(&view.repo.state_dir(), &self.mode, self.clock.now())?),
+        };
+        Ok(Loop {
+            repo: view.repo.root().to_path_buf(),
+            clock: self.clock,
+            dry_run: self.dry_run,
+            shared: Arc::new(Shared { listener: self.listener, subscribers: std::sync::Mutex::default(), stop: AtomicBool::new(false), wake: Notify::new(), _lock: lock }),
+        })
+    }
+}
+
+struct Shared {
+    listener: Option<Listener>,
+    subscribers: std::sync::Mutex<Vec<mpsc::UnboundedSender<Progress>>>,
+    stop: AtomicBool,
+    wake: Notify,
+    _lock: Option<LoopLock>,
+}
+
+impl Shared {
+    fn tell(&self, progress: Progress) {
+        if let Some(listener) = &self.listener {
+            listener(progress.clone());
+        }
+        if let Ok(mut subscribers) = self.subscribers.lock() {
+            subscribers.retain(|subscriber| subscriber.send(progress.clone()).is_ok());
+        }
+    }
+}
+
+/// The improvement loop of one repository. Holds the repository's lock while it lives.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let engine = fractal::Loop::builder("/path/to/repository").build()?;
+/// let report = engine.run_cycle().await?;
+/// println!("{} improvements landed", report.landed);
+/// # Ok(()) }
+/// ```
+pub struct Loop {
+    repo: PathBuf,
+    clock: Clock,
+    dry_run: bool,
+    shared: Arc<Shared>,
+}
+
+impl Loop {
+    /// Begins to set up a loop on the repository around `repo`.
+    pub fn builder(repo: impl Into<PathBuf>) -> Builder {
+        Builder { repo: repo.into(), mode: "library".into(), clock: Clock::System, dry_run: false, listener: None }
+    }
+
+    /// Runs one cycle and returns what it did. The work happens on a thread of its own.
+    ///
+    /// # Errors
+    /// See [`CycleError`].
+    pub async fn run_cycle(&self) -> Result<CycleReport, CycleError> {
+        let (repo, clock, dry_run, shared) = (self.repo.clone(), self.clock.clone(), self.dry_run, self.shared.clone());
+        let work = move || run_cycle(&repo, clock, dry_run, &|progress| shared.tell(progress));
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(CycleError::Other(anyhow::anyhow!("the cycle panicked: {error}"))))
+    }
+
+    /// Everything that happens from now on, as a stream that ends with the loop.
+    pub fn events(&self) -> impl Stream<Item = Progress> + Unpin + use<> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        if let Ok(mut subscribers) = self.shared.subscribers.lock() {
+            subscribers.push(sender);
+        }
+        tokio_stream::wrappers::UnboundedReceiverStream::new(receiver)
+    }
+
+    /// Runs cycles on the configured interval until [`Loop::stop`]. A cycle that fails is told and tried again at the next interval.
+    pub fn spawn(self: Arc<Self>) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            while !self.shared.stop.load(Ordering::SeqCst) {
+                if let Err(error) = self.run_cycle().await {
+                    tracing::error!("the cycle failed: {error}");
+                }
+                let interval = View::open(&self.repo, self.clock.clone()).map(|view| view.config.engine.interval.0);
+                let interval = interval.unwrap_or(std::time::Duration::from_secs(300));
+                tokio::select! {
+                    () = tokio::time::sleep(interval) => {}
+                    () = self.shared.wake.notified() => {}
+                }
+            }
+        })
+    }
+
+    /// Asks a spawned loop to end after the cycle it is in.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        self.shared.wake.notify_one();
+    }
+
+    /// The figures that `fractal status` shows.
+    ///
+    /// # Errors
+    /// When the repository, the log or the store cannot be read.
+    pub fn stats(&self) -> Result<Stats, CycleError> {
+        Ok(History::open(&self.repo, self.clock.clone())?.stats()?)
+    }
+}
+
+fn run_cycle(repo: &Path, clock: Clock, dry_run: bool, listener: &(dyn Fn(Progress) + Sync)) -> Result<CycleReport, CycleError> {
+    let view = View::open(repo, clock)?;
+    let mut journal = Journal::open(&view, dry_run, listener)?;
+    Ok(cycle::run(&mut journal)?)
+}
+
+/// What a person can say about one improvement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Land it although policy waits.
+    Approve,
+    /// Revert it although nothing is wrong with it.
+    Revert,
+}
+
+/// Records a person's wish about the improvement whose id begins with `id`; the next cycle acts on it.
+///
+/// # Errors
+/// When there is no such improvement, or the wish does not fit its stage; the message says why.
+pub fn wish(repo: &Path, clock: Clock, id: &str, wish: Wish, by: &str) -> Result<Improvement, CycleError> {
+    let history = History::open(repo, clock)?;
+    let improvement = history.find(id).map_err(CycleError::Other)?.clone();
+    let what = match (wish, improvement.stage) {
+        (Wish::Approve, Stage::Proposed) => Observation::Approved { by: by.to_string() },
+        (Wish::Revert, Stage::Watching | Stage::Kept | Stage::Inconclusive | Stage::Stuck) if improvement.landed.is_some() => {
+            Observation::RevertRequested { by: by.to_string() }
+        }
+        (wish, stage) => {
+            let (can, fits) = match wish {
+                Wish::Approve => ("approved", "waits on its branch"),
+                Wish::Revert => ("reverted", "is on the base"),
+            };
+            let id = improvement.id.short();
+            return Err(CycleError::Other(anyhow::anyhow!("improvement {id} is {stage}; only one that {fits} can be {can}")));
+        }
+    };
+    let event = Event::Observed { what };
+    record(history.view(), &improvement, event)?;
+    Ok(improvement)
+}
+
+fn record(view: &View, improvement: &Improvement, event: Event) -> Result<(), CycleError> {
+    let at = view.clock.now();
+    let effects = Effects::open(view)?;
+    effects.append(&improvement.id, improvement.records.len(), &[Record { at, event }], at)?;
+    Ok(())
+}
+
+/// The improvements of a repository by id, newest knowledge.
+pub type Improvements = std::collections::BTreeMap<ImprovementId, Improvement>;

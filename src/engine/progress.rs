@@ -1,0 +1,84 @@
+//! What the loop tells while it works: for people who watch, and for programs that embed it.
+
+use serde::Serialize;
+
+use super::stage::Stage;
+use crate::model::{Analysis, Conclusion, ImprovementId, Investigation, Opportunity, Priority, Verdict};
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Progress {
+    CycleStarted { base: String, commit: String, dry_run: bool },
+    /// What people did since the last cycle, or what a killed run had left open.
+    Reconciled { id: ImprovementId, tool: String, what: String },
+    Detected { id: ImprovementId, tool: String, priority: Priority, score: f64, summary: String, opportunity: Box<Opportunity> },
+    Investigating { id: ImprovementId, tool: String },
+    Investigated { id: ImprovementId, tool: String, conclusion: &'static str, summary: String, investigation: Box<Investigation> },
+    /// Candidates are being tried.
+    Trying { id: ImprovementId, tool: String, candidates: u64 },
+    Judged { id: ImprovementId, tool: String, title: String, source: String, tried: u64, verdict: Verdict, diff: String },
+    Unsolved { id: ImprovementId, tool: String, tried: u64, reason: String },
+    /// An outward act was done, or in a dry run would be done.
+    Action { id: ImprovementId, tool: String, action: String, dry_run: bool },
+    /// Something waits, and for what.
+    Waiting { id: ImprovementId, tool: String, stage: Stage, reason: String },
+    Analysed { id: ImprovementId, tool: String, summary: String, analysis: Analysis },
+    Ended { id: ImprovementId, tool: String, stage: Stage, reason: String },
+    Maintained { executions_removed: u64, scratch_removed: usize },
+    Paused { reason: String },
+    CycleEnded { report: CycleReport },
+}
+
+/// What one cycle did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CycleReport {
+    pub tools_analysed: u64,
+    pub opportunities: u64,
+    pub investigated: u64,
+    pub proposed: u64,
+    pub landed: u64,
+    pub kept: u64,
+    pub reverted: u64,
+    pub declined: u64,
+    pub waiting: u64,
+    /// Outward acts of this cycle: none means that another cycle now would do nothing new.
+    pub actions: u64,
+}
+
+/// One line for people about an opportunity.
+pub(super) fn describe_opportunity(opportunity: &Opportunity) -> String {
+    use crate::model::Signal;
+    let signals: Vec<String> = opportunity
+        .signals
+        .iter()
+        .map(|signal| match signal {
+            Signal::LowSuccess { rate, threshold } => format!("{rate:.2} < {threshold:.2}, n = {}", opportunity.counts.runs),
+            Signal::RecentFailures { failures, hours } => format!("{failures} failures in {hours} h"),
+            Signal::Regression { before, after, .. } => {
+                format!("{:.2} before, {:.2} now", before.success_rate(), after.success_rate())
+            }
+        })
+        .collect();
+    format!("{} × {}: {}", opportunity.failures, opportunity.failure.class, signals.join("; "))
+}
+
+/// One line for people about an investigation.
+pub(super) fn describe_investigation(investigation: &Investigation) -> String {
+    if let Some(reason) = investigation.conclusion.why_not() {
+        return format!("{}: {reason}", investigation.conclusion.word());
+    }
+    let certain = investigation.reproductions.iter().filter(|r| r.failed == r.runs).count();
+    let mut text = format!("reproduced {certain} of {}", investigation.reproductions.len());
+    if let Some(location) = investigation.locations.first() {
+        text.push_str(&format!(", at {}:{}", location.path, location.line));
+    }
+    if let Some(remark) = investigation.remarks.get(1) {
+        text.push_str(&format!(", {remark}"));
+    }
+    if let Some(culprit) = &investigation.culprit {
+        text.push_str(&format!(", since {} \"{}\" by {}", culprit.commit.short(), culprit.summary, culprit.author));
+    }
+    debug_assert!(matches!(investigation.conclusion, Conclusion::Improvable));
+    text
+}

@@ -1,0 +1,169 @@
+//! Each cycle begins here: what a killed run left open is finished, and what people did is noticed. What git says wins over the log.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::Result;
+
+use super::actions::{Acted, Journal};
+use super::cycle::Cycle;
+use super::improvement::Improvement;
+use super::progress::Progress;
+use super::stage::Stage;
+use crate::model::{ActionKind, CommitId, End, Event, ImprovementId, Observation};
+use crate::world::git::reverted_by;
+
+/// See the module.
+pub(super) fn reconcile(cycle: &mut Cycle<'_, '_>) -> Result<()> {
+    let ids: Vec<ImprovementId> = cycle.journal.improvements.keys().cloned().collect();
+    for id in &ids {
+        finish(cycle, id)?;
+    }
+    let news = News::since_last_time(cycle.journal, &cycle.tip()?)?;
+    for id in &ids {
+        notice(cycle, id, &news)?;
+    }
+    let tip = cycle.tip()?;
+    cycle.journal.remember_seen(&tip)
+}
+
+/// What the base got since people's doings were last looked for.
+struct News {
+    tip: CommitId,
+    /// Reverted commit → the commit that says so.
+    reverts: HashMap<CommitId, CommitId>,
+    /// Improvement → a commit that carries its trailer.
+    carried: HashMap<String, CommitId>,
+    /// Commits of ours on the base: their news is no news.
+    own: BTreeSet<CommitId>,
+}
+
+impl News {
+    fn since_last_time(journal: &Journal<'_>, tip: &CommitId) -> Result<News> {
+        let mut news = News { tip: tip.clone(), reverts: HashMap::new(), carried: HashMap::new(), own: BTreeSet::new() };
+        for improvement in journal.improvements.values() {
+            for (action, _) in improvement.actions.values() {
+                if let ActionKind::Land { commit, .. } | ActionKind::Revert { commit, .. } = &action.kind {
+                    news.own.insert(commit.clone());
+                }
+            }
+        }
+        if journal.improvements.is_empty() {
+            return Ok(news);
+        }
+        let seen = journal.view.repo.resolve(crate::world::SEEN_REF)?;
+        for (commit, message) in journal.view.repo.messages_between(seen.as_ref(), tip)? {
+            if news.own.contains(&commit) {
+                continue;
+            }
+            for reverted in reverted_by(&message) {
+                news.reverts.insert(reverted, commit.clone());
+            }
+            let trailers = message.lines().filter_map(|line| line.strip_prefix("Fractal-Id: "));
+            for id in trailers.filter(|_| reverted_by(&message).is_empty()) {
+                news.carried.insert(id.trim().to_string(), commit.clone());
+            }
+        }
+        Ok(news)
+    }
+}
+
+/// Carries out what was intended, and writes down what a kill kept from being written.
+fn finish(cycle: &mut Cycle<'_, '_>, id: &ImprovementId) -> Result<()> {
+    // A retry that fails again is for the next cycle.
+    if let Some(action) = cycle.journal.get(id)?.unfinished().cloned() {
+        let acted = cycle.journal.carry_out(id, &action)?;
+        let what = match acted {
+            Acted::Done | Acted::Planned => format!("finished what was left open: {action}"),
+            Acted::Waits(why) | Acted::Stale(why) | Acted::Failed(why) => format!("left open: {action}: {why}"),
+        };
+        cycle.reconciled(id, what)?;
+    }
+    let improvement = cycle.journal.get(id)?;
+    if improvement.stage == Stage::Reverting
+        && let Some(by) = done_revert(improvement)
+    {
+        cycle.end(id, End::Reverted { by })?;
+    }
+    let improvement = cycle.journal.get(id)?;
+    if improvement.stage == Stage::Accepted && improvement.unfinished().is_none() {
+        // The branch could not be put where it belongs: something of somebody else's is there.
+        let branch = improvement.branch.as_ref().map_or_else(String::new, |(name, _)| name.clone());
+        cycle.end(id, End::Stuck { reason: format!("the branch `{branch}` exists and is not ours; delete or rename it") })?;
+    }
+    cycle.note_outcome(id)
+}
+
+fn done_revert(improvement: &Improvement) -> Option<CommitId> {
+    let landed = improvement.landed.as_ref()?;
+    improvement.actions.values().find_map(|(action, progress)| match &action.kind {
+        ActionKind::Revert { commit, reverts, .. }
+            if *progress == super::improvement::Progress::Done && reverts == &landed.commit =>
+        {
+            Some(commit.clone())
+        }
+        _ => None,
+    })
+}
+
+/// What people did with one improvement.
+fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<()> {
+    let improvement = cycle.journal.get(id)?;
+    let repo = &cycle.view().repo;
+    match improvement.stage {
+        Stage::Proposed | Stage::Stuck | Stage::Closed if improvement.landed.is_none() => {
+            let Some((branch, ours)) = improvement.branch.clone() else { return Ok(()) };
+            let carrier = match repo.contains(&news.tip, &ours)? {
+                true => Some(ours.clone()),
+                false => news.carried.get(id.as_str()).cloned(),
+            };
+            if let Some(commit) = carrier {
+                let observation = Observation::Merged { commit: commit.clone() };
+                return cycle.observe(id, observation, format!("a person merged it as {}", commit.short()));
+            }
+            if improvement.stage != Stage::Proposed {
+                return Ok(());
+            }
+            match repo.resolve(&format!("refs/heads/{branch}"))? {
+                Some(head) if head == ours => Ok(()),
+                Some(head) => {
+                    let reason = format!("a person committed on `{branch}`, so it is theirs now");
+                    cycle.observe(id, Observation::BranchTaken { head }, reason.clone())?;
+                    cycle.end(id, End::Closed { reason })
+                }
+                None => {
+                    let reason = format!("a person deleted `{branch}`; the patch is not proposed again");
+                    cycle.observe(id, Observation::BranchDeleted, reason.clone())?;
+                    cycle.end(id, End::Closed { reason })
+                }
+            }
+        }
+        Stage::Watching | Stage::Kept | Stage::Inconclusive | Stage::Stuck => {
+            let Some(landed) = improvement.landed.clone() else { return Ok(()) };
+            let by = match news.reverts.get(&landed.commit) {
+                Some(by) => Some((by.clone(), format!("a person reverted it in {}; it is not proposed again", by.short()))),
+                None if repo.contains(&news.tip, &landed.commit)? => None,
+                None => Some((news.tip.clone(), "it is no longer in the base's history".to_string())),
+            };
+            if let Some((by, what)) = by {
+                cycle.observe(id, Observation::Reverted { by }, what)?;
+                cycle.ended(id)?;
+                cycle.note_outcome(id)?;
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Cycle<'_, '_> {
+    fn observe(&mut self, id: &ImprovementId, what: Observation, told: String) -> Result<()> {
+        self.journal.append(id, vec![Event::Observed { what }])?;
+        self.reconciled(id, told)
+    }
+
+    fn reconciled(&mut self, id: &ImprovementId, what: String) -> Result<()> {
+        let tool = self.journal.get(id)?.tool().to_string();
+        self.journal.tell(Progress::Reconciled { id: id.clone(), tool, what });
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! How a matched template becomes an edit: one span of the source and its new text. Every byte outside the span stays.
+//!
+//! The texts of the templates are filled in here and not by ast-grep, which indents captured text anew when it has several
+//! lines: that would change lines nobody meant to touch, and the content of strings. Owns no order and no belief.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use ast_grep_core::tree_sitter::StrDoc;
+use ast_grep_core::{Node, NodeMatch};
+use regex::{Captures, Regex};
+
+use super::regex;
+use super::rules::{Fix, Place, Template};
+use crate::lang::Grammar;
+
+type Matched<'t> = NodeMatch<'t, StrDoc<Grammar>>;
+type Syntax<'t> = Node<'t, StrDoc<Grammar>>;
+
+static VARIABLE: LazyLock<Regex> = LazyLock::new(|| regex(r"(\$\$\$|\$)([A-Z][A-Z0-9_]*)"));
+static STEP: LazyLock<Regex> = LazyLock::new(|| regex(r"^(-?\d{1,15}) ([+-]) 1$"));
+static BACK: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?s)(.*\S) (?:- 1 \+ 1|\+ 1 - 1)$"));
+/// Characters of captured text in a title.
+const TITLE_CAPTURE: usize = 40;
+/// Nodes whose child may be a conditional expression without parentheses.
+const HOLDERS: [&str; 7] = [
+    "assignment",
+    "return_statement",
+    "expression_statement",
+    "argument_list",
+    "keyword_argument",
+    "parenthesized_expression",
+    "subscript",
+];
+
+/// The span of a source and its new text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Edit {
+    pub(super) span: Range<usize>,
+    pub(super) text: String,
+}
+
+impl Edit {
+    /// The whole source with the edit made.
+    pub(super) fn apply(&self, source: &str) -> Option<String> {
+        let (before, after) = (source.get(..self.span.start)?, source.get(self.span.end..)?);
+        Some(format!("{before}{}{after}", self.text))
+    }
+
+    /// Characters taken away and put in, after what both have in common at either end.
+    pub(super) fn size(&self, source: &str) -> usize {
+        let old: Vec<char> = source.get(self.span.clone()).unwrap_or_default().chars().collect();
+        let new: Vec<char> = self.text.chars().collect();
+        let shorter = old.len().min(new.len());
+        let front = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+        let back = old.iter().rev().zip(new.iter().rev()).take(shorter - front).take_while(|(a, b)| a == b).count();
+        old.len() + new.len() - 2 * (front + back)
+    }
+}
+
+/// The edit that `fix` of `template` makes at `matched`; `None` where it does not fit.
+pub(super) fn render(template: &Template, fix: &Fix, matched: &Matched<'_>, source: &str) -> Option<Edit> {
+    let filled = fill(&fix.template, matched, source)?;
+    let mut edit = match template.place {
+        Place::Node => {
+            let node = matched.get_node();
+            Edit { span: node.range(), text: unwrapped(fold(&filled), node) }
+        }
+        Place::BeforeStatement => before_statement(filled.trim_end(), matched.get_node(), source)?,
+    };
+    if source.contains("\r\n") {
+        edit.text = edit.text.replace("\r\n", "\n").replace('\n', "\r\n");
+    }
+    Some(edit)
+}
+
+/// The fix's title with short captured texts filled in.
+pub(super) fn title(fix: &Fix, matched: &Matched<'_>, source: &str) -> String {
+    VARIABLE
+        .replace_all(&fix.title, |found: &Captures<'_>| {
+            let text = captured(found, matched, source).unwrap_or_default();
+            let plain = text.chars().count() <= TITLE_CAPTURE && !text.contains(['\n', '`']);
+            if plain { text } else { "\u{2026}".to_string() }
+        })
+        .into_owned()
+}
+
+fn fill(text: &str, matched: &Matched<'_>, source: &str) -> Option<String> {
+    let mut complete = true;
+    let filled = VARIABLE.replace_all(text, |found: &Captures<'_>| {
+        captured(found, matched, source).unwrap_or_else(|| {
+            complete = false;
+            String::new()
+        })
+    });
+    let filled = filled.into_owned();
+    complete.then_some(filled)
+}
+
+/// The source text of a variable; several nodes are taken with everything between them.
+fn captured(found: &Captures<'_>, matched: &Matched<'_>, source: &str) -> Option<String> {
+    let name = found.get(2)?.as_str();
+    let env = matched.get_env();
+    let span = if found.get(1)?.as_str() == "$" {
+        match env.get_match(name) {
+            Some(node) => node.range(),
+            None => return env.get_transformed(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
+        }
+    } else {
+        let nodes = env.get_multiple_matches(name);
+        match (nodes.first(), nodes.last()) {
+            (Some(first), Some(last)) => first.range().start..last.range().end,
+            _ => 0..0,
+        }
+    };
+    source.get(span).map(str::to_string)
+}
+
+/// `7 + 1` becomes `8`, and `n - 1 + 1` becomes `n`: what a person would write.
+fn fold(text: &str) -> String {
+    if let Some(step) = STEP.captures(text) {
+        let by = if &step[2] == "+" { 1 } else { -1 };
+        return step[1].parse::<i64>().map_or_else(|_| text.to_string(), |number| (number + by).to_string());
+    }
+    BACK.captures(text).map_or_else(|| text.to_string(), |back| back[1].to_string())
+}
+
+/// Takes off the outer parentheses of a template where the place does not need them.
+fn unwrapped(text: String, node: &Syntax<'_>) -> String {
+    let needless = node.parent().is_some_and(|parent| HOLDERS.contains(&&*parent.kind()));
+    let inner = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    match inner {
+        Some(inner) if needless && !inner.contains('\n') && closes_at_end(&text) => inner.to_string(),
+        _ => text,
+    }
+}
+
+/// Whether the parenthesis that opens the text is closed only at its end. Brackets in strings are counted too, which at worst
+/// keeps a needless pair.
+fn closes_at_end(text: &str) -> bool {
+    let mut depth = 0i32;
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1 == text.len();
+        }
+    }
+    false
+}
+
+/// An insertion before the statement around `node`, with its indentation. Only where the statement begins its line.
+fn before_statement(text: &str, node: &Syntax<'_>, source: &str) -> Option<Edit> {
+    let is_body = |node: &Syntax<'_>| matches!(&*node.kind(), "block" | "module");
+    let ancestors: Vec<Syntax<'_>> = node.ancestors().collect();
+    let path = std::iter::once(node).chain(&ancestors);
+    let statement = path.zip(&ancestors).find(|(_, parent)| is_body(parent)).map(|(child, _)| child)?;
+    let in_function = ancestors.iter().any(|ancestor| ancestor.kind() == "function_definition");
+    if !in_function && text.lines().any(|line| line.trim_start().starts_with("return")) {
+        return None;
+    }
+    let start = statement.range().start;
+    let line_start = source.get(..start)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let indent = source.get(line_start..start).filter(|indent| indent.chars().all(|c| c == ' ' || c == '\t'))?;
+    let mut inserted = String::new();
+    for line in text.lines() {
+        let line = if indent.contains('\t') { line.replace("    ", "\t") } else { line.to_string() };
+        inserted.push_str(&format!("{line}\n{indent}"));
+    }
+    Some(Edit { span: start..start, text: inserted })
+}

@@ -1,0 +1,76 @@
+//! How a failure under Node.js reads. Owns no grammar: JavaScript is watched and reverted, not repaired from templates.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::{FRAMES, Trace, frame, regex};
+
+static AT: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"^\s+at (?:(?:async )?(.+?) \()?(?:async )?(?:file://)?(.+?):(\d+):\d+\)?$"));
+static THROWN: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"^(?:Uncaught |\[)?((?:[A-Za-z_$][\w$]*)?(?:Error|Exception))(?: \[\w+\])?(?:: .*)?$"));
+static PREFACE: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?:file://)?(/[^:]+|[^\s:]+\.[cm]?js):(\d+)$"));
+/// Lines that a message may have between its first one and the frames.
+const MESSAGE_LINES: usize = 30;
+
+pub(super) fn read(text: &str, root: &str) -> Option<Trace> {
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    let last_at = lines.iter().rposition(|line| AT.is_match(line))?;
+    let begin = lines[..=last_at].iter().rposition(|line| !AT.is_match(line)).map_or(0, |before| before + 1);
+    let earliest = begin.saturating_sub(MESSAGE_LINES);
+    let header = (earliest..begin).rev().find(|at| THROWN.is_match(lines[*at]))?;
+    let error_type = THROWN.captures(lines[header])?.get(1).map(|name| name.as_str().to_string());
+    let mut frames: Vec<_> = lines[begin..=last_at]
+        .iter()
+        .take(FRAMES)
+        .filter_map(|line| AT.captures(line))
+        .map(|at| {
+            let part = |index: usize| at.get(index).map(|found| found.as_str());
+            frame(part(2).unwrap_or_default(), part(3).unwrap_or_default(), part(1), root)
+        })
+        .collect();
+    if !frames.iter().any(|frame| frame.in_repo) {
+        // A syntax error names its place only in the lines before the message.
+        let preface = lines[..header].iter().rev().take(MESSAGE_LINES).find_map(|line| PREFACE.captures(line));
+        if let Some((path, line)) = preface.and_then(|place| Some((place.get(1)?.as_str(), place.get(2)?.as_str()))) {
+            frames.insert(0, frame(path, line, None, root));
+        }
+    }
+    Some(Trace { error_type, message: lines[header].trim_start_matches("Uncaught ").to_string(), frames })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read_failure;
+
+    #[test]
+    fn an_uncaught_error_has_its_type_its_message_and_its_frames() {
+        let stderr = b"/r/js/x.js:3\n  throw new TypeError('x');\n  ^\n\nTypeError: x\n    at f (/r/js/x.js:3:9)\n    \
+            at async main (file:///r/js/m.mjs:7:1)\n    at /r/js/x.js:9:2\n    at node:internal/main:1:2\n\nNode.js v20.1.0\n";
+        let trace = read_failure(stderr, "/r");
+        assert_eq!((trace.error_type.as_deref(), trace.message.as_str()), (Some("TypeError"), "TypeError: x"));
+        let places: Vec<_> = trace.frames.iter().map(|f| (f.path.as_str(), f.line, f.function.as_deref(), f.in_repo)).collect();
+        let expected = [
+            ("js/x.js", 3, Some("f"), true),
+            ("js/m.mjs", 7, Some("main"), true),
+            ("js/x.js", 9, None, true),
+            ("node:internal/main", 1, None, false),
+        ];
+        assert_eq!(places, expected);
+    }
+
+    #[test]
+    fn a_syntax_error_takes_its_place_from_the_lines_before_it() {
+        let stderr =
+            b"/r/js/x.js:3\nfoo(\n   ^\n\nSyntaxError: missing ) after argument list\n    at wrapSafe (node:internal/x:1:2)\n";
+        let trace = read_failure(stderr, "/r");
+        assert_eq!((trace.frames[0].path.as_str(), trace.frames[0].line), ("js/x.js", 3));
+    }
+
+    #[test]
+    fn a_missing_module_is_named_although_lines_stand_between() {
+        let stderr = b"Error: Cannot find module 'left-pad'\nRequire stack:\n- /r/x.js\n    at Module._load (node:internal/x:1:2)\n  code: 'MODULE_NOT_FOUND',\n";
+        assert_eq!(read_failure(stderr, "/r").message, "Error: Cannot find module 'left-pad'");
+    }
+}

@@ -1,0 +1,149 @@
+//! How a Python failure reads: tracebacks (of a chain the last one), syntax errors, and the dumps of `faulthandler`.
+//! Owns no rule about what a failure means.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::{FRAMES, Trace, frame, regex};
+use crate::model::Frame;
+
+static PLACE: LazyLock<Regex> = LazyLock::new(|| regex(r#"^\s*File "([^"]+)", line (\d+)(?:,? in (.+))?$"#));
+static RAISED: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?:(?:[A-Za-z_]\w*|<locals>)\.)*([A-Za-z_]\w*)(?::(?: .*)?)?$"));
+
+struct Reader<'a> {
+    root: &'a str,
+    /// Frames of the traceback that is being read, outermost first.
+    open: Vec<Frame>,
+    /// Reading the frames of a `faulthandler` dump.
+    in_dump: bool,
+    /// The dump of the thread that failed has been seen: those of the others do not count.
+    seen_current: bool,
+    fatal: Option<String>,
+    found: Option<Trace>,
+}
+
+pub(super) fn read(text: &str, root: &str) -> Option<Trace> {
+    let mut reader = Reader { root, open: Vec::new(), in_dump: false, seen_current: false, fatal: None, found: None };
+    for line in text.lines().map(str::trim_end) {
+        // Inside an exception group every line has a bar before it.
+        reader.line(line.trim_start().strip_prefix("| ").unwrap_or(line));
+    }
+    reader.found
+}
+
+impl Reader<'_> {
+    fn line(&mut self, line: &str) {
+        if line.ends_with("Traceback (most recent call last):") {
+            self.open.clear();
+            self.in_dump = false;
+        } else if line.ends_with("(most recent call first):") {
+            self.dump(line);
+        } else if line.starts_with("Fatal Python error: ") || line.starts_with("Timeout (") {
+            self.fatal = Some(line.to_string());
+        } else if let Some(place) = PLACE.captures(line) {
+            let part = |index: usize| place.get(index).map(|found| found.as_str());
+            self.place(frame(part(1).unwrap_or_default(), part(2).unwrap_or_default(), part(3), self.root));
+        } else if line.is_empty() {
+            self.in_dump = false;
+        } else if !self.in_dump && !self.open.is_empty() {
+            self.raised(line);
+        }
+    }
+
+    fn dump(&mut self, line: &str) {
+        let current = line.starts_with("Current thread");
+        self.in_dump = current || !self.seen_current;
+        if self.in_dump {
+            let message = self.fatal.clone().unwrap_or_else(|| line.to_string());
+            self.found = Some(Trace { error_type: None, message, frames: Vec::new() });
+        }
+        self.seen_current |= current;
+    }
+
+    fn place(&mut self, frame: Frame) {
+        match &mut self.found {
+            Some(trace) if self.in_dump => {
+                if trace.frames.len() < FRAMES {
+                    trace.frames.push(frame);
+                }
+            }
+            _ => {
+                if self.open.len() >= FRAMES {
+                    self.open.remove(0);
+                }
+                self.open.push(frame);
+            }
+        }
+    }
+
+    fn raised(&mut self, line: &str) {
+        let Some(raised) = RAISED.captures(line) else { return };
+        let error_type = raised.get(1).map(|name| name.as_str().to_string());
+        let mut frames = std::mem::take(&mut self.open);
+        frames.reverse();
+        self.found = Some(Trace { error_type, message: line.to_string(), frames });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read_failure;
+    use super::*;
+
+    fn places(trace: &Trace) -> Vec<(&str, u32, Option<&str>, bool)> {
+        trace.frames.iter().map(|f| (f.path.as_str(), f.line, f.function.as_deref(), f.in_repo)).collect()
+    }
+
+    #[test]
+    fn the_last_traceback_of_a_chain_is_the_failure() {
+        let stderr = b"Traceback (most recent call last):\n  File \"/r/tools/a.py\", line 4, in parse\n    int(x)\n    ~~~^^^\n\
+            ValueError: invalid literal\n\nDuring handling of the above exception, another exception occurred:\n\n\
+            Traceback (most recent call last):\n  File \"/r/tools/a.py\", line 20, in <module>\n    main()\n  \
+            File \"/usr/lib/python3.11/json/decoder.py\", line 355, in raw_decode\n    raise\n\
+            json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)\nbye\n";
+        let trace = read_failure(stderr, "/r");
+        assert_eq!(trace.error_type.as_deref(), Some("JSONDecodeError"));
+        assert_eq!(trace.message, "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)");
+        let expected =
+            [("/usr/lib/python3.11/json/decoder.py", 355, Some("raw_decode"), false), ("tools/a.py", 20, Some("<module>"), true)];
+        assert_eq!(places(&trace), expected);
+    }
+
+    #[test]
+    fn a_syntax_error_has_a_place_without_a_traceback() {
+        let trace =
+            read_failure(b"  File \"/r/t.py\", line 3\n    def f(\n         ^\nSyntaxError: '(' was never closed\n", "/r");
+        assert_eq!(trace.error_type.as_deref(), Some("SyntaxError"));
+        assert_eq!(places(&trace), [("t.py", 3, None, true)]);
+    }
+
+    #[test]
+    fn a_fault_dump_tells_where_the_current_thread_was() {
+        let stderr =
+            b"Fatal Python error: Aborted\n\nThread 0x1 (most recent call first):\n  File \"/r/w.py\", line 1 in wait\n\n\
+            Current thread 0x00007f (most recent call first):\n  File \"/r/t.py\", line 19 in schedule\n  \
+            File \"/r/t.py\", line 33 in main\n\nExtension modules: x (total: 1)\n";
+        let trace = read_failure(stderr, "/r");
+        assert_eq!((trace.error_type.as_deref(), trace.message.as_str()), (None, "Fatal Python error: Aborted"));
+        assert_eq!(places(&trace), [("t.py", 19, Some("schedule"), true), ("t.py", 33, Some("main"), true)]);
+    }
+
+    #[test]
+    fn the_last_member_of_an_exception_group_is_the_failure() {
+        let stderr =
+            b"  + Exception Group Traceback (most recent call last):\n  |   File \"/r/t.py\", line 9, in main\n  |     run()\n  \
+            | ExceptionGroup: two (1 sub-exception)\n  +-+---------------- 1 ----------------\n    \
+            | Traceback (most recent call last):\n    |   File \"/r/t.py\", line 3, in part\n    | f.<locals>.Odd: x\n    \
+            +------------------------------------\n";
+        let trace = read_failure(stderr, "/r");
+        assert_eq!((trace.error_type.as_deref(), places(&trace)), (Some("Odd"), vec![("t.py", 3, Some("part"), true)]));
+    }
+
+    #[test]
+    fn an_exception_without_a_message_is_still_one() {
+        let trace = read_failure(b"Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nAssertionError\n", "");
+        assert_eq!(trace.error_type.as_deref(), Some("AssertionError"));
+        assert_eq!(places(&trace), [("a.py", 1, Some("f"), true)]);
+    }
+}

@@ -1,0 +1,7 @@
+//! The command `fractal`: parse, run, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fractal::cli::main()
+}

@@ -1,0 +1,147 @@
+//! Events: the facts that the log keeps, one JSON line each. Stages are folded from them, never stored.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Action, ActionKey, Analysis, CommitId, Investigation, Opportunity, PatchId, Trust, Verdict};
+
+/// One line of an improvement's file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub at: Timestamp,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What is remembered of a candidate: enough to show it, and never to propose it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptSummary {
+    pub patch: PatchId,
+    pub strategy: String,
+    pub source: String,
+    pub title: String,
+    pub trust: Trust,
+    /// Unified diff of the tool's files, cut at a limit.
+    pub diff: String,
+    /// Candidates looked at before this one was chosen.
+    pub tried: u64,
+}
+
+/// Who allowed an action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Approver {
+    /// The configuration's rules; the text names the rule.
+    Policy(String),
+    Person(String),
+}
+
+/// What somebody else did to our work, as seen in git.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "observation", rename_all = "snake_case")]
+pub enum Observation {
+    /// The proposed commit is on the base, and we did not put it there.
+    Merged { commit: CommitId },
+    /// A person reverted the landed commit.
+    Reverted { by: CommitId },
+    /// A person committed on the branch: it is theirs now.
+    BranchTaken { head: CommitId },
+    /// A person deleted the branch.
+    BranchDeleted,
+    /// The base moved past what the proposal was validated on.
+    BaseMoved { to: CommitId },
+    /// A person allowed landing although policy waits.
+    Approved { by: String },
+    /// A person asked for the landed commit to be reverted.
+    RevertRequested { by: String },
+}
+
+/// How an improvement ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub enum End {
+    Kept,
+    Reverted {
+        by: CommitId,
+    },
+    /// The watch ended without enough runs.
+    Inconclusive {
+        reason: String,
+    },
+    /// A person is needed.
+    Stuck {
+        reason: String,
+    },
+    /// A person closed it.
+    Closed {
+        reason: String,
+    },
+}
+
+/// One fact about an improvement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    Detected {
+        opportunity: Opportunity,
+    },
+    Investigated {
+        investigation: Investigation,
+    },
+    /// A candidate went through the gate.
+    Judged {
+        attempt: AttemptSummary,
+        verdict: Verdict,
+    },
+    /// Nothing that any strategy proposed came through.
+    NoCandidate {
+        tried: u64,
+        reason: String,
+    },
+    Intended {
+        action: Action,
+    },
+    Approved {
+        key: ActionKey,
+        by: Approver,
+    },
+    Started {
+        key: ActionKey,
+    },
+    Done {
+        key: ActionKey,
+    },
+    Failed {
+        key: ActionKey,
+        error: String,
+    },
+    Observed {
+        what: Observation,
+    },
+    Analysed {
+        analysis: Analysis,
+    },
+    Ended {
+        how: End,
+    },
+}
+
+impl Event {
+    /// The event's name as written in the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Detected { .. } => "detected",
+            Event::Investigated { .. } => "investigated",
+            Event::Judged { .. } => "judged",
+            Event::NoCandidate { .. } => "no_candidate",
+            Event::Intended { .. } => "intended",
+            Event::Approved { .. } => "approved",
+            Event::Started { .. } => "started",
+            Event::Done { .. } => "done",
+            Event::Failed { .. } => "failed",
+            Event::Observed { .. } => "observed",
+            Event::Analysed { .. } => "analysed",
+            Event::Ended { .. } => "ended",
+        }
+    }
+}

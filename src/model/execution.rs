@@ -1,0 +1,222 @@
+//! Executions: recorded runs of one version of a tool.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::id::digest;
+use super::{ExecutionId, Failure, Version};
+
+/// One argument or any other text from outside that need not be UTF-8. In JSON: a string, or `{"hex": "…"}` when it is not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Arg(pub Vec<u8>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum ArgForm {
+    Text(String),
+    Bytes { hex: String },
+}
+
+impl Serialize for Arg {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => {
+                let hex = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
+                ArgForm::Bytes { hex }.serialize(serializer)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Arg {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match ArgForm::deserialize(deserializer)? {
+            ArgForm::Text(text) => Ok(Arg(text.into_bytes())),
+            ArgForm::Bytes { hex } => (0..hex.len())
+                .step_by(2)
+                .map(|at| hex.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+                .collect::<Option<Vec<u8>>>()
+                .map(Arg)
+                .ok_or_else(|| serde::de::Error::custom("an argument's `hex` is not pairs of hexadecimal digits")),
+        }
+    }
+}
+
+impl From<&str> for Arg {
+    fn from(text: &str) -> Self {
+        Arg(text.as_bytes().to_vec())
+    }
+}
+
+impl fmt::Display for Arg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// The name of a stored blob: blake3 of its bytes as stored (redacted, possibly truncated).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BlobId(pub String);
+
+impl BlobId {
+    /// The name of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        BlobId(blake3::hash(bytes).to_hex().to_string())
+    }
+}
+
+/// What a run was given. Two runs with equal input are the same test of a tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// The caller's arguments, without the tool's own command.
+    pub args: Vec<Arg>,
+    /// Standard input, when it was captured; `None` when it was a terminal, empty or closed.
+    pub stdin: Option<BlobId>,
+    /// Working directory relative to the root of the repository; `None` when it was outside.
+    pub cwd: Option<String>,
+    /// The captured standard input was cut at the limit, so the run cannot be repeated.
+    pub truncated: bool,
+}
+
+impl Input {
+    /// Identity of the input, 32 hexadecimal digits.
+    pub fn digest(&self) -> String {
+        let mut parts: Vec<&[u8]> = self.args.iter().map(|arg| arg.0.as_slice()).collect();
+        parts.push(b"\0stdin");
+        parts.push(self.stdin.as_ref().map_or(b"", |blob| blob.0.as_bytes()));
+        parts.push(self.cwd.as_ref().map_or(b"\0outside", |cwd| cwd.as_bytes()));
+        digest(&parts)
+    }
+
+    /// Whether the input belongs to the half that no strategy may see. Chosen by hash, so nobody can tune the choice.
+    pub fn is_held_out(&self) -> bool {
+        let first = self.digest().as_bytes().first().copied().unwrap_or(b'0');
+        char::from(first).to_digit(16).unwrap_or(0) % 2 == 1
+    }
+
+    /// The arguments for people, each in the shell's quotes where it needs them, at most `limit` characters.
+    pub fn display(&self, limit: usize) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+        let words: Vec<String> = self
+            .args
+            .iter()
+            .map(|arg| {
+                let text = arg.to_string();
+                if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+            })
+            .collect();
+        let mut line = words.join(" ");
+        if self.stdin.is_some() {
+            line.push_str(if line.is_empty() { "< stdin" } else { " < stdin" });
+        }
+        if line.chars().count() > limit {
+            line = line.chars().take(limit.saturating_sub(1)).chain(['…']).collect();
+        }
+        line
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// The program returned this code.
+    Code(i32),
+    /// A signal ended it.
+    Signal(i32),
+    /// It ran longer than the tool's time limit and was ended.
+    TimedOut,
+    /// It could not be started; the text says why.
+    NotStarted(String),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit {code}"),
+            Exit::Signal(signal) => write!(f, "signal {signal}"),
+            Exit::TimedOut => f.write_str("time-out"),
+            Exit::NotStarted(why) => write!(f, "not started: {why}"),
+        }
+    }
+}
+
+/// What a run says about the tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Success,
+    Failure,
+    /// The environment's or the caller's fault: never counted against the tool.
+    Error,
+}
+
+/// A later judgement by a person or a caller: this run's answer was wrong although it looked like a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// What standard output should have been, if known.
+    pub expected: Option<BlobId>,
+}
+
+/// One recorded run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Execution {
+    pub id: ExecutionId,
+    pub tool: String,
+    pub version: Version,
+    /// When it started.
+    pub at: Timestamp,
+    pub duration: Duration,
+    pub input: Input,
+    pub exit: Exit,
+    pub outcome: Outcome,
+    /// Present exactly when the outcome is a failure.
+    pub failure: Option<Failure>,
+    pub stdout: Option<BlobId>,
+    pub stderr: Option<BlobId>,
+    /// Who ran it: `exec`, or what the caller named itself with `FRACTAL_CALLER`.
+    pub caller: String,
+    pub mark: Option<Mark>,
+}
+
+/// An execution with the bytes behind its blobs: what a trial needs to run it again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    pub execution: Execution,
+    /// Empty when none was captured.
+    pub stdin: Vec<u8>,
+    pub stdout: Vec<u8>,
+    /// What standard output should have been, when a mark says so.
+    pub expected: Option<Vec<u8>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_that_are_not_utf8_survive_json() {
+        let args = vec![Arg(vec![0xff, 0x00]), Arg::from("plain"), Arg::from("")];
+        let json = serde_json::to_string(&args).expect("serialises");
+        assert_eq!(json, r#"[{"hex":"ff00"},"plain",""]"#);
+        assert_eq!(serde_json::from_str::<Vec<Arg>>(&json).expect("parses"), args);
+        assert!(serde_json::from_str::<Arg>(r#"{"hex":"f"}"#).is_err());
+    }
+
+    #[test]
+    fn inputs_that_differ_only_in_where_an_argument_ends_have_different_digests() {
+        let input = |args: &[&str]| Input {
+            args: args.iter().map(|arg| Arg::from(*arg)).collect(),
+            stdin: None,
+            cwd: None,
+            truncated: false,
+        };
+        assert_ne!(input(&["ab", "c"]).digest(), input(&["a", "bc"]).digest());
+        assert_eq!(input(&["div", "1", "a b"]).display(80), "div 1 'a b'");
+    }
+}

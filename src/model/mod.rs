@@ -1,0 +1,28 @@
+//! The nouns of the loop, and nothing else: plain data with the rules that need no outside world.
+//!
+//! Every other module speaks in these types. Nothing here reads a clock, a file, a process or a repository;
+//! a value that came from outside (recorded output, a path in a trace) is carried, never acted on.
+
+mod action;
+mod analysis;
+mod candidate;
+mod event;
+mod execution;
+mod failure;
+mod id;
+mod investigation;
+mod opportunity;
+mod tool;
+mod verdict;
+
+pub use action::{Action, ActionKind};
+pub use analysis::{Analysis, Counts, Finding, PairedReplay};
+pub use candidate::{Candidate, FileEdit, Patch, Trust};
+pub use event::{Approver, AttemptSummary, End, Event, Observation, Record};
+pub use execution::{Arg, BlobId, Execution, Exit, Input, Mark, Outcome, Recording};
+pub use failure::{Failure, Fingerprint, Frame};
+pub use id::{ActionKey, CommitId, ExecutionId, ImprovementId, PatchId, Version};
+pub use investigation::{Conclusion, Culprit, Investigation, Location, Reproduction, SuiteRun};
+pub use opportunity::{Opportunity, Priority, Signal};
+pub use tool::{Effects, JsonPredicate, Language, Origin, StdinUse, SuccessRule, Tool, ToolNameError, check_tool_name};
+pub use verdict::{Check, CheckStatus, Judgement, Verdict};

@@ -1,0 +1,47 @@
+//! A reason to act on a tool.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{CommitId, Counts, Failure, ImprovementId, Version};
+
+/// What made us look. One opportunity can have several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "signal", rename_all = "snake_case")]
+pub enum Signal {
+    /// Fewer runs than the threshold succeed.
+    LowSuccess { rate: f64, threshold: f64 },
+    /// At least so many failures within so many hours.
+    RecentFailures { failures: u64, hours: u64 },
+    /// The version fails more than the one before it; `log_bayes_factor` is the natural logarithm.
+    Regression { before: Counts, after: Counts, log_bayes_factor: f64, since: Option<CommitId> },
+}
+
+/// How urgent: high under a success rate of 0.5, medium under the threshold, else low.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    Low,
+    Medium,
+    High,
+}
+
+/// One failure of one tool that is worth an investigation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Opportunity {
+    pub id: ImprovementId,
+    pub tool: String,
+    pub version: Version,
+    /// All runs of this version.
+    pub counts: Counts,
+    /// The failure that this is about.
+    pub failure: Failure,
+    /// Runs that failed this way.
+    pub failures: u64,
+    pub distinct_inputs: u64,
+    pub signals: Vec<Signal>,
+    pub priority: Priority,
+    /// Runs per week times the share of runs that this failure costs: runs that a repair would save each week.
+    pub score: f64,
+    pub last_seen: Timestamp,
+}

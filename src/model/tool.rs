@@ -1,0 +1,235 @@
+//! A tool: something in the repository that can be run.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Exit, Outcome};
+
+/// Something in the repository that can be run, with what we need to run, test and watch it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Unique in the repository; also part of branch names, see [`check_tool_name`].
+    pub name: String,
+    /// Repository-relative files and folders that belong to the tool: only these may a candidate change.
+    pub paths: Vec<String>,
+    /// How to run it: `{root}` stands for the root of the checkout, and an element that equals one of `paths` or `tests`
+    /// is taken relative to that root. The caller's arguments follow.
+    pub run: Vec<String>,
+    /// How to run its own tests, in the root of a checkout; success is exit code 0.
+    pub test: Option<Vec<String>>,
+    /// Its test files and folders. They may be added to, never edited.
+    pub tests: Vec<String>,
+    /// What a checkout needs besides `paths` and `tests`; empty means the whole repository, within the configured limit.
+    pub needs: Vec<String>,
+    /// A run that takes longer is ended and counts as a failure. Nothing is ended when unset.
+    pub timeout: Option<Duration>,
+    /// Whether standard input that is a pipe is captured.
+    pub stdin: StdinUse,
+    /// When a run counts as a success.
+    pub success: SuccessRule,
+    /// What a run does to the world: decides whether recorded runs may be run again.
+    pub effects: Effects,
+    /// The language of the main file.
+    pub language: Language,
+    /// Declared in `fractal.toml`, or found, and why.
+    pub origin: Origin,
+}
+
+impl Tool {
+    /// Whether `path` belongs to the tool.
+    pub fn owns(&self, path: &str) -> bool {
+        covers(&self.paths, path)
+    }
+
+    /// Whether `path` is one of its tests.
+    pub fn tests_own(&self, path: &str) -> bool {
+        covers(&self.tests, path)
+    }
+
+    /// The command line of `template` (its `run` or `test`) for a checkout at `root`.
+    pub fn command(&self, template: &[String], root: &str) -> Vec<String> {
+        let known = |element: &String| self.paths.contains(element) || self.tests.contains(element);
+        template
+            .iter()
+            .map(|element| if known(element) { format!("{root}/{element}") } else { element.replace("{root}", root) })
+            .collect()
+    }
+}
+
+fn covers(paths: &[String], path: &str) -> bool {
+    paths.iter().any(|own| {
+        let own = own.trim_end_matches('/');
+        path == own || path.strip_prefix(own).is_some_and(|rest| rest.starts_with('/'))
+    })
+}
+
+/// Where we know a tool from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A `[[tool]]` table of `fractal.toml`.
+    Declared,
+    /// Found in the repository; the text says by what.
+    Found(String),
+}
+
+/// What running a tool does to the world. Unknown counts as unsafe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Effects {
+    /// Nobody has said. Recorded runs are not run again unless `[validate] unknown_effects = "run"`.
+    #[default]
+    Unknown,
+    /// Reads its arguments and standard input, writes its output: may be run again freely.
+    None,
+    /// Reads or writes files below its working directory: may be run again in a scratch checkout.
+    Files,
+    /// Talks to the network: never run again by us.
+    Network,
+    /// Deletes, sends or spends: never run again by us.
+    Destructive,
+}
+
+/// What `exec` does with standard input that is a pipe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StdinUse {
+    /// Copies it to the tool and keeps it, so that the run can be repeated. Reads ahead of the tool.
+    #[default]
+    Capture,
+    /// Leaves it to the tool.
+    Inherit,
+}
+
+/// The language of a tool's main file, by what the loop can do with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    Python,
+    Javascript,
+    Rust,
+    Shell,
+    /// Anything else: watched and reverted, never repaired from templates.
+    #[default]
+    Other,
+}
+
+/// When a run counts as a success: the exit code is listed, and the predicate holds if there is one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SuccessRule {
+    /// Exit codes that mean success.
+    #[serde(default = "SuccessRule::default_exit")]
+    pub exit: Vec<i32>,
+    /// A condition on standard output read as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<JsonPredicate>,
+}
+
+/// `pointer` (RFC 6901) into standard output read as JSON must equal `equals`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JsonPredicate {
+    /// A JSON pointer, such as `/status`.
+    pub pointer: String,
+    /// The value that means success.
+    pub equals: serde_json::Value,
+}
+
+impl Default for SuccessRule {
+    fn default() -> Self {
+        SuccessRule { exit: Self::default_exit(), stdout: None }
+    }
+}
+
+impl SuccessRule {
+    fn default_exit() -> Vec<i32> {
+        vec![0]
+    }
+
+    /// The outcome of a run that ended with `exit` and printed `stdout`.
+    ///
+    /// A run that never started, or that its caller interrupted (SIGINT, SIGTERM, SIGHUP, SIGKILL), says nothing about the
+    /// tool: [`Outcome::Error`].
+    pub fn judge(&self, exit: &Exit, stdout: &[u8]) -> Outcome {
+        const INTERRUPTIONS: [i32; 4] = [1, 2, 9, 15];
+        match exit {
+            Exit::NotStarted(_) => Outcome::Error,
+            Exit::Signal(signal) if INTERRUPTIONS.contains(signal) => Outcome::Error,
+            Exit::Code(code) if self.exit.contains(code) && self.output_agrees(stdout) => Outcome::Success,
+            Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut => Outcome::Failure,
+        }
+    }
+
+    fn output_agrees(&self, stdout: &[u8]) -> bool {
+        let Some(predicate) = &self.stdout else { return true };
+        serde_json::from_slice::<serde_json::Value>(stdout)
+            .is_ok_and(|json| json.pointer(&predicate.pointer) == Some(&predicate.equals))
+    }
+}
+
+/// Why a name cannot be a tool's.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{name}` cannot name a tool: {why}")]
+pub struct ToolNameError {
+    name: String,
+    why: &'static str,
+}
+
+/// A tool's name becomes part of a git branch and of file names, so it is 1 to 64 of `A-Z a-z 0-9 . _ -`, does not begin with
+/// `.` or `-`, and has no `..` and no final `.` or `.lock` (the rules of `git check-ref-format`).
+pub fn check_tool_name(name: &str) -> Result<(), ToolNameError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let why = if name.is_empty() || name.len() > 64 {
+        "it must have 1 to 64 characters"
+    } else if !name.chars().all(allowed) {
+        "only letters, digits, `.`, `_` and `-` are allowed"
+    } else if name.starts_with(['.', '-']) || name.ends_with('.') || name.ends_with(".lock") || name.contains("..") {
+        "git does not allow it in a branch name"
+    } else {
+        return Ok(());
+    };
+    Err(ToolNameError { name: name.chars().take(80).collect(), why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_run_is_never_counted_against_the_tool() {
+        let rule = SuccessRule::default();
+        assert_eq!(rule.judge(&Exit::Signal(2), b""), Outcome::Error);
+        assert_eq!(rule.judge(&Exit::Signal(11), b""), Outcome::Failure);
+        assert_eq!(rule.judge(&Exit::TimedOut, b""), Outcome::Failure);
+    }
+
+    #[test]
+    fn a_predicate_on_the_output_can_turn_exit_zero_into_a_failure() {
+        let rule =
+            SuccessRule { exit: vec![0], stdout: Some(JsonPredicate { pointer: "/ok".into(), equals: serde_json::json!(true) }) };
+        assert_eq!(rule.judge(&Exit::Code(0), br#"{"ok":true}"#), Outcome::Success);
+        assert_eq!(rule.judge(&Exit::Code(0), br#"{"ok":false}"#), Outcome::Failure);
+        assert_eq!(rule.judge(&Exit::Code(0), b"not json"), Outcome::Failure);
+    }
+
+    #[test]
+    fn names_that_git_would_refuse_in_a_branch_are_refused() {
+        for bad in ["", "a b", "../x", "a..b", ".hidden", "-x", "x.lock", "x.", "caf\u{e9}"] {
+            assert!(check_tool_name(bad).is_err(), "{bad:?}");
+        }
+        for good in ["a", "buggy_calculator", "disk-units", "v1.2"] {
+            assert_eq!(check_tool_name(good), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_folder_owns_what_is_below_it_and_not_its_namesakes() {
+        let paths = vec!["tools/a".to_string()];
+        assert!(covers(&paths, "tools/a/x.py"));
+        assert!(covers(&paths, "tools/a"));
+        assert!(!covers(&paths, "tools/ab"));
+    }
+}

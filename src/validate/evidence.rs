@@ -1,0 +1,80 @@
+//! The recordings that a gate works with: distinct inputs, failing and good, seen and held out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::{Execution, Investigation, Opportunity, Recording, Tool};
+use crate::world::View;
+use crate::world::store::{Query, Which};
+
+/// Executions looked through for distinct inputs.
+const EXECUTIONS_MAX: usize = 2_000;
+/// Failing inputs that a candidate must answer.
+const INCIDENT_MAX: usize = 20;
+
+/// See the module.
+pub(super) struct Evidence {
+    /// Failing inputs: those that were reproduced, and held-out ones that nobody has looked at.
+    pub incident: Vec<Recording>,
+    /// Good inputs, a sample spread over the hashes of the inputs.
+    pub good: Vec<Recording>,
+    pub longest: Duration,
+}
+
+impl Evidence {
+    pub(super) fn gather(view: &View, tool: &Tool, opportunity: &Opportunity, investigation: &Investigation) -> Result<Evidence> {
+        let window = SignedDuration::from_hours(24 * i64::from(view.config.detect.window_days));
+        let since = view.clock.now().saturating_sub(window).unwrap_or(Timestamp::UNIX_EPOCH);
+        let read = |which| {
+            let query = Query { tool: &tool.name, version: Some(&opportunity.version), which, since, limit: EXECUTIONS_MAX };
+            view.store.executions(&query)
+        };
+        let failing = distinct(read(Which::FailuresLike(opportunity.failure.fingerprint.as_str()))?);
+        let successes = read(Which::Successes)?;
+        let longest = successes.iter().map(|execution| execution.duration).max().unwrap_or_default();
+        let mut good = distinct(successes);
+        // Good runs of the versions before tell as much about what must stay: they are replayed on the untouched version first.
+        good.extend(distinct(earlier_successes(view, tool, opportunity, since)?));
+        let reproduced: Vec<&str> = investigation
+            .reproductions
+            .iter()
+            .filter(|reproduction| reproduction.failed == reproduction.runs)
+            .map(|reproduction| reproduction.input.as_str())
+            .collect();
+        let also_good: Vec<String> = good.keys().cloned().collect();
+        let belongs = |digest: &String, execution: &Execution| {
+            reproduced.contains(&digest.as_str()) || (execution.input.is_held_out() && !also_good.contains(digest))
+        };
+        let incident = failing.into_iter().filter(|(digest, execution)| belongs(digest, execution)).map(|(_, execution)| execution);
+        let load = |executions: Vec<Execution>| executions.into_iter().map(|e| view.store.load(e)).collect::<Result<Vec<_>, _>>();
+        // Maps are ordered by hash, so taking from the front is a random sample of the inputs, always the same one.
+        let sample = good.into_values().take(2 * view.config.validate.replays).collect();
+        Ok(Evidence { incident: load(incident.take(INCIDENT_MAX).collect())?, good: load(sample)?, longest })
+    }
+
+    /// The failing input that is easiest to read: the one a regression test is made of.
+    pub(super) fn smallest_incident(&self) -> Option<&Recording> {
+        let size = |recording: &&Recording| {
+            recording.stdin.len() + recording.execution.input.args.iter().map(|arg| arg.0.len() + 1).sum::<usize>()
+        };
+        self.incident.iter().min_by_key(size)
+    }
+}
+
+fn earlier_successes(view: &View, tool: &Tool, opportunity: &Opportunity, since: Timestamp) -> Result<Vec<Execution>> {
+    let query = Query { tool: &tool.name, version: None, which: Which::Successes, since, limit: EXECUTIONS_MAX };
+    let mut executions = view.store.executions(&query)?;
+    executions.retain(|execution| execution.version != opportunity.version);
+    Ok(executions)
+}
+
+fn distinct(executions: Vec<Execution>) -> BTreeMap<String, Execution> {
+    let mut distinct = BTreeMap::new();
+    for execution in executions.into_iter().filter(|execution| !execution.input.truncated) {
+        distinct.entry(execution.input.digest()).or_insert(execution);
+    }
+    distinct
+}

@@ -1,0 +1,119 @@
+//! The generated regression test: the incident's smallest input, run as the caller ran it.
+//!
+//! The test is a file of its own in the language of the tool, beside the tool's tests; existing tests are never edited. Text that
+//! came from outside goes in as a string literal of that language and nowhere else.
+
+use minijinja::{Environment, context};
+
+use crate::model::{Exit, Language, Outcome, Patch, Recording, Tool};
+use crate::world::bench::Run;
+
+/// Larger inputs make unreadable tests.
+const INPUT_MAX: usize = 16 * 1024;
+
+/// A test file and the command that runs it alone, in the root of a checkout.
+pub(super) struct RegressionTest {
+    pub patch: Patch,
+    pub command: Vec<String>,
+}
+
+/// The test for `recording`, whose right answer `answer` shows; `None` when the language or the input does not allow one.
+pub(super) fn write(tool: &Tool, recording: &Recording, answer: &Run, id8: &str) -> Option<RegressionTest> {
+    let (template, program): (_, &[&str]) = match tool.language {
+        Language::Python => (include_str!("../../templates/text/regression/python.txt"), &["python3"]),
+        Language::Shell => (include_str!("../../templates/text/regression/shell.txt"), &["sh"]),
+        Language::Javascript => (include_str!("../../templates/text/regression/javascript.txt"), &["node"]),
+        Language::Rust | Language::Other => return None,
+    };
+    let Exit::Code(code) = answer.exit else { return None };
+    if answer.outcome != Outcome::Success {
+        return None;
+    }
+    let args: Option<Vec<&str>> = recording.execution.input.args.iter().map(|arg| std::str::from_utf8(&arg.0).ok()).collect();
+    let args = args?;
+    let stdin = std::str::from_utf8(&recording.stdin).ok()?;
+    if stdin.len() + args.iter().map(|arg| arg.len()).sum::<usize>() > INPUT_MAX || (stdin.contains('\0')) {
+        return None;
+    }
+    let stem = format!("{}_{id8}", tool.name.replace(['-', '.'], "_"));
+    let folder = test_folder(tool);
+    let name = match tool.language {
+        Language::Python => format!("test_{stem}.py"),
+        Language::Shell => format!("{stem}_test.sh"),
+        _ => format!("{stem}.test.js"),
+    };
+    let path = format!("{folder}{name}");
+    let up = "../".repeat(path.matches('/').count());
+    // The command as seen from the root of the checkout, which the test finds from its own place.
+    let run: Vec<String> = tool.run.iter().map(|word| word.replace("{root}/", "").replace("{root}", ".")).collect();
+    let expected = recording.expected.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let literal = |text: &str| literal(tool.language, text);
+    let mut environment = Environment::new();
+    environment.set_keep_trailing_newline(true);
+    let text = environment
+        .render_str(
+            template,
+            context! {
+                tool => tool.name, id => id8, up => if up.is_empty() { ".".to_string() } else { up.trim_end_matches('/').to_string() },
+                class_name => class_name(&stem),
+                run => run.iter().map(|word| literal(word)).collect::<Vec<_>>(),
+                args => args.iter().map(|word| literal(word)).collect::<Vec<_>>(),
+                stdin => literal(stdin),
+                expected => expected.map(literal),
+                exits => tool.success.exit, exit => code,
+                failure => recording.execution.failure.as_ref().map(|failure| one_line(&failure.class)),
+                seconds => tool.timeout.map_or(60, |limit| limit.as_secs().max(1) + 9),
+            },
+        )
+        .ok()?;
+    let command = program.iter().map(ToString::to_string).chain([path.clone()]).collect();
+    Some(RegressionTest { patch: Patch::write(path, text.into_bytes()), command })
+}
+
+fn test_folder(tool: &Tool) -> String {
+    let beside = tool.tests.first().or(tool.paths.first()).map(String::as_str).unwrap_or_default();
+    if tool.tests.is_empty() {
+        return "tests/".to_string();
+    }
+    beside.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"))
+}
+
+fn class_name(stem: &str) -> String {
+    let mut name = String::from("Regression");
+    for part in stem.split('_').filter(|part| !part.is_empty()) {
+        let mut letters = part.chars();
+        name.extend(letters.next().map(|c| c.to_ascii_uppercase()));
+        name.extend(letters.filter(char::is_ascii_alphanumeric));
+    }
+    name
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(60).collect()
+}
+
+/// The text as a string literal that can be nothing but a string.
+fn literal(language: Language, text: &str) -> String {
+    match language {
+        // Single quotes end nowhere but at a quote, which is written outside of them.
+        Language::Shell => format!("'{}'", text.replace('\'', r"'\''")),
+        // A JSON string is a string literal of JavaScript and, without surrogate escapes (never written here), of Python.
+        _ => serde_json::to_string(text).unwrap_or_else(|_| "\"\"".into()).replace('\u{7f}', "\\u007f").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recorded_text_cannot_leave_its_literal() {
+        assert_eq!(literal(Language::Shell, "a'; rm -rf /; '"), r"'a'\''; rm -rf /; '\'''");
+        assert_eq!(literal(Language::Python, "\"\"\"\n\\"), r#""\"\"\"\n\\""#);
+    }
+
+    #[test]
+    fn class_names_are_identifiers() {
+        assert_eq!(class_name("buggy_calculator_1a2b"), "RegressionBuggyCalculator1a2b");
+    }
+}

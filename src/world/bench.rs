@@ -1,0 +1,232 @@
+//! The bench: a tool's files at one commit, with or without a patch, on which recorded runs and test suites are run.
+//!
+//! Every stage that must run something gets a bench; what the runs mean is for the stage to say.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::View;
+use super::process::Finished;
+use super::sandbox::{Sandbox, Scratch, ScratchFile};
+use crate::config::UnknownEffects;
+use crate::lang;
+use crate::model::{CommitId, Effects, Exit, Failure, FileEdit, Language, Outcome, Patch, Recording, Tool};
+
+/// Why a tool cannot be put on a bench.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error("the tool's files are not in commit {0}")]
+    Vanished(String),
+    #[error("a checkout would hold {files} files and {mib} MiB, more than `[validate] checkout_files` or `checkout_mib` allow; declare what the tool `needs`")]
+    TooLarge { files: usize, mib: u64 },
+    #[error("{0}")]
+    Unsafe(String),
+    #[error(transparent)]
+    World(#[from] anyhow::Error),
+}
+
+/// One run on a bench.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub exit: Exit,
+    pub outcome: Outcome,
+    pub failure: Option<Failure>,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    pub duration: Duration,
+}
+
+impl Run {
+    /// Whether this run gives what the recorded one should have given: success, and the expected output where a mark says it;
+    /// without an expectation a marked output must at least have changed.
+    pub fn solves(&self, recording: &Recording) -> bool {
+        let answer = match (&recording.expected, &recording.execution.mark) {
+            (Some(expected), _) => &self.stdout == expected,
+            (None, Some(_)) => self.stdout != recording.stdout,
+            (None, None) => true,
+        };
+        self.outcome == Outcome::Success && answer
+    }
+
+    /// Whether this run fails as the recorded one did: the same class of failure, or the same wrong answer.
+    pub fn repeats(&self, recording: &Recording) -> bool {
+        match (&recording.execution.mark, &recording.execution.failure, &self.failure) {
+            (Some(_), _, None) => !self.solves(recording),
+            (None, Some(recorded), Some(now)) => recorded.class == now.class,
+            _ => false,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Bench<'a> {
+    sandbox: &'a Sandbox,
+    tool: &'a Tool,
+    files: Vec<ScratchFile>,
+    time: Duration,
+    suite_time: Duration,
+    /// Compiled tools are built once for all runs of a bench.
+    shared: Option<Arc<(OnceLock<Scratch>, Mutex<()>)>>,
+}
+
+impl<'a> Bench<'a> {
+    /// The tool as `commit` has it. `longest` is the longest recorded good run: trials get five times that, at least the floor,
+    /// and never more than the tool's own limit.
+    ///
+    /// # Errors
+    /// See [`BenchError`].
+    pub fn at(view: &'a View, tool: &'a Tool, commit: &CommitId, longest: Duration) -> Result<Self, BenchError> {
+        if let Some(reason) = forbidden(tool, view.config.validate.unknown_effects) {
+            return Err(BenchError::Unsafe(reason));
+        }
+        let limits = &view.config.validate;
+        if view.repo.files_at(commit, &tool.paths)?.is_empty() {
+            return Err(BenchError::Vanished(commit.short().to_string()));
+        }
+        let wanted: Vec<String> = match tool.needs.is_empty() {
+            true => Vec::new(),
+            false => tool.paths.iter().chain(&tool.tests).chain(&tool.needs).cloned().collect(),
+        };
+        let listed = view.repo.files_at(commit, &wanted)?;
+        let (mut files, mut size) = (Vec::with_capacity(listed.len()), 0_u64);
+        for file in listed.iter().take(limits.checkout_files + 1) {
+            let content = if file.mode == 0o160000 { Vec::new() } else { view.repo.blob(file.oid)? };
+            size += content.len() as u64;
+            if files.len() == limits.checkout_files || size > limits.checkout_mib << 20 {
+                return Err(BenchError::TooLarge { files: listed.len(), mib: size >> 20 });
+            }
+            files.push(ScratchFile { path: file.path.clone(), mode: file.mode, content: Arc::new(content) });
+        }
+        let time = limits.time_floor.0.max(longest * 5);
+        let shared = (tool.language == Language::Rust).then(Arc::default);
+        Ok(Bench {
+            sandbox: &view.sandbox,
+            tool,
+            files,
+            time: tool.timeout.map_or(time, |limit| limit.min(time)),
+            suite_time: limits.suite_time.0,
+            shared,
+        })
+    }
+
+    /// The same bench with a patch applied.
+    pub fn with(&self, patch: &Patch) -> Bench<'a> {
+        let mut bench = self.clone();
+        bench.shared = self.shared.as_ref().map(|_| Arc::default());
+        bench.files.retain(|file| !patch.edits.contains_key(String::from_utf8_lossy(&file.path).as_ref()));
+        for (path, edit) in &patch.edits {
+            let FileEdit::Write(content) = edit else { continue };
+            let mode = self.files.iter().find(|file| file.path == path.as_bytes()).map_or(0o100644, |file| file.mode);
+            bench.files.push(ScratchFile { path: path.clone().into_bytes(), mode, content: Arc::new(content.clone()) });
+        }
+        bench
+    }
+
+    /// Runs what was recorded.
+    pub fn replay(&self, recording: &Recording) -> Run {
+        let args = recording.execution.input.args.iter().map(|arg| OsString::from_vec(arg.0.clone()));
+        let cwd = recording.execution.input.cwd.clone().unwrap_or_default();
+        self.start(&self.tool.run, args.collect(), recording.stdin.clone(), &cwd, self.time)
+    }
+
+    /// Runs the tool's own tests; `None` when it has none.
+    pub fn suite(&self) -> Option<Run> {
+        let test = self.tool.test.as_ref()?;
+        Some(self.start(test, Vec::new(), Vec::new(), "", self.suite_time))
+    }
+
+    /// Runs another command in the checkout, such as one new test.
+    pub fn command(&self, argv: &[String]) -> Run {
+        self.start(argv, Vec::new(), Vec::new(), "", self.suite_time)
+    }
+
+    /// Calls `run` for every item, as many at a time as the machine has processors, in the order of the items. Once an answer
+    /// makes `enough` true no further item is begun; those are `None`.
+    pub fn each<T: Sync, R: Send>(&self, items: &[T], run: impl Fn(&T) -> R + Sync, enough: impl Fn(&R) -> bool + Sync) -> Vec<Option<R>> {
+        let next = AtomicUsize::new(0);
+        let answers: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
+        let work = || {
+            while let Some((at, item)) = Some(next.fetch_add(1, Ordering::SeqCst)).and_then(|at| items.get(at).map(|item| (at, item))) {
+                let answer = run(item);
+                if enough(&answer) {
+                    next.store(items.len(), Ordering::SeqCst);
+                }
+                if let Ok(mut answers) = answers.lock() {
+                    answers[at] = Some(answer);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.sandbox.workers.min(items.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        answers.into_inner().unwrap_or_default()
+    }
+
+    fn start(&self, template: &[String], args: Vec<OsString>, stdin: Vec<u8>, cwd: &str, time: Duration) -> Run {
+        let Some(shared) = &self.shared else {
+            return match self.sandbox.checkout(&self.files) {
+                Ok(scratch) => self.run_in(&scratch, template, args, stdin, cwd, time),
+                Err(error) => not_started(&error),
+            };
+        };
+        let _one_at_a_time = shared.1.lock();
+        if shared.0.get().is_none() {
+            match self.sandbox.checkout(&self.files) {
+                Ok(scratch) => drop(shared.0.set(scratch)),
+                Err(error) => return not_started(&error),
+            }
+        }
+        match shared.0.get().context("a scratch checkout is missing") {
+            Ok(scratch) => self.run_in(scratch, template, args, stdin, cwd, time.max(self.suite_time)),
+            Err(error) => not_started(&error),
+        }
+    }
+
+    fn run_in(&self, scratch: &Scratch, template: &[String], args: Vec<OsString>, stdin: Vec<u8>, cwd: &str, time: Duration) -> Run {
+        let root = scratch.root().to_string_lossy().into_owned();
+        let mut argv: Vec<OsString> = self.tool.command(template, &root).into_iter().map(OsString::from).collect();
+        argv.extend(args);
+        let Finished { exit, stdout, stderr, duration } = self.sandbox.run(scratch, argv, stdin, cwd, time);
+        let outcome = match &exit {
+            // Nobody interrupts a trial: a signal here is the tool's own doing.
+            Exit::Signal(_) => Outcome::Failure,
+            exit => self.tool.success.judge(exit, &stdout),
+        };
+        let failure = (outcome == Outcome::Failure).then(|| lang::failure(&exit, &stderr, &root));
+        Run { exit, outcome, failure, stdout, stderr, duration }
+    }
+}
+
+fn not_started(error: &anyhow::Error) -> Run {
+    Run {
+        exit: Exit::NotStarted(format!("{error:#}")),
+        outcome: Outcome::Error,
+        failure: None,
+        stdout: Vec::new(),
+        stderr: Vec::new(),
+        duration: Duration::ZERO,
+    }
+}
+
+/// Why recorded runs of this tool may not be repeated.
+fn forbidden(tool: &Tool, unknown: UnknownEffects) -> Option<String> {
+    match (tool.effects, unknown) {
+        (Effects::None | Effects::Files, _) | (Effects::Unknown, UnknownEffects::Run) => None,
+        (Effects::Unknown, UnknownEffects::Refuse) => Some(format!(
+            "nobody has said what `{}` does to the world, so its recorded runs are not repeated; declare `effects = \"none\"` or \
+             `\"files\"` for it in fractal.toml, or set `[validate] unknown_effects = \"run\"`",
+            tool.name
+        )),
+        (Effects::Network, _) => Some(format!("`{}` talks to the network, so its recorded runs are never repeated", tool.name)),
+        (Effects::Destructive, _) => Some(format!("`{}` is destructive, so its recorded runs are never repeated", tool.name)),
+    }
+}

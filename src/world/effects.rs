@@ -1,0 +1,194 @@
+//! Writes that others can see. Each of them can be probed: asked whether it has already happened.
+
+use jiff::Timestamp;
+
+use super::git::worktree::WorkTree;
+use super::git::{Identity, LogError, MoveError, NOTES_REF, Repo};
+use super::store::{SqliteStore, Store, StoreError};
+use super::{View, WorldError, store_path};
+use crate::model::{Action, ActionKind, CommitId, ImprovementId, Patch, Record};
+
+/// Why an action did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    /// Nothing happened; it may work later.
+    #[error("{0}")]
+    Wait(String),
+    /// The world is not what the decision saw; nothing happened.
+    #[error("{0}")]
+    Stale(String),
+    #[error("{0:#}")]
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for ActionError {
+    fn from(error: anyhow::Error) -> Self {
+        ActionError::Failed(error)
+    }
+}
+
+impl From<MoveError> for ActionError {
+    fn from(error: MoveError) -> Self {
+        match error {
+            MoveError::Lost { .. } => ActionError::Stale(error.to_string()),
+            MoveError::Git(error) => ActionError::Failed(error),
+        }
+    }
+}
+
+/// The permission to write. Held by the engine's action log and by nothing else.
+pub struct Effects {
+    repo: Repo,
+    store: SqliteStore,
+    identity: Identity,
+    remote: Option<String>,
+}
+
+impl Effects {
+    /// Opens the repository of `view` for writing.
+    ///
+    /// # Errors
+    /// When the execution store cannot be opened.
+    pub fn open(view: &View) -> Result<Effects, WorldError> {
+        let repo = Repo::open(view.repo.root())?;
+        let store = SqliteStore::open(&store_path(&repo))?;
+        let deploy = &view.config.deploy;
+        let identity = Identity { name: deploy.author_name.clone(), email: deploy.author_email.clone() };
+        let remote = Some(deploy.remote.clone()).filter(|remote| !remote.is_empty());
+        Ok(Effects { repo, store, identity, remote })
+    }
+
+    /// Appends to the decision log.
+    ///
+    /// # Errors
+    /// See [`LogError`].
+    pub fn append(&self, id: &ImprovementId, known: usize, records: &[Record], at: Timestamp) -> Result<(), LogError> {
+        self.repo.append_log(id, known, records, &self.identity, at)
+    }
+
+    /// Writes a commit that nothing points to yet.
+    ///
+    /// # Errors
+    /// When an object cannot be written.
+    pub fn write_commit(&self, parent: &CommitId, patch: &Patch, message: &str, at: Timestamp) -> anyhow::Result<CommitId> {
+        self.repo.write_commit(parent, patch, message, &self.identity, at)
+    }
+
+    /// Whether outward acts are paused; read immediately before each of them.
+    pub fn is_paused(&self) -> bool {
+        self.repo.is_paused()
+    }
+
+    /// Whether the action has already happened, and finishes what a killed run left half done of it (a work tree that did not
+    /// follow its branch).
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub fn probe(&self, action: &Action) -> anyhow::Result<bool> {
+        match &action.kind {
+            ActionKind::PutBranch { branch, commit, .. } => Ok(self.repo.resolve(&heads(branch))?.as_ref() == Some(commit)),
+            ActionKind::Land { base, expect, commit } | ActionKind::Revert { base, expect, commit, .. } => {
+                let tip = self.repo.tip(base)?;
+                let happened = self.repo.contains(&tip, commit)?;
+                if happened && &tip == commit && self.repo.checks_out(base) && self.repo.can_follow(expect, commit)?.is_none() {
+                    self.repo.follow(expect, commit)?;
+                }
+                Ok(happened)
+            }
+            ActionKind::Note { commit, text } => Ok(self.repo.note_on(commit).is_some_and(|note| note.trim() == text.trim())),
+        }
+    }
+
+    /// Does the action once.
+    ///
+    /// # Errors
+    /// See [`ActionError`].
+    pub fn perform(&self, action: &Action, at: Timestamp) -> Result<(), ActionError> {
+        match &action.kind {
+            ActionKind::PutBranch { branch, expect, commit } => {
+                self.push(&heads(branch), expect.as_ref(), commit)?;
+                Ok(self.repo.move_ref(&heads(branch), expect.as_ref(), commit, "fractal: propose")?)
+            }
+            ActionKind::Land { base, expect, commit } => self.advance(base, expect, commit, "fractal: land"),
+            ActionKind::Revert { base, expect, commit, .. } => self.advance(base, expect, commit, "fractal: revert"),
+            ActionKind::Note { commit, text } => {
+                self.repo.write_note(commit, text, &self.identity, at)?;
+                if let (Some(remote), Some(note)) = (&self.remote, self.repo.resolve(NOTES_REF)?) {
+                    let there = self.repo.remote_ref(remote, NOTES_REF)?;
+                    self.repo.push(remote, NOTES_REF, there.as_ref(), &note)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Moves the base, and the user's work tree with it when the base is checked out and clean.
+    fn advance(&self, base: &str, expect: &CommitId, commit: &CommitId, why: &str) -> Result<(), ActionError> {
+        let tip = self.repo.tip(base)?;
+        if &tip != expect {
+            return Err(ActionError::Stale(format!("`{base}` moved from {} to {}", expect.short(), tip.short())));
+        }
+        let follows = match self.repo.work_tree(base)? {
+            WorkTree::Busy(why) => return Err(ActionError::Wait(why)),
+            WorkTree::CleanOnBase => match self.repo.can_follow(expect, commit)? {
+                Some(path) => return Err(ActionError::Wait(format!("`{path}` in the work tree is in the way"))),
+                None => true,
+            },
+            WorkTree::Elsewhere => false,
+        };
+        self.push(&heads(base), Some(expect), commit)?;
+        self.repo.move_ref(&heads(base), Some(expect), commit, why)?;
+        if follows {
+            self.repo.follow(expect, commit)?;
+        }
+        Ok(())
+    }
+
+    fn push(&self, name: &str, expect: Option<&CommitId>, commit: &CommitId) -> Result<(), ActionError> {
+        let Some(remote) = &self.remote else { return Ok(()) };
+        let there = self.repo.remote_ref(remote, name)?;
+        if there.as_ref() == Some(commit) {
+            return Ok(());
+        }
+        if there.as_ref() != expect {
+            let at = there.map_or("absent".to_string(), |commit| format!("at {}", commit.short()));
+            return Err(ActionError::Stale(format!("`{name}` on `{remote}` is {at}: fetch first")));
+        }
+        Ok(self.repo.push(remote, name, expect, commit)?)
+    }
+
+    /// Remembers how far history was looked through for what people did.
+    ///
+    /// # Errors
+    /// When the ref cannot be written.
+    pub fn remember_seen(&self, commit: &CommitId) -> Result<(), MoveError> {
+        let now = self.repo.resolve(SEEN_REF).map_err(MoveError::Git)?;
+        if now.as_ref() == Some(commit) {
+            return Ok(());
+        }
+        self.repo.move_ref(SEEN_REF, now.as_ref(), commit, "fractal: seen")
+    }
+
+    /// Adds up what the loop did.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn count(&mut self, cycles: u64, tools: u64, maintenance: u64, at: Timestamp) -> Result<(), StoreError> {
+        self.store.count(cycles, tools, maintenance, at)
+    }
+
+    /// Removes old executions.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn prune(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        self.store.prune(before)
+    }
+}
+
+/// The base as it was when people's doings were last looked for. Losing it costs one longer look.
+pub const SEEN_REF: &str = "refs/fractal/seen";
+
+fn heads(branch: &str) -> String {
+    format!("refs/heads/{branch}")
+}

@@ -1,0 +1,75 @@
+//! Small things the command line needs of the machine: files it writes for people, the environment, the terminal.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// Writes a file that must not exist yet, with its folders.
+///
+/// # Errors
+/// When it exists, or cannot be written.
+pub fn write_new(path: &Path, content: &[u8], executable: bool) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mode = if executable { 0o755 } else { 0o644 };
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .with_context(|| format!("writing `{}`", path.display()))?;
+    Ok(file.write_all(content)?)
+}
+
+/// Writes a file over an earlier one.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn overwrite(path: &Path, content: &[u8], executable: bool) -> Result<()> {
+    if path.exists() {
+        std::fs::remove_file(path)?;
+    }
+    write_new(path, content, executable)
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("reading `{}`", path.display()))
+}
+
+/// An environment variable that is set, not empty, and UTF-8.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The folder we were started in.
+///
+/// # Errors
+/// When it is gone.
+pub fn current_dir() -> Result<std::path::PathBuf> {
+    std::env::current_dir().context("the working directory is gone")
+}
+
+/// Whether standard output is a terminal that may get colours and progress bars.
+pub fn stdout_is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// Whether standard error is a terminal.
+pub fn stderr_is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// The program's own file.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn own_executable() -> Result<std::path::PathBuf> {
+    std::env::current_exe().context("finding our own program")
+}

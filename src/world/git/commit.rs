@@ -1,0 +1,159 @@
+//! Commits and reverts, built in the object database: no index, no work tree, no checkout.
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+
+use super::{Repo, id_of};
+use crate::model::{CommitId, FileEdit, Patch};
+
+/// Who a commit is by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub name: String,
+    pub email: String,
+}
+
+/// Why a commit cannot be reverted by us.
+#[derive(Debug, thiserror::Error)]
+pub enum RevertError {
+    /// Later changes touch the same lines: a person decides.
+    #[error("later changes conflict in {}", .0.join(", "))]
+    Conflict(Vec<String>),
+    #[error(transparent)]
+    Git(#[from] anyhow::Error),
+}
+
+impl Repo {
+    /// Writes a commit on `parent` with the patch's edits and returns its id. The cost follows the number of edits. No ref moves.
+    ///
+    /// # Errors
+    /// When the parent cannot be read or an object cannot be written.
+    pub fn write_commit(
+        &self,
+        parent: &CommitId,
+        patch: &Patch,
+        message: &str,
+        by: &Identity,
+        at: Timestamp,
+    ) -> Result<CommitId> {
+        let parent = self.commit(parent)?;
+        let base = parent.tree()?;
+        let mut update = git2::build::TreeUpdateBuilder::new();
+        for (path, edit) in &patch.edits {
+            match edit {
+                FileEdit::Write(content) => {
+                    let mode = match base.get_path(path.as_ref()) {
+                        Ok(entry) if entry.filemode() == 0o100755 => git2::FileMode::BlobExecutable,
+                        _ => git2::FileMode::Blob,
+                    };
+                    update.upsert(path.as_str(), self.inner.blob(content)?, mode);
+                }
+                FileEdit::Delete => {
+                    update.remove(path.as_str());
+                }
+            }
+        }
+        let tree = self.inner.find_tree(update.create_updated(&self.inner, &base)?)?;
+        let signature = signature(by, at)?;
+        let oid = self.inner.commit(None, &signature, &signature, message, &tree, &[&parent])?;
+        Ok(id_of(oid))
+    }
+
+    /// What must be written on `onto` to undo `commit`, as a three-way merge.
+    ///
+    /// # Errors
+    /// [`RevertError::Conflict`] with the paths when later changes touch the same lines.
+    pub fn inverse_of(&self, commit: &CommitId, onto: &CommitId) -> Result<Patch, RevertError> {
+        let (commit, onto) = (self.commit(commit)?, self.commit(onto)?);
+        let mainline = u32::from(commit.parent_count() > 1);
+        let mut index = self
+            .inner
+            .revert_commit(&commit, &onto, mainline, None)
+            .with_context(|| format!("reverting {}", commit.id()))?;
+        if index.has_conflicts() {
+            return Err(RevertError::Conflict(conflicting_paths(&index)));
+        }
+        let oid = index.write_tree_to(&self.inner).context("writing the reverted tree")?;
+        let tree = self.inner.find_tree(oid).context("reading the reverted tree")?;
+        let before = onto.tree().context("reading the tree")?;
+        Ok(self.difference(&before, &tree)?)
+    }
+
+    fn difference(&self, before: &git2::Tree<'_>, after: &git2::Tree<'_>) -> Result<Patch> {
+        let diff = self.inner.diff_tree_to_tree(Some(before), Some(after), None)?;
+        let mut patch = Patch::default();
+        for delta in diff.deltas() {
+            let file = if delta.status() == git2::Delta::Deleted { delta.old_file() } else { delta.new_file() };
+            let bytes = file.path_bytes().context("a changed file has no path")?;
+            let path = String::from_utf8(bytes.to_vec()).context("a changed path is not UTF-8")?;
+            let edit = match delta.status() {
+                git2::Delta::Deleted => FileEdit::Delete,
+                _ => FileEdit::Write(self.blob(file.id())?),
+            };
+            patch.edits.insert(path, edit);
+        }
+        Ok(patch)
+    }
+
+    /// What `commit` changed against its first parent.
+    ///
+    /// # Errors
+    /// When an object cannot be read, or a changed path is not UTF-8.
+    pub fn changes_of(&self, commit: &CommitId) -> Result<Patch> {
+        let commit = self.commit(commit)?;
+        let parent = commit.parent(0)?;
+        self.difference(&parent.tree()?, &commit.tree()?)
+    }
+
+    /// The patch against `base` as a unified diff, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// When a file of the base cannot be read.
+    pub fn unified_diff(&self, base: &CommitId, patch: &Patch, limit: usize) -> Result<String> {
+        let mut text = String::new();
+        for (path, edit) in &patch.edits {
+            let old = self.file_at(base, path)?;
+            let new: &[u8] = match edit {
+                FileEdit::Write(content) => content,
+                FileEdit::Delete => b"",
+            };
+            let path = std::path::Path::new(path);
+            let old = old.unwrap_or_default();
+            let mut diff = git2::Patch::from_buffers(&old, Some(path), new, Some(path), None)?;
+            text.push_str(&String::from_utf8_lossy(&diff.to_buf()?));
+        }
+        if text.len() > limit {
+            let end = (0..=limit).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.truncate(end);
+            text.push_str("\n… (cut)\n");
+        }
+        Ok(text)
+    }
+
+    /// Added and removed lines of a patch against `base`.
+    ///
+    /// # Errors
+    /// When a file of the base cannot be read.
+    pub fn changed_lines(&self, base: &CommitId, patch: &Patch) -> Result<usize> {
+        let diff = self.unified_diff(base, patch, usize::MAX)?;
+        let counts = |line: &&str| (line.starts_with('+') && !line.starts_with("+++")) || (line.starts_with('-') && !line.starts_with("---"));
+        Ok(diff.lines().filter(counts).count())
+    }
+}
+
+fn conflicting_paths(index: &git2::Index) -> Vec<String> {
+    let Ok(conflicts) = index.conflicts() else { return vec!["(unknown paths)".into()] };
+    let mut paths: Vec<String> = conflicts
+        .flatten()
+        .filter_map(|conflict| conflict.our.or(conflict.their).or(conflict.ancestor))
+        .map(|entry| String::from_utf8_lossy(&entry.path).into_owned())
+        .collect();
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+pub(super) fn signature(by: &Identity, at: Timestamp) -> Result<git2::Signature<'static>> {
+    git2::Signature::new(&by.name, &by.email, &git2::Time::new(at.as_second(), 0))
+        .with_context(|| format!("`{} <{}>` cannot sign a commit", by.name, by.email))
+}

@@ -1,0 +1,122 @@
+//! History: which commits made which versions of a tool, and what was reverted.
+
+use std::collections::HashSet;
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use super::{Repo, id_of};
+use crate::model::{CommitId, Version};
+
+/// A commit at which a tool had a version that its first parent did not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    pub commit: CommitId,
+    pub version: Version,
+    pub summary: String,
+    pub author: String,
+    pub at: Timestamp,
+}
+
+/// Commits walked through when looking for versions of one tool.
+const COMMITS_MAX: usize = 20_000;
+
+impl Repo {
+    /// The versions of a tool along the first parents of `from`, newest first, each with the commit that made it; at most `limit`.
+    ///
+    /// # Errors
+    /// When history cannot be read.
+    pub fn revisions(&self, from: &CommitId, paths: &[String], limit: usize) -> Result<Vec<Revision>> {
+        let mut revisions: Vec<Revision> = Vec::new();
+        let mut commit = self.commit(from)?;
+        let mut version = self.version_at(from, paths)?;
+        for _ in 0..COMMITS_MAX {
+            let parent = commit.parent(0).ok();
+            let before = match &parent {
+                Some(parent) => self.version_at(&id_of(parent.id()), paths)?,
+                None => None,
+            };
+            if let Some(version) = version.filter(|version| before.as_ref() != Some(version)) {
+                revisions.push(Revision {
+                    commit: id_of(commit.id()),
+                    version,
+                    summary: String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()).into_owned(),
+                    author: String::from_utf8_lossy(commit.author().name_bytes()).into_owned(),
+                    at: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
+                });
+            }
+            match parent {
+                Some(parent) if revisions.len() < limit => (commit, version) = (parent, before),
+                _ => break,
+            }
+        }
+        Ok(revisions)
+    }
+
+    /// The first parent of a commit; `None` for a root (or where a shallow clone ends).
+    ///
+    /// # Errors
+    /// When the commit cannot be read.
+    pub fn parent(&self, commit: &CommitId) -> Result<Option<CommitId>> {
+        Ok(self.commit(commit)?.parent_id(0).ok().map(id_of))
+    }
+
+    /// Whether `descendant` contains `ancestor` (or is it).
+    ///
+    /// # Errors
+    /// When history cannot be read.
+    pub fn contains(&self, descendant: &CommitId, ancestor: &CommitId) -> Result<bool> {
+        let (descendant, ancestor) = (self.oid(descendant)?, self.oid(ancestor)?);
+        if self.inner.find_commit(ancestor).is_err() {
+            return Ok(false);
+        }
+        Ok(descendant == ancestor || self.inner.graph_descendant_of(descendant, ancestor)?)
+    }
+
+    /// The commits that `until` has and `since` has not, newest first, with their full messages.
+    ///
+    /// # Errors
+    /// When history cannot be read.
+    pub fn messages_between(&self, since: Option<&CommitId>, until: &CommitId) -> Result<Vec<(CommitId, String)>> {
+        let mut walk = self.inner.revwalk()?;
+        walk.push(self.oid(until)?)?;
+        if let Some(since) = since
+            && self.inner.find_commit(self.oid(since)?).is_ok()
+        {
+            walk.hide(self.oid(since)?)?;
+        }
+        let mut found = Vec::new();
+        for oid in walk.take(COMMITS_MAX) {
+            let commit = self.inner.find_commit(oid?)?;
+            found.push((id_of(commit.id()), String::from_utf8_lossy(commit.message_bytes()).into_owned()));
+        }
+        Ok(found)
+    }
+
+    /// The message of one commit.
+    ///
+    /// # Errors
+    /// When the commit cannot be read.
+    pub fn message(&self, commit: &CommitId) -> Result<String> {
+        Ok(String::from_utf8_lossy(self.commit(commit)?.message_bytes()).into_owned())
+    }
+
+    /// The id of the tree of a commit: two commits with the same tree have the same files.
+    ///
+    /// # Errors
+    /// When the commit cannot be read.
+    pub fn tree_of(&self, commit: &CommitId) -> Result<String> {
+        Ok(self.commit(commit)?.tree_id().to_string())
+    }
+}
+
+/// The commits that a message says it reverts: the lines that `git revert` writes.
+pub fn reverted_by(message: &str) -> HashSet<CommitId> {
+    message
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("This reverts commit "))
+        .map(|rest| rest.chars().take_while(char::is_ascii_hexdigit).collect::<String>())
+        .filter(|id| id.len() == 40)
+        .map(CommitId)
+        .collect()
+}

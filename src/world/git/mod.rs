@@ -1,0 +1,124 @@
+//! Git: reading and writing the repository's objects and refs.
+//!
+//! Reading, hashing, committing and reverting go through libgit2 and the object database; whatever must respect hooks or
+//! leases (pushing) goes through the `git` command. Nothing here touches the user's index or files, except
+//! [`worktree`], which advances them only where they are exactly what the old commit says.
+
+mod commit;
+mod history;
+mod log;
+mod refs;
+mod tree;
+pub mod worktree;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+pub use commit::{Identity, RevertError};
+pub use history::{Revision, reverted_by};
+pub use log::{LOG_REF, LogError};
+pub use refs::{MoveError, NOTES_REF, PAUSE_REF};
+pub use tree::TreeFile;
+
+use crate::model::CommitId;
+
+/// Why a folder cannot be taken care of.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("`{0}` is not in a git repository")]
+    NotARepository(PathBuf),
+    #[error("`{0}` is a bare repository; Fractal needs a clone with a work tree")]
+    Bare(PathBuf),
+    #[error("the repository has no commit yet")]
+    Unborn,
+    #[error("HEAD is detached, so there is no branch to land on; set `base` in fractal.toml")]
+    Detached,
+    #[error("the base branch `{0}` does not exist")]
+    NoSuchBase(String),
+    #[error("git: {0}")]
+    Git(#[from] git2::Error),
+}
+
+/// An open repository with a work tree.
+pub struct Repo {
+    inner: git2::Repository,
+    root: PathBuf,
+}
+
+impl Repo {
+    /// Opens the repository that `path` lies in.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; a repository without commits opens, and [`Repo::base`] refuses it.
+    pub fn open(path: &Path) -> Result<Repo, OpenError> {
+        let not_found = |error: git2::Error| match error.code() {
+            git2::ErrorCode::NotFound => OpenError::NotARepository(path.to_path_buf()),
+            _ => OpenError::Git(error),
+        };
+        let inner = git2::Repository::discover(path).map_err(not_found)?;
+        let root = inner.workdir().map(Path::to_path_buf).ok_or_else(|| OpenError::Bare(inner.path().to_path_buf()))?;
+        let root = root.canonicalize().unwrap_or(root);
+        Ok(Repo { inner, root })
+    }
+
+    /// Sends every object written from now on to memory: what a dry run builds leaves no trace.
+    ///
+    /// # Errors
+    /// When libgit2 refuses the back end.
+    pub fn keep_objects_in_memory(&self) -> Result<()> {
+        self.inner.odb()?.add_new_mempack_backend(1_000)?;
+        Ok(())
+    }
+
+    /// The root of the work tree, absolute.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of ours in the repository's common git directory: lock and execution store.
+    pub fn state_dir(&self) -> PathBuf {
+        self.inner.commondir().join("fractal")
+    }
+
+    /// Whether history was cut off when cloning.
+    pub fn is_shallow(&self) -> bool {
+        self.inner.is_shallow()
+    }
+
+    /// The name of the branch to land on: `configured`, or the one that is checked out.
+    ///
+    /// # Errors
+    /// [`OpenError::Unborn`], [`OpenError::Detached`], [`OpenError::NoSuchBase`].
+    pub fn base(&self, configured: &str) -> Result<String, OpenError> {
+        let name = if configured.is_empty() {
+            let head = match self.inner.head() {
+                Ok(head) => head,
+                Err(error) if error.code() == git2::ErrorCode::UnbornBranch => return Err(OpenError::Unborn),
+                Err(error) => return Err(OpenError::Git(error)),
+            };
+            if !head.is_branch() {
+                return Err(OpenError::Detached);
+            }
+            String::from_utf8_lossy(head.shorthand_bytes()).into_owned()
+        } else {
+            configured.to_string()
+        };
+        match self.inner.find_branch(&name, git2::BranchType::Local) {
+            Ok(_) => Ok(name),
+            Err(_) if self.inner.is_empty().unwrap_or(false) => Err(OpenError::Unborn),
+            Err(_) => Err(OpenError::NoSuchBase(name)),
+        }
+    }
+
+    fn oid(&self, commit: &CommitId) -> Result<git2::Oid> {
+        git2::Oid::from_str(commit.as_str()).with_context(|| format!("`{commit}` is not an object id"))
+    }
+
+    fn commit(&self, commit: &CommitId) -> Result<git2::Commit<'_>> {
+        self.inner.find_commit(self.oid(commit)?).with_context(|| format!("commit `{commit}` is not in the repository"))
+    }
+}
+
+fn id_of(oid: git2::Oid) -> CommitId {
+    CommitId(oid.to_string())
+}

@@ -1,0 +1,92 @@
+//! The outside: git, executions, processes, time. The only code that touches any of it.
+//!
+//! It hands out two values. [`View`] reads, tells the time and runs things in scratch checkouts. [`Effects`] writes what others
+//! can see. The stages of the loop get a `&View` and return intentions; only `engine/actions.rs` holds `Effects`, so a dry run
+//! is the engine not having any.
+
+pub mod bench;
+pub mod catalog;
+pub mod clock;
+mod effects;
+pub mod files;
+pub mod git;
+pub mod lock;
+pub mod passthrough;
+pub mod process;
+pub mod sandbox;
+pub mod store;
+
+use std::path::Path;
+
+use anyhow::Result;
+use clock::Clock;
+pub use effects::{ActionError, Effects, SEEN_REF};
+use git::{OpenError, Repo};
+use sandbox::Sandbox;
+use store::{SqliteStore, Store};
+
+use crate::config::{Config, ConfigError};
+
+/// Why a repository cannot be opened for work.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("{file}: {error}")]
+    Config { file: String, error: ConfigError },
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+/// Reads, the clock and the sandbox.
+pub struct View {
+    pub repo: Repo,
+    pub store: Box<dyn Store>,
+    pub clock: Clock,
+    pub sandbox: Sandbox,
+    pub config: Config,
+    /// The branch that improvements land on.
+    pub base: String,
+}
+
+impl View {
+    /// Opens the repository around `path` with its configuration.
+    ///
+    /// # Errors
+    /// See [`WorldError`].
+    pub fn open(path: &Path, clock: Clock) -> Result<View, WorldError> {
+        let repo = Repo::open(path)?;
+        // What a view builds (a diff, the inverse of a commit) is for looking at: none of it reaches the disk.
+        repo.keep_objects_in_memory()?;
+        let config = read_config(&repo)?;
+        let base = repo.base(&config.base)?;
+        let store: Box<dyn Store> = match SqliteStore::open_to_read(&store_path(&repo))? {
+            Some(store) => Box::new(store),
+            None => Box::new(SqliteStore::in_memory()?),
+        };
+        let owner = blake3::hash(repo.root().as_os_str().as_encoded_bytes()).to_hex()[..12].to_string();
+        let sandbox = Sandbox::new(&owner, &config.validate.environment, config.validate.memory_mib << 20);
+        Ok(View { repo, store, clock, sandbox, config, base })
+    }
+}
+
+/// Reads `fractal.toml` from the root of the work tree; the defaults when there is none.
+///
+/// # Errors
+/// When it cannot be read or is wrong.
+pub fn read_config(repo: &Repo) -> Result<Config, WorldError> {
+    let path = repo.root().join(crate::config::FILE);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Config::default()),
+        Err(error) => return Err(WorldError::Other(anyhow::Error::new(error).context(format!("reading `{}`", path.display())))),
+    };
+    Config::parse(&text).map_err(|error| WorldError::Config { file: crate::config::FILE.into(), error })
+}
+
+/// Where the executions of a repository are kept.
+pub fn store_path(repo: &Repo) -> std::path::PathBuf {
+    repo.state_dir().join("executions.db")
+}

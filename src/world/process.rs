@@ -1,0 +1,188 @@
+//! Starting processes that we wait for: bounded in time, memory and output, killed as a group.
+//!
+//! Everything that runs tools, tests or candidates comes through [`run`]. What the user runs through `fractal exec` does not:
+//! that is `passthrough`, which must not stand in the tool's way.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+use crate::model::Exit;
+
+/// What to run, and its limits.
+#[derive(Clone, Debug)]
+pub struct Spawn {
+    pub argv: Vec<OsString>,
+    pub cwd: PathBuf,
+    pub stdin: Vec<u8>,
+    /// Set over the environment, or over nothing when `clear_env`.
+    pub env: Vec<(OsString, OsString)>,
+    pub clear_env: bool,
+    pub time: Duration,
+    /// Address space in bytes; `None` for no limit.
+    pub memory: Option<u64>,
+    /// Bytes kept of standard output and of standard error; the rest is read and thrown away.
+    pub output: usize,
+}
+
+impl Spawn {
+    /// A process with an empty standard input, the inherited environment and 1 MiB of output.
+    pub fn new(argv: Vec<OsString>, cwd: &Path, time: Duration) -> Self {
+        Spawn {
+            argv,
+            cwd: cwd.to_path_buf(),
+            stdin: Vec::new(),
+            env: Vec::new(),
+            clear_env: false,
+            time,
+            memory: None,
+            output: 1 << 20,
+        }
+    }
+}
+
+/// How it ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    pub exit: Exit,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    pub duration: Duration,
+}
+
+/// Time given to readers after the process has ended, for grandchildren that keep its pipes open.
+const DRAIN: Duration = Duration::from_millis(500);
+/// Time between asking a process to show where it hangs (SIGABRT) and killing it.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// Runs a process to its end. The process leads a group of its own, and the whole group is killed at the time limit and after
+/// the end, so nothing is left behind that did not leave the group.
+pub fn run(spawn: &Spawn) -> Finished {
+    let started = Instant::now();
+    let ended = |exit, stdout, stderr| Finished { exit, stdout, stderr, duration: started.elapsed() };
+    let mut child = match command(spawn).spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            let program = spawn.argv.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
+            return ended(Exit::NotStarted(format!("`{program}`: {error}")), Vec::new(), Vec::new());
+        }
+    };
+    let group = Pid::from_child(&child);
+    limit_memory(group, spawn.memory);
+    feed(child.stdin.take(), spawn.stdin.clone());
+    let stdout = collect(child.stdout.take(), spawn.output);
+    let stderr = collect(child.stderr.take(), spawn.output);
+    let (status, waiter) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let _ = status.send(child.wait());
+        child
+    });
+    let exit = match waiter.recv_timeout(spawn.time) {
+        Ok(Ok(status)) => status.code().map(Exit::Code).or(status.signal().map(Exit::Signal)).unwrap_or(Exit::Code(-1)),
+        Ok(Err(error)) => Exit::NotStarted(error.to_string()),
+        Err(_) => {
+            let _ = rustix::process::kill_process_group(group, Signal::ABORT);
+            if waiter.recv_timeout(GRACE).is_err() {
+                let _ = rustix::process::kill_process_group(group, Signal::KILL);
+                let _ = waiter.recv_timeout(GRACE);
+            }
+            Exit::TimedOut
+        }
+    };
+    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    if exit != Exit::TimedOut {
+        let _: Result<Child, _> = thread.join();
+    }
+    let take = |receiver: mpsc::Receiver<Vec<u8>>| receiver.recv_timeout(DRAIN).unwrap_or_default();
+    ended(exit, take(stdout), take(stderr))
+}
+
+fn command(spawn: &Spawn) -> Command {
+    let mut command = Command::new(spawn.argv.first().cloned().unwrap_or_default());
+    command.args(spawn.argv.iter().skip(1)).current_dir(&spawn.cwd).process_group(0);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if spawn.clear_env {
+        command.env_clear();
+    }
+    command.envs(spawn.env.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+/// The limit is set from outside just after the start: the few instructions before it allocate nothing to speak of.
+fn limit_memory(pid: Pid, bytes: Option<u64>) {
+    let Some(bytes) = bytes else { return };
+    let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    let _ = rustix::process::prlimit(Some(pid), rustix::process::Resource::As, limit);
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::prlimit(Some(pid), rustix::process::Resource::Core, none);
+}
+
+fn feed(pipe: Option<impl Write + Send + 'static>, bytes: Vec<u8>) {
+    let Some(mut pipe) = pipe else { return };
+    if bytes.is_empty() {
+        return;
+    }
+    // A process that does not read its input closes the pipe: that is its business, not an error.
+    std::thread::spawn(move || {
+        let _ = pipe.write_all(&bytes);
+    });
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>, limit: usize) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    if let Some(mut pipe) = pipe {
+        std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            let mut chunk = [0_u8; 16 * 1024];
+            while let Ok(read @ 1..) = pipe.read(&mut chunk) {
+                let room = limit.saturating_sub(kept.len());
+                kept.extend_from_slice(&chunk[..read.min(room)]);
+            }
+            let _ = sender.send(kept);
+        });
+    }
+    receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, time: Duration) -> Finished {
+        run(&Spawn::new(vec!["sh".into(), "-c".into(), script.into()], Path::new("/"), time))
+    }
+
+    #[test]
+    fn a_process_that_never_ends_is_killed_with_its_children() {
+        let finished = shell("sleep 600 & echo $!; wait", Duration::from_millis(200));
+        assert_eq!(finished.exit, Exit::TimedOut);
+        assert!(finished.duration < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_background_process_that_keeps_the_pipes_open_does_not_keep_us() {
+        let finished = shell("sleep 600 & exit 3", Duration::from_secs(60));
+        assert_eq!(finished.exit, Exit::Code(3));
+        assert!(finished.duration < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_flood_of_output_is_cut_at_the_limit() {
+        let mut spawn = Spawn::new(vec!["sh".into(), "-c".into(), "yes | head -c 5000000".into()], Path::new("/"), Duration::from_secs(60));
+        spawn.output = 1000;
+        let finished = run(&spawn);
+        assert_eq!((finished.exit, finished.stdout.len()), (Exit::Code(0), 1000));
+    }
+
+    #[test]
+    fn a_missing_program_is_not_a_failure_of_the_tool() {
+        let finished = run(&Spawn::new(vec!["/no/such/program".into()], Path::new("/"), Duration::from_secs(1)));
+        assert!(matches!(finished.exit, Exit::NotStarted(_)));
+    }
+}

@@ -1,0 +1,179 @@
+//! Where untrusted code runs: a scratch checkout outside the user's work tree, a cleared environment, limits.
+//!
+//! Today's protection is a private folder, HOME and TMPDIR, a cleared environment, a process group of its own, time, memory and
+//! output limits. It does not yet confine the file system or the network; tools whose effects are unknown are therefore not run
+//! at all (see `Effects`).
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+
+use super::process::{self, Finished, Spawn};
+
+/// One file of a scratch checkout.
+#[derive(Clone, Debug)]
+pub struct ScratchFile {
+    /// Repository-relative; need not be UTF-8.
+    pub path: Vec<u8>,
+    pub mode: u32,
+    pub content: Arc<Vec<u8>>,
+}
+
+/// The place where scratch checkouts are made and processes run.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    prefix: String,
+    path_variable: OsString,
+    environment: Vec<(OsString, OsString)>,
+    memory: u64,
+    /// Trials that run side by side.
+    pub workers: usize,
+}
+
+/// A folder that goes away with the value. `root` holds the files; HOME and TMPDIR lie beside it.
+#[derive(Debug)]
+pub struct Scratch {
+    dir: tempfile::TempDir,
+    root: PathBuf,
+}
+
+impl Scratch {
+    /// The root of the checkout.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+/// Age after which a scratch folder that nobody removed is lost.
+const LOST_AFTER: Duration = Duration::from_secs(6 * 3600);
+
+impl Sandbox {
+    /// `owner` tells scratch folders of one repository from those of another. `keep` are the variables that runs may see.
+    pub fn new(owner: &str, keep: &[String], memory: u64) -> Self {
+        let mut environment: Vec<(OsString, OsString)> = vec![("LANG".into(), "C.UTF-8".into())];
+        let toolchains = ["RUSTUP_HOME", "CARGO_HOME"];
+        for name in keep.iter().map(String::as_str).chain(["PYTHONPATH", "VIRTUAL_ENV", "NODE_PATH"]) {
+            if let Some(value) = std::env::var_os(name) {
+                environment.push((name.into(), value));
+            }
+        }
+        // Rust finds its toolchain through HOME, which is private here.
+        if let Some(home) = std::env::var_os("HOME") {
+            for (name, folder) in toolchains.iter().zip([".rustup", ".cargo"]) {
+                let value = std::env::var_os(name).unwrap_or_else(|| Path::new(&home).join(folder).into());
+                environment.push(((*name).into(), value));
+            }
+        }
+        Sandbox {
+            prefix: format!("fractal-{owner}-"),
+            path_variable: direct_path(),
+            environment,
+            memory,
+            workers: std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8),
+        }
+    }
+
+    /// Writes the files into a new scratch folder.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or its path leads outside.
+    pub fn checkout(&self, files: &[ScratchFile]) -> Result<Scratch> {
+        let dir = tempfile::Builder::new().prefix(&self.prefix).tempdir().context("making a scratch folder")?;
+        let real = dir.path().canonicalize()?;
+        let root = real.join("root");
+        for folder in [&root, &real.join("home"), &real.join("tmp")] {
+            fs::create_dir(folder)?;
+        }
+        for file in files {
+            write_file(&root, file).with_context(|| format!("writing `{}`", String::from_utf8_lossy(&file.path)))?;
+        }
+        Ok(Scratch { dir, root })
+    }
+
+    /// Runs a command in a scratch folder; `cwd` is relative to its root.
+    pub fn run(&self, scratch: &Scratch, argv: Vec<OsString>, stdin: Vec<u8>, cwd: &str, time: Duration) -> Finished {
+        let base = scratch.dir.path().canonicalize().unwrap_or_else(|_| scratch.dir.path().to_path_buf());
+        let mut env = self.environment.clone();
+        env.push(("PATH".into(), self.path_variable.clone()));
+        env.push(("HOME".into(), base.join("home").into()));
+        env.push(("TMPDIR".into(), base.join("tmp").into()));
+        env.push(("CARGO_TARGET_DIR".into(), base.join("target").into()));
+        env.push(("CARGO_NET_OFFLINE".into(), "true".into()));
+        // A Python that is told to abort at the time limit prints where it hangs.
+        env.push(("PYTHONFAULTHANDLER".into(), "1".into()));
+        env.push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
+        let inside = scratch.root.join(cwd);
+        let cwd = if inside.is_dir() { inside } else { scratch.root.clone() };
+        process::run(&Spawn { stdin, env, clear_env: true, memory: Some(self.memory), ..Spawn::new(argv, &cwd, time) })
+    }
+
+    /// Removes scratch folders that killed runs left behind, and returns how many.
+    pub fn remove_lost(&self) -> usize {
+        let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return 0 };
+        let lost = |entry: &fs::DirEntry| {
+            let ours = entry.file_name().as_bytes().starts_with(self.prefix.as_bytes());
+            let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+            ours && age.is_some_and(|age| age > LOST_AFTER)
+        };
+        entries.flatten().filter(lost).filter(|entry| fs::remove_dir_all(entry.path()).is_ok()).count()
+    }
+}
+
+fn write_file(root: &Path, file: &ScratchFile) -> Result<()> {
+    let relative = Path::new(std::ffi::OsStr::from_bytes(&file.path));
+    let plain = relative.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    anyhow::ensure!(plain, "the path leads outside of the checkout");
+    let path = root.join(relative);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match file.mode {
+        0o120000 => {
+            // A link that leads outside would show the user's files to a candidate.
+            let target = Path::new(std::ffi::OsStr::from_bytes(&file.content));
+            let inside = target.components().all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+            if inside {
+                std::os::unix::fs::symlink(target, &path)?;
+            }
+        }
+        0o160000 => fs::create_dir_all(&path)?,
+        mode => {
+            fs::write(&path, file.content.as_slice())?;
+            let mode = if mode == 0o100755 { 0o755 } else { 0o644 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        }
+    }
+    Ok(())
+}
+
+/// `PATH` with the folder of the interpreter that `python3` really is in front. Version managers put a shell script in its place
+/// that costs more than the interpreter's own start, thousands of times over in a search.
+pub fn direct_path() -> OsString {
+    static DIRECT: std::sync::OnceLock<OsString> = std::sync::OnceLock::new();
+    DIRECT
+        .get_or_init(|| {
+            let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+            let found = std::env::split_paths(&path).map(|folder| folder.join("python3")).find(|file| file.is_file());
+            let is_script = found.and_then(|file| fs::read(file).ok()).is_some_and(|bytes| bytes.starts_with(b"#!"));
+            if !is_script {
+                return path;
+            }
+            let ask = ["python3", "-c", "import sys; print(sys.executable)"].map(OsString::from).to_vec();
+            let answer = process::run(&Spawn::new(ask, Path::new("/"), Duration::from_secs(10)));
+            let executable = PathBuf::from(String::from_utf8_lossy(&answer.stdout).trim());
+            match executable.parent() {
+                Some(folder) if executable.is_file() => {
+                    let folders = std::iter::once(folder.to_path_buf()).chain(std::env::split_paths(&path));
+                    std::env::join_paths(folders).unwrap_or(path)
+                }
+                _ => path,
+            }
+        })
+        .clone()
+}

@@ -37,7 +37,12 @@ impl Config {
         let config = read_config(&Repo::open(repo)?)?;
         match (self.check, self.output.json) {
             (_, true) => render::say_json_pretty(&config),
-            (true, false) => render::say(&format!("{} is right: {} tools declared, profile {:?}", config::FILE, config.tools.len(), config.profile)),
+            (true, false) => render::say(&format!(
+                "{} is right: {} tools declared, profile {:?}",
+                config::FILE,
+                config.tools.len(),
+                config.profile
+            )),
             (false, false) => render::say(toml::to_string(&config).map_err(anyhow::Error::new)?.trim_end()),
         }
         Ok(ExitCode::SUCCESS)

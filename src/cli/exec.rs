@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Failure, Outcome, render};
+use super::{Failure, Outcome};
 use crate::model::{Exit, Tool};
 use crate::record;
 use crate::world::catalog::{catalog, declared};
@@ -31,7 +31,7 @@ impl Exec {
         let tool = self.find(&repo, &config)?;
         let executed = record::exec(&repo, &config, &tool, &self.args);
         if let Exit::NotStarted(why) = &executed.exit {
-            render::complain(why, None);
+            say_once(why);
         }
         match &executed.recorded {
             Ok(id) => {
@@ -57,7 +57,8 @@ impl Exec {
         }
         let hint = match found.nearest(&self.tool) {
             Some(nearest) => format!("did you mean `{nearest}`? `fractal tools` lists them all"),
-            None => "`fractal tools` lists the tools; a new one is found once it is committed, or declare it in fractal.toml".to_string(),
+            None => "`fractal tools` lists the tools; a new one is found once it is committed, or declare it in fractal.toml"
+                .to_string(),
         };
         Err(Failure::mistake(format!("there is no tool `{}`", self.tool), hint))
     }
@@ -67,4 +68,3 @@ fn say_once(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "fractal: {text}");
 }
-

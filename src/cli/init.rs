@@ -49,7 +49,9 @@ impl Init {
         }
         render::say(&format!("wrote {} with {} tools", config::FILE, found.tools.len()));
         render::say("next:");
-        render::say("  1. say for each tool what it does to the world (`effects`), so that its runs may be repeated; commit the file");
+        render::say(
+            "  1. say for each tool what it does to the world (`effects`), so that its runs may be repeated; commit the file",
+        );
         render::say("  2. run tools through `fractal exec TOOL -- ARGS…`");
         render::say("  3. `fractal run --dry-run` says what a cycle would do, `fractal run` does it");
         Ok(ExitCode::SUCCESS)
@@ -60,7 +62,8 @@ fn describe(text: &mut String, tool: &Tool) {
     let list = |items: &[String]| toml::Value::from(items.to_vec()).to_string();
     let Origin::Found(how) = &tool.origin else { return };
     let how: String = how.chars().filter(|c| !c.is_control()).collect();
-    let _ = writeln!(text, "\n# {how}\n[[tool]]\nname = \"{}\"\npaths = {}\nrun = {}", tool.name, list(&tool.paths), list(&tool.run));
+    let _ =
+        writeln!(text, "\n# {how}\n[[tool]]\nname = \"{}\"\npaths = {}\nrun = {}", tool.name, list(&tool.paths), list(&tool.run));
     if let Some(test) = &tool.test {
         let _ = writeln!(text, "test = {}\ntests = {}", list(test), list(&tool.tests));
     }

@@ -37,7 +37,7 @@ impl Log {
             return Ok(ExitCode::SUCCESS);
         }
         let rows = chosen.into_iter().map(|improvement| {
-            let last = improvement.records.last().map_or_else(|| "-".to_string(), |record| time(record));
+            let last = improvement.records.last().map_or_else(|| "-".to_string(), time);
             let commit = improvement.landed.as_ref().map_or_else(|| "-".to_string(), |landed| landed.commit.short().to_string());
             [
                 improvement.id.short().to_string(),
@@ -88,8 +88,9 @@ pub(super) struct Show {
 impl Show {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
         let history = History::open(repo, now())?;
-        let improvement =
-            history.find(&self.id).map_err(|error| Failure::mistake(error.to_string(), "`fractal log` lists the improvements"))?;
+        let improvement = history
+            .find(&self.id)
+            .map_err(|error| Failure::mistake(error.to_string(), "`fractal log` lists the improvements"))?;
         if self.output.json {
             let value = serde_json::json!({ "summary": summary(improvement), "records": improvement.records });
             render::say_json_pretty(&value);
@@ -113,22 +114,40 @@ impl Show {
 fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
     match event {
         Event::Detected { opportunity } => vec![
-            format!("{} × {} in {} runs of version {}", opportunity.failures, opportunity.failure.class, opportunity.counts.runs, opportunity.version.short()),
-            format!("success {}, priority {:?}, score {}", render::rate(opportunity.counts), opportunity.priority, opportunity.score).to_lowercase(),
+            format!(
+                "{} × {} in {} runs of version {}",
+                opportunity.failures,
+                opportunity.failure.class,
+                opportunity.counts.runs,
+                opportunity.version.short()
+            ),
+            format!(
+                "success {}, priority {:?}, score {}",
+                render::rate(opportunity.counts),
+                opportunity.priority,
+                opportunity.score
+            )
+            .to_lowercase(),
             format!("fingerprint {}: {}", opportunity.failure.fingerprint, opportunity.failure.message),
         ],
         Event::Investigated { investigation } => {
             let mut lines = vec![format!("{} on commit {}", investigation.conclusion.word(), investigation.commit.short())];
             lines.extend(investigation.conclusion.why_not().map(str::to_string));
-            lines.extend(investigation.reproductions.iter().map(|r| format!("{} of {} runs fail: {}", r.failed, r.runs, r.shown)));
+            lines
+                .extend(investigation.reproductions.iter().map(|r| format!("{} of {} runs fail: {}", r.failed, r.runs, r.shown)));
             lines.extend(investigation.locations.iter().map(|l| format!("suspicion {:.2}: {}:{}", l.suspicion, l.path, l.line)));
-            lines.extend(investigation.culprit.iter().map(|c| format!("culprit {} \"{}\" by {}", c.commit.short(), c.summary, c.author)));
+            lines.extend(
+                investigation.culprit.iter().map(|c| format!("culprit {} \"{}\" by {}", c.commit.short(), c.summary, c.author)),
+            );
             lines.extend(investigation.remarks.iter().cloned());
             lines
         }
         Event::Judged { attempt, verdict } => {
             let word = if verdict.accepted() { paint.green("accepted") } else { paint.yellow("rejected") };
-            let mut lines = vec![format!("{word}: {} ({} `{}`, candidate {})", attempt.title, attempt.strategy, attempt.source, attempt.tried)];
+            let mut lines = vec![format!(
+                "{word}: {} ({} `{}`, candidate {})",
+                attempt.title, attempt.strategy, attempt.source, attempt.tried
+            )];
             lines.extend(attempt.diff.lines().filter(|line| !line.is_empty()).map(|line| diff_line(line, paint)));
             lines.extend(render::verdict(verdict, paint).lines().map(|line| line.trim_start().to_string()));
             lines
@@ -141,11 +160,20 @@ fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
         Event::Observed { what } => vec![serde_json::to_string(what).unwrap_or_default()],
         Event::Analysed { analysis } => {
             let mut lines = vec![
-                format!("before {} of {} runs, after {} of {}", render::rate(analysis.before), analysis.before.runs, render::rate(analysis.after), analysis.after.runs),
+                format!(
+                    "before {} of {} runs, after {} of {}",
+                    render::rate(analysis.before),
+                    analysis.before.runs,
+                    render::rate(analysis.after),
+                    analysis.after.runs
+                ),
                 format!("Bayes factor for \"worse\": {:.3e}", analysis.log_bayes_factor.exp()),
             ];
             lines.extend(analysis.replays.iter().map(|r| {
-                format!("old fails {} of {}, new fails {} of {}: {}", r.old_failures, r.runs_each, r.new_failures, r.runs_each, r.shown)
+                format!(
+                    "old fails {} of {}, new fails {} of {}: {}",
+                    r.old_failures, r.runs_each, r.new_failures, r.runs_each, r.shown
+                )
             }));
             lines
         }

@@ -38,7 +38,12 @@ impl Mark {
         if self.output.json {
             render::say_json(&serde_json::json!({ "execution": execution.id, "tool": execution.tool, "marked": "bad" }));
         } else {
-            render::say(&format!("{}: {} {} is marked as wrong", execution.id.short(), execution.tool, execution.input.display(60)));
+            render::say(&format!(
+                "{}: {} {} is marked as wrong",
+                execution.id.short(),
+                execution.tool,
+                execution.input.display(60)
+            ));
         }
         Ok(ExitCode::SUCCESS)
     }

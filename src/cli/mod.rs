@@ -119,7 +119,9 @@ impl From<ConfigError> for Failure {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let hint = match &error {
-            OpenError::NotARepository(_) => Some("run it inside a repository, or name one with `-C FOLDER`; `git init` makes one"),
+            OpenError::NotARepository(_) => {
+                Some("run it inside a repository, or name one with `-C FOLDER`; `git init` makes one")
+            }
             OpenError::Bare(_) => Some("clone it and run Fractal in the clone"),
             OpenError::Unborn => Some("commit something first"),
             OpenError::Detached => Some("check out a branch, or write `base = \"main\"` into fractal.toml"),
@@ -149,7 +151,9 @@ impl From<WorldError> for Failure {
     fn from(error: WorldError) -> Self {
         match error {
             WorldError::Open(error) => error.into(),
-            WorldError::Config { file, error } => Failure { message: format!("{file}: {}", error.message), hint: error.hint, code: MISTAKE },
+            WorldError::Config { file, error } => {
+                Failure { message: format!("{file}: {}", error.message), hint: error.hint, code: MISTAKE }
+            }
             WorldError::Store(error) => error.into(),
             WorldError::Other(error) => Failure { message: format!("{error:#}"), hint: None, code: OUTSIDE },
         }

@@ -95,7 +95,7 @@ impl Paint {
 /// A table that fits the terminal.
 pub(super) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(terminal_width());
     table.set_header(head.map(Cell::new));
     for row in rows {
@@ -203,7 +203,11 @@ impl Teller {
             }
             Progress::Unsolved { tool, reason, .. } => row(p.yellow("unsolved"), 8, tool, reason),
             Progress::Action { tool, action, dry_run, .. } => {
-                if *dry_run { plain("would", tool, action) } else { row(p.bold("did"), 3, tool, action) }
+                if *dry_run {
+                    plain("would", tool, action)
+                } else {
+                    row(p.bold("did"), 3, tool, action)
+                }
             }
             Progress::Waiting { stage: Stage::Watching | Stage::New, .. } if !self.verbose => return None,
             Progress::Waiting { tool, stage: Stage::Watching, reason, .. } => plain("watching", tool, reason),
@@ -214,9 +218,13 @@ impl Teller {
                 if executions_removed + *scratch_removed as u64 == 0 {
                     return None;
                 }
-                p.dim(&format!("  maintenance: {executions_removed} old executions and {scratch_removed} lost scratch folders removed"))
+                p.dim(&format!(
+                    "  maintenance: {executions_removed} old executions and {scratch_removed} lost scratch folders removed"
+                ))
             }
-            Progress::Paused { reason } => p.yellow(&format!("  paused: {reason} (nothing outward is done; `fractal resume` goes on)")),
+            Progress::Paused { reason } => {
+                p.yellow(&format!("  paused: {reason} (nothing outward is done; `fractal resume` goes on)"))
+            }
             Progress::CycleEnded { report } => p.dim(&format!(
                 "  {} tools analysed, {} opportunities, {} proposed, {} landed, {} kept, {} reverted, {} declined, {} waiting",
                 report.tools_analysed,

@@ -24,7 +24,8 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
         let teller = Teller::new(self.output.json, self.verbose || self.dry_run);
-        let engine = Loop::builder(repo).mode("run").dry_run(self.dry_run).on_progress(move |progress| teller.tell(&progress)).build()?;
+        let engine =
+            Loop::builder(repo).mode("run").dry_run(self.dry_run).on_progress(move |progress| teller.tell(&progress)).build()?;
         runtime()?.block_on(engine.run_cycle())?;
         Ok(ExitCode::SUCCESS)
     }

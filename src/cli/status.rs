@@ -62,7 +62,10 @@ impl Status {
 
 fn item(history: &History, ranked: Ranked) -> Item {
     let opportunity = ranked.opportunity;
-    let known = history.improvements().into_iter().find(|known| known.id == opportunity.id && known.version() == Some(&opportunity.version));
+    let known = history
+        .improvements()
+        .into_iter()
+        .find(|known| known.id == opportunity.id && known.version() == Some(&opportunity.version));
     Item {
         known: known.map(|known| match &known.end_reason {
             Some(reason) => format!("{}: {reason}", known.stage),
@@ -109,7 +112,13 @@ fn show(everything: &Everything, now: jiff::Timestamp) {
     if !everything.open.is_empty() {
         render::say(&paint.bold("open"));
         let rows = everything.open.iter().map(|item| {
-            [item.id.short().to_string(), item.tool.clone(), item.stage.word().to_string(), item.title.clone(), item.reason.clone()]
+            [
+                item.id.short().to_string(),
+                item.tool.clone(),
+                item.stage.word().to_string(),
+                item.title.clone(),
+                item.reason.clone(),
+            ]
         });
         render::say(&render::table(["id", "tool", "stage", "what", "waits for"], rows));
     }

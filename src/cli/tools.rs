@@ -24,7 +24,9 @@ impl Tools {
             return Ok(ExitCode::SUCCESS);
         }
         if catalog.tools.is_empty() {
-            render::say("no tools; declare them in fractal.toml (`fractal init` writes one), or commit a script with `#!` and the executable bit");
+            render::say(
+                "no tools; declare them in fractal.toml (`fractal init` writes one), or commit a script with `#!` and the executable bit",
+            );
             return Ok(ExitCode::SUCCESS);
         }
         let rows = catalog.tools.iter().map(|tool| {

@@ -78,7 +78,13 @@ impl Story<'_> {
 ///
 /// # Errors
 /// When the text cannot be rendered.
-pub fn revert_message(landed: &CommitId, subject: &str, opportunity: &Opportunity, why: &str, analysis: Option<&Analysis>) -> Result<String> {
+pub fn revert_message(
+    landed: &CommitId,
+    subject: &str,
+    opportunity: &Opportunity,
+    why: &str,
+    analysis: Option<&Analysis>,
+) -> Result<String> {
     let replays = analysis.map(|analysis| analysis.replays.as_slice()).unwrap_or_default();
     render(
         include_str!("../../templates/text/revert.txt"),

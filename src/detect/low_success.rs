@@ -6,7 +6,8 @@ use crate::world::store::FailureSummary;
 
 pub(super) fn signal(figures: &Figures<'_>) -> Option<Signal> {
     let (rate, threshold) = (figures.counts.success_rate(), figures.config.threshold);
-    (figures.counts.runs >= figures.config.minimum_executions && rate < threshold).then_some(Signal::LowSuccess { rate, threshold })
+    (figures.counts.runs >= figures.config.minimum_executions && rate < threshold)
+        .then_some(Signal::LowSuccess { rate, threshold })
 }
 
 /// Every kind of failure that is more than a single sighting.

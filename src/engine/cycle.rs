@@ -13,8 +13,8 @@ use super::stage::Stage;
 use crate::deploy::{self, Decision, Facts};
 use crate::improve::{self, Case};
 use crate::model::{
-    ActionKind, Analysis, Approver, Candidate, CommitId, Conclusion, End, Event, Finding, ImprovementId, Observation, Opportunity, Patch,
-    Tool,
+    ActionKind, Analysis, Approver, Candidate, CommitId, Conclusion, End, Event, Finding, ImprovementId, Observation,
+    Opportunity, Patch, Tool,
 };
 use crate::monitor::{self, Watch};
 use crate::validate::{Gate, Judged};
@@ -113,7 +113,12 @@ impl<'v> Cycle<'v, '_> {
             let reason = format!("{summary}; the watch needs {needed} more runs");
             return self.waits(id, reason);
         }
-        self.journal.tell(Progress::Analysed { id: id.clone(), tool: name, summary: summary.clone(), analysis: analysis.clone() });
+        self.journal.tell(Progress::Analysed {
+            id: id.clone(),
+            tool: name,
+            summary: summary.clone(),
+            analysis: analysis.clone(),
+        });
         let recorded = Event::Analysed { analysis: analysis.clone() };
         match &analysis.finding {
             Finding::Regression { .. } => {
@@ -140,7 +145,9 @@ impl<'v> Cycle<'v, '_> {
     /// Reverts a landed improvement, or says what keeps it from being reverted.
     fn revert(&mut self, id: &ImprovementId, why: &str, analysis: Option<Analysis>, by: Approver) -> Result<()> {
         let improvement = self.journal.get(id)?;
-        let (Some(landed), Some(opportunity)) = (improvement.landed.clone(), improvement.opportunity.clone()) else { return Ok(()) };
+        let (Some(landed), Some(opportunity)) = (improvement.landed.clone(), improvement.opportunity.clone()) else {
+            return Ok(());
+        };
         let facts: Vec<Event> = analysis.iter().map(|analysis| Event::Analysed { analysis: analysis.clone() }).collect();
         let by_person = matches!(by, Approver::Person(_));
         if !by_person && self.reverts_today(&opportunity.tool) >= self.view().config.monitor.reverts_per_day as usize {
@@ -153,8 +160,16 @@ impl<'v> Cycle<'v, '_> {
             Ok(undo) => undo,
             Err(RevertError::Conflict(paths)) => {
                 self.journal.append(id, facts)?;
-                let reason = format!("it should be reverted, but later changes conflict in {}; revert {} by hand", paths.join(", "), landed.commit.short());
-                return if improvement_is_open(self.journal.get(id)?.stage) { self.end(id, End::Stuck { reason }) } else { self.waits(id, reason) };
+                let reason = format!(
+                    "it should be reverted, but later changes conflict in {}; revert {} by hand",
+                    paths.join(", "),
+                    landed.commit.short()
+                );
+                return if improvement_is_open(self.journal.get(id)?.stage) {
+                    self.end(id, End::Stuck { reason })
+                } else {
+                    self.waits(id, reason)
+                };
             }
             Err(RevertError::Git(error)) => return Err(error),
         };
@@ -162,7 +177,8 @@ impl<'v> Cycle<'v, '_> {
         let subject = message.lines().next().unwrap_or_default();
         let message = deploy::revert_message(&landed.commit, subject, &opportunity, why, analysis.as_ref())?;
         let commit = self.journal.write_commit(&tip, &undo, &message)?;
-        let kind = ActionKind::Revert { base: self.view().base.clone(), expect: tip, commit: commit.clone(), reverts: landed.commit };
+        let kind =
+            ActionKind::Revert { base: self.view().base.clone(), expect: tip, commit: commit.clone(), reverts: landed.commit };
         let facts = if improvement_is_open(self.journal.get(id)?.stage) { facts } else { Vec::new() };
         match self.journal.act(id, facts, kind, by)? {
             Acted::Done | Acted::Planned => {
@@ -191,7 +207,8 @@ impl<'v> Cycle<'v, '_> {
 
     fn land(&mut self, id: &ImprovementId, rebuilt: u32) -> Result<()> {
         let improvement = self.journal.get(id)?;
-        let (Some((branch, commit)), Some(investigation)) = (improvement.branch.clone(), improvement.investigation.clone()) else {
+        let (Some((branch, commit)), Some(investigation)) = (improvement.branch.clone(), improvement.investigation.clone())
+        else {
             return Ok(());
         };
         let approved = improvement.approved_by.clone();
@@ -202,10 +219,14 @@ impl<'v> Cycle<'v, '_> {
                 self.journal.append(id, vec![Event::Observed { what: Observation::BaseMoved { to: tip } }])?;
                 self.work_on(id, rebuilt + 1)
             }
-            Decision::Rebuild => self.waits(id, format!("`{}` moves faster than the candidate can be validated", self.view().base)),
+            Decision::Rebuild => {
+                self.waits(id, format!("`{}` moves faster than the candidate can be validated", self.view().base))
+            }
             Decision::Merge => {
-                let by = approved.map_or_else(|| Approver::Policy("the gate accepted it and it may land".into()), Approver::Person);
-                let kind = ActionKind::Land { base: self.view().base.clone(), expect: investigation.commit, commit: commit.clone() };
+                let by =
+                    approved.map_or_else(|| Approver::Policy("the gate accepted it and it may land".into()), Approver::Person);
+                let kind =
+                    ActionKind::Land { base: self.view().base.clone(), expect: investigation.commit, commit: commit.clone() };
                 match self.journal.act(id, Vec::new(), kind, by)? {
                     Acted::Done => {
                         self.report.landed += 1;
@@ -282,7 +303,8 @@ impl<'v> Cycle<'v, '_> {
     /// Another improvement of the same tool that is not finished: two at once could not be told apart afterwards.
     fn open_elsewhere(&self, opportunity: &Opportunity) -> Option<&ImprovementId> {
         let open = |stage: Stage| !stage.is_end() && stage != Stage::New;
-        let mut others = self.journal.improvements.values().filter(|other| other.id != opportunity.id && other.tool() == opportunity.tool);
+        let mut others =
+            self.journal.improvements.values().filter(|other| other.id != opportunity.id && other.tool() == opportunity.tool);
         others.find(|other| open(other.stage)).map(|other| &other.id)
     }
 
@@ -399,7 +421,8 @@ impl<'v> Cycle<'v, '_> {
         let accepted = (candidate, &attempt, &verdict, test);
         let proposal = deploy::propose(tool, opportunity, &investigation, accepted, self.view().clock.now())?;
         let commit = self.journal.write_commit(&proposal.parent, &proposal.patch, &proposal.message)?;
-        let expect = match (self.view().repo.resolve(&format!("refs/heads/{}", proposal.branch))?, &self.journal.get(id)?.branch) {
+        let expect = match (self.view().repo.resolve(&format!("refs/heads/{}", proposal.branch))?, &self.journal.get(id)?.branch)
+        {
             (Some(head), Some((_, ours))) if &head == ours => Some(head),
             _ => None,
         };
@@ -431,7 +454,7 @@ impl<'v> Cycle<'v, '_> {
             .collect()
     }
 
-    /// What undoes the culprit in the tool's own paths; nothing when it is ours, too old, or later changes conflict.
+    /// What undoes the culprit in the tool's own paths and tests; nothing when it is ours, too old, or later changes conflict.
     fn culprit_undone(&self, tool: &Tool, investigation: &crate::model::Investigation) -> Result<Option<Patch>> {
         let Some(culprit) = &investigation.culprit else { return Ok(None) };
         let view = self.view();
@@ -443,7 +466,8 @@ impl<'v> Cycle<'v, '_> {
         }
         match view.repo.inverse_of(&culprit.commit, &investigation.commit) {
             Ok(mut patch) => {
-                patch.edits.retain(|path, _| tool.owns(path) && !tool.tests_own(path));
+                // The tests that came with the commit go with it.
+                patch.edits.retain(|path, _| tool.owns(path) || tool.tests_own(path));
                 Ok(Some(patch).filter(|patch| !patch.edits.is_empty()))
             }
             Err(RevertError::Conflict(_)) => Ok(None),
@@ -475,7 +499,9 @@ impl<'v> Cycle<'v, '_> {
     pub(super) fn note_outcome(&mut self, id: &ImprovementId) -> Result<()> {
         let improvement = self.journal.get(id)?;
         let noted = matches!(improvement.stage, Stage::Kept | Stage::Reverted | Stage::Inconclusive | Stage::Stuck);
-        let (true, Some(landed), Some(opportunity)) = (noted, &improvement.landed, &improvement.opportunity) else { return Ok(()) };
+        let (true, Some(landed), Some(opportunity)) = (noted, &improvement.landed, &improvement.opportunity) else {
+            return Ok(());
+        };
         let reason = improvement.end_reason.clone().unwrap_or_default();
         let text = deploy::note(improvement.stage.word(), &reason, opportunity, improvement.analysis.as_ref())?;
         let kind = ActionKind::Note { commit: landed.commit.clone(), text };
@@ -546,7 +572,9 @@ fn describe_analysis(analysis: &Analysis) -> String {
     let rate = |counts: crate::model::Counts| format!("{:.2} of {}", counts.success_rate(), counts.runs);
     let counts = format!("{} before, {} after", rate(analysis.before), rate(analysis.after));
     match &analysis.finding {
-        Finding::Regression { p } => format!("ALARM confirmed: {counts}; {} inputs replayed on both versions, p = {p:.1e}", analysis.replays.len()),
+        Finding::Regression { p } => {
+            format!("ALARM confirmed: {counts}; {} inputs replayed on both versions, p = {p:.1e}", analysis.replays.len())
+        }
         Finding::FalseAlarm { reason } | Finding::Unconfirmed { reason } => format!("alarm: {counts}; {reason}"),
         Finding::Inconclusive { reason } => format!("{counts}; {reason}"),
         Finding::Good | Finding::Waiting { .. } => counts,

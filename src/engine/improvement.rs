@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::stage::{IllegalEvent, Stage, next};
 use crate::model::{
-    Action, ActionKey, ActionKind, Analysis, AttemptSummary, CommitId, End, Event, Finding, ImprovementId, Investigation, Observation,
-    Opportunity, PatchId, Record, Verdict, Version,
+    Action, ActionKey, ActionKind, Analysis, AttemptSummary, CommitId, End, Event, Finding, ImprovementId, Investigation,
+    Observation, Opportunity, PatchId, Record, Verdict, Version,
 };
 
 /// How far an action got.
@@ -187,7 +187,13 @@ impl Improvement {
 
     fn end(&mut self, how: &End) {
         match how {
-            End::Reverted { .. } => self.refuse_current(),
+            End::Reverted { .. } => {
+                self.end_reason = Some(match self.revert_wanted_by.take() {
+                    Some(person) => format!("{person} asked for it"),
+                    None => "inputs that the version before answers failed on it".to_string(),
+                });
+                self.refuse_current();
+            }
             End::Closed { reason } => {
                 self.refuse_accepted();
                 self.end_reason = Some(reason.clone());
@@ -227,6 +233,9 @@ impl Improvement {
 
     /// Reverts done by us, with their times.
     pub fn reverts(&self) -> impl Iterator<Item = Timestamp> + '_ {
-        self.records.iter().filter(|record| matches!(record.event, Event::Ended { how: End::Reverted { .. } })).map(|record| record.at)
+        self.records
+            .iter()
+            .filter(|record| matches!(record.event, Event::Ended { how: End::Reverted { .. } }))
+            .map(|record| record.at)
     }
 }

@@ -116,7 +116,13 @@ impl Builder {
             repo: view.repo.root().to_path_buf(),
             clock: self.clock,
             dry_run: self.dry_run,
-            shared: Arc::new(Shared { listener: self.listener, subscribers: std::sync::Mutex::default(), stop: AtomicBool::new(false), wake: Notify::new(), _lock: lock }),
+            shared: Arc::new(Shared {
+                listener: self.listener,
+                subscribers: std::sync::Mutex::default(),
+                stop: AtomicBool::new(false),
+                wake: Notify::new(),
+                _lock: lock,
+            }),
         })
     }
 }
@@ -169,7 +175,9 @@ impl Loop {
     pub async fn run_cycle(&self) -> Result<CycleReport, CycleError> {
         let (repo, clock, dry_run, shared) = (self.repo.clone(), self.clock.clone(), self.dry_run, self.shared.clone());
         let work = move || run_cycle(&repo, clock, dry_run, &|progress| shared.tell(progress));
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(CycleError::Other(anyhow::anyhow!("the cycle panicked: {error}"))))
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| Err(CycleError::Other(anyhow::anyhow!("the cycle panicked: {error}"))))
     }
 
     /// Everything that happens from now on, as a stream that ends with the loop.

@@ -9,25 +9,93 @@ use crate::model::{Analysis, Conclusion, ImprovementId, Investigation, Opportuni
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Progress {
-    CycleStarted { base: String, commit: String, dry_run: bool },
+    CycleStarted {
+        base: String,
+        commit: String,
+        dry_run: bool,
+    },
     /// What people did since the last cycle, or what a killed run had left open.
-    Reconciled { id: ImprovementId, tool: String, what: String },
-    Detected { id: ImprovementId, tool: String, priority: Priority, score: f64, summary: String, opportunity: Box<Opportunity> },
-    Investigating { id: ImprovementId, tool: String },
-    Investigated { id: ImprovementId, tool: String, conclusion: &'static str, summary: String, investigation: Box<Investigation> },
+    Reconciled {
+        id: ImprovementId,
+        tool: String,
+        what: String,
+    },
+    Detected {
+        id: ImprovementId,
+        tool: String,
+        priority: Priority,
+        score: f64,
+        summary: String,
+        opportunity: Box<Opportunity>,
+    },
+    Investigating {
+        id: ImprovementId,
+        tool: String,
+    },
+    Investigated {
+        id: ImprovementId,
+        tool: String,
+        conclusion: &'static str,
+        summary: String,
+        investigation: Box<Investigation>,
+    },
     /// Candidates are being tried.
-    Trying { id: ImprovementId, tool: String, candidates: u64 },
-    Judged { id: ImprovementId, tool: String, title: String, source: String, tried: u64, verdict: Verdict, diff: String },
-    Unsolved { id: ImprovementId, tool: String, tried: u64, reason: String },
+    Trying {
+        id: ImprovementId,
+        tool: String,
+        candidates: u64,
+    },
+    Judged {
+        id: ImprovementId,
+        tool: String,
+        title: String,
+        source: String,
+        tried: u64,
+        verdict: Verdict,
+        diff: String,
+    },
+    Unsolved {
+        id: ImprovementId,
+        tool: String,
+        tried: u64,
+        reason: String,
+    },
     /// An outward act was done, or in a dry run would be done.
-    Action { id: ImprovementId, tool: String, action: String, dry_run: bool },
+    Action {
+        id: ImprovementId,
+        tool: String,
+        action: String,
+        dry_run: bool,
+    },
     /// Something waits, and for what.
-    Waiting { id: ImprovementId, tool: String, stage: Stage, reason: String },
-    Analysed { id: ImprovementId, tool: String, summary: String, analysis: Analysis },
-    Ended { id: ImprovementId, tool: String, stage: Stage, reason: String },
-    Maintained { executions_removed: u64, scratch_removed: usize },
-    Paused { reason: String },
-    CycleEnded { report: CycleReport },
+    Waiting {
+        id: ImprovementId,
+        tool: String,
+        stage: Stage,
+        reason: String,
+    },
+    Analysed {
+        id: ImprovementId,
+        tool: String,
+        summary: String,
+        analysis: Analysis,
+    },
+    Ended {
+        id: ImprovementId,
+        tool: String,
+        stage: Stage,
+        reason: String,
+    },
+    Maintained {
+        executions_removed: u64,
+        scratch_removed: usize,
+    },
+    Paused {
+        reason: String,
+    },
+    CycleEnded {
+        report: CycleReport,
+    },
 }
 
 /// What one cycle did.

@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn nothing_lands_that_was_not_proposed_first() {
-        let land = Event::Intended { action: Action::new(ActionKind::Land { base: "main".into(), expect: commit(), commit: commit() }) };
+        let land =
+            Event::Intended { action: Action::new(ActionKind::Land { base: "main".into(), expect: commit(), commit: commit() }) };
         let allowed: Vec<Stage> = ALL.into_iter().filter(|stage| next(*stage, &land).is_ok()).collect();
         assert_eq!(allowed, [Stage::Proposed]);
     }

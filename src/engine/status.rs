@@ -119,8 +119,11 @@ impl History {
     /// # Errors
     /// When none or several begin with it.
     pub fn find(&self, prefix: &str) -> Result<&Improvement> {
-        let found: Vec<&Improvement> =
-            self.improvements.values().filter(|improvement| !prefix.is_empty() && improvement.id.as_str().starts_with(prefix)).collect();
+        let found: Vec<&Improvement> = self
+            .improvements
+            .values()
+            .filter(|improvement| !prefix.is_empty() && improvement.id.as_str().starts_with(prefix))
+            .collect();
         match found.as_slice() {
             [one] => Ok(one),
             [] => bail!("no improvement's id begins with `{prefix}`; `fractal log` lists them"),
@@ -169,7 +172,9 @@ impl History {
         for improvement in self.improvements.values() {
             let has = |wanted: fn(&Event) -> bool| u64::from(improvement.records.iter().any(|record| wanted(&record.event)));
             funnel.detected += 1;
-            funnel.improvable += has(|event| matches!(event, Event::Investigated { investigation } if investigation.conclusion.why_not().is_none()));
+            funnel.improvable += has(
+                |event| matches!(event, Event::Investigated { investigation } if investigation.conclusion.why_not().is_none()),
+            );
             funnel.accepted += has(|event| matches!(event, Event::Judged { verdict, .. } if verdict.accepted()));
             funnel.landed += u64::from(was_landed(improvement));
             funnel.kept += u64::from(improvement.stage == Stage::Kept);
@@ -230,7 +235,8 @@ impl History {
         let mut rows = Vec::new();
         for tool in &catalog.tools {
             let version = self.view.repo.version_at(&tip, &tool.paths)?;
-            let summary = summaries.iter().find(|summary| summary.tool == tool.name && Some(&summary.version) == version.as_ref());
+            let summary =
+                summaries.iter().find(|summary| summary.tool == tool.name && Some(&summary.version) == version.as_ref());
             let newest = self.improvements().into_iter().find(|improvement| improvement.tool() == tool.name);
             rows.push(ToolRow {
                 tool: tool.name.clone(),

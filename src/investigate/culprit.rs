@@ -26,7 +26,13 @@ enum State {
 ///
 /// # Errors
 /// When history cannot be read.
-pub(super) fn find(view: &View, tool: &Tool, failing: &[&Recording], commit: &CommitId, longest: Duration) -> Result<Option<Culprit>> {
+pub(super) fn find(
+    view: &View,
+    tool: &Tool,
+    failing: &[&Recording],
+    commit: &CommitId,
+    longest: Duration,
+) -> Result<Option<Culprit>> {
     let revisions = view.repo.revisions(commit, &tool.paths, view.config.investigate.versions)?;
     let mut search = Search { view, tool, failing: &failing[..failing.len().min(INPUTS)], longest, tried: 0 };
     let Some(good) = search.any_good(&revisions)? else { return Ok(None) };

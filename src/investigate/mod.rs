@@ -13,7 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::lang;
 use crate::model::{
-    CommitId, Conclusion, Execution, Failure, Frame, Investigation, Location, Opportunity, Recording, Reproduction, SuiteRun, Tool,
+    CommitId, Conclusion, Execution, Failure, Frame, Investigation, Location, Opportunity, Recording, Reproduction, SuiteRun,
+    Tool,
 };
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError, Run};
@@ -192,8 +193,10 @@ fn conclude(opportunity: &Opportunity, evidence: &Evidence, sightings: &[Sightin
 fn suite_run(run: &Run) -> SuiteRun {
     let said = [run.stderr.as_slice(), run.stdout.as_slice()].concat();
     let text = String::from_utf8_lossy(&said).into_owned();
-    let telling = |line: &&str| ["FAILED", "OK", "failed", "passed", "# fail", "test result"].iter().any(|word| line.contains(word));
-    let summary = text.lines().rev().map(str::trim).find(telling).or_else(|| text.lines().rev().find(|line| !line.trim().is_empty()));
+    let telling =
+        |line: &&str| ["FAILED", "OK", "failed", "passed", "# fail", "test result"].iter().any(|word| line.contains(word));
+    let summary =
+        text.lines().rev().map(str::trim).find(telling).or_else(|| text.lines().rev().find(|line| !line.trim().is_empty()));
     SuiteRun {
         passed: run.exit == crate::model::Exit::Code(0),
         summary: summary.unwrap_or("").trim().chars().take(200).collect(),
@@ -206,7 +209,9 @@ fn locations(tool: &Tool, failure: &Failure) -> Vec<Location> {
     let own = |frame: &&Frame| frame.in_repo && tool.owns(&frame.path);
     let mut locations: Vec<Location> = Vec::new();
     for frame in failure.frames.iter().filter(own) {
-        if locations.len() < LOCATIONS_MAX && !locations.iter().any(|known| (known.line, &known.path) == (frame.line, &frame.path)) {
+        if locations.len() < LOCATIONS_MAX
+            && !locations.iter().any(|known| (known.line, &known.path) == (frame.line, &frame.path))
+        {
             locations.push(Location {
                 path: frame.path.clone(),
                 line: frame.line,

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{Analysis, CommitId, Counts, Execution, Finding, Fingerprint, Outcome, PairedReplay, Recording, Tool, Version};
+use crate::model::{
+    Analysis, CommitId, Counts, Execution, Finding, Fingerprint, Outcome, PairedReplay, Recording, Tool, Version,
+};
 use crate::stats;
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError};
@@ -47,7 +49,8 @@ pub fn analyse(view: &View, watch: &Watch<'_>) -> Result<Analysis> {
     let before = baseline(view, watch, &old)?;
     let runs = runs_after(view, watch, &new)?;
     let raw = Counts { runs: runs.len() as u64, failures: runs.iter().filter(|run| is_failure(run)).count() as u64 };
-    let fingerprints = runs.iter().map(|run| run.failure.as_ref().filter(|_| is_failure(run)).map(|failure| &failure.fingerprint));
+    let fingerprints =
+        runs.iter().map(|run| run.failure.as_ref().filter(|_| is_failure(run)).map(|failure| &failure.fingerprint));
     let after = stats::collapse_episodes(fingerprints);
     let failing: BTreeMap<String, &Execution> =
         runs.iter().filter(|run| is_failure(run)).map(|run| (run.input.digest(), run)).collect();
@@ -114,12 +117,19 @@ fn confirm(view: &View, watch: &Watch<'_>, failing: &BTreeMap<String, &Execution
         .map(|run| view.store.load((*run).clone()))
         .collect::<Result<_, _>>()?;
     let longest = chosen.iter().map(|recording| recording.execution.duration).max().unwrap_or_default();
-    let benches = Bench::at(view, watch.tool, watch.before, longest).and_then(|old| Ok((old, Bench::at(view, watch.tool, watch.after, longest)?)));
+    let benches = Bench::at(view, watch.tool, watch.before, longest)
+        .and_then(|old| Ok((old, Bench::at(view, watch.tool, watch.after, longest)?)));
     let (old, new) = match benches {
         Ok(benches) if !chosen.is_empty() => benches,
         Err(BenchError::World(error)) => return Err(error),
-        Ok(_) => return Ok(unreplayable(analysis, "no failing input was recorded whole")),
-        Err(error) => return Ok(unreplayable(analysis, &error.to_string())),
+        Ok(_) => {
+            unreplayable(analysis, "no failing input was recorded whole");
+            return Ok(());
+        }
+        Err(error) => {
+            unreplayable(analysis, &error.to_string());
+            return Ok(());
+        }
     };
     let runs_each = if chosen.len() < 3 { RUNS_OF_FEW } else { view.config.monitor.replay_runs.max(1) };
     let fails = |bench: &Bench<'_>, recording: &Recording| {
@@ -147,7 +157,10 @@ fn judge(replays: &[PairedReplay]) -> Finding {
     if p <= stats::CONFIRM_P {
         return Finding::Regression { p };
     }
-    let both_fail = replays.iter().filter(|replay| replay.old_failures == replay.runs_each && replay.new_failures == replay.runs_each).count();
+    let both_fail = replays
+        .iter()
+        .filter(|replay| replay.old_failures == replay.runs_each && replay.new_failures == replay.runs_each)
+        .count();
     let both_pass = replays.iter().filter(|replay| replay.old_failures + replay.new_failures == 0).count();
     let reason = format!(
         "of {} failing inputs run again on both versions, {both_fail} fail on both (the input or the environment), {both_pass} pass on \
@@ -198,7 +211,14 @@ mod tests {
     use crate::model::ExecutionId;
 
     fn replay(old_failures: u32, new_failures: u32) -> PairedReplay {
-        PairedReplay { execution: ExecutionId("x".into()), input: "i".into(), shown: "i".into(), runs_each: 4, old_failures, new_failures }
+        PairedReplay {
+            execution: ExecutionId("x".into()),
+            input: "i".into(),
+            shown: "i".into(),
+            runs_each: 4,
+            old_failures,
+            new_failures,
+        }
     }
 
     #[test]

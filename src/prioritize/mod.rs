@@ -12,8 +12,10 @@ pub struct Ranked {
     pub tie: Option<&'static str>,
 }
 
+type Rule = fn(&Opportunity, &Opportunity) -> Ordering;
+
 /// What decides between equal scores, in this order.
-const TIES: [(&str, fn(&Opportunity, &Opportunity) -> Ordering); 4] = [
+const TIES: [(&str, Rule); 4] = [
     ("higher priority", |a, b| b.priority.cmp(&a.priority)),
     ("larger share of failures", |a, b| share(b).total_cmp(&share(a))),
     ("seen more recently", |a, b| b.last_seen.cmp(&a.last_seen)),

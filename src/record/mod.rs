@@ -65,13 +65,25 @@ fn inside(cwd: &Path, root: &Path) -> Option<String> {
 }
 
 /// The execution that a captured run is, redacted.
-fn describe(tool: &Tool, version: Version, args: &[OsString], cwd: Option<String>, captured: &Captured, root: &str) -> NewExecution {
-    let bytes = |stream: &Option<Stream>| stream.as_ref().map(|stream| redact::redact(&stream.bytes)).filter(|bytes| !bytes.is_empty());
+fn describe(
+    tool: &Tool,
+    version: Version,
+    args: &[OsString],
+    cwd: Option<String>,
+    captured: &Captured,
+    root: &str,
+) -> NewExecution {
+    let bytes =
+        |stream: &Option<Stream>| stream.as_ref().map(|stream| redact::redact(&stream.bytes)).filter(|bytes| !bytes.is_empty());
     let (stdin, stdout, stderr) = (bytes(&captured.stdin), bytes(&captured.stdout), bytes(&captured.stderr));
     let raw: Vec<Vec<u8>> = args.iter().map(|arg| arg.as_bytes().to_vec()).collect();
     let outcome = tool.success.judge(&captured.exit, captured.stdout.as_ref().map_or(b"", |stream| &stream.bytes));
     let said = stderr.as_deref().unwrap_or_default();
-    let at = captured.started.duration_since(UNIX_EPOCH).ok().and_then(|since| Timestamp::from_millisecond(since.as_millis() as i64).ok());
+    let at = captured
+        .started
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| Timestamp::from_millisecond(since.as_millis() as i64).ok());
     let execution = Execution {
         id: ExecutionId(uuid::Uuid::now_v7().to_string()),
         tool: tool.name.clone(),

@@ -54,7 +54,9 @@ pub fn redact(bytes: &[u8]) -> Vec<u8> {
 pub fn redact_arguments(arguments: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let names_a_secret = |argument: &Vec<u8>| {
         let text = String::from_utf8_lossy(argument).to_lowercase().replace('_', "-");
-        text.strip_prefix("--").is_some_and(|option| SECRET_OPTIONS.iter().any(|secret| option == *secret || option.ends_with(&format!("-{secret}"))))
+        text.strip_prefix("--").is_some_and(|option| {
+            SECRET_OPTIONS.iter().any(|secret| option == *secret || option.ends_with(&format!("-{secret}")))
+        })
     };
     let mut redacted = Vec::with_capacity(arguments.len());
     for (at, argument) in arguments.iter().enumerate() {
@@ -105,7 +107,8 @@ mod tests {
     #[test]
     fn the_argument_after_a_password_option_is_hidden() {
         let arguments = ["--db-password", "x1", "--limit", "5", "--token=abcdefgh12"].map(|text| text.as_bytes().to_vec());
-        let redacted: Vec<String> = redact_arguments(&arguments).into_iter().map(|a| String::from_utf8(a).expect("UTF-8")).collect();
+        let redacted: Vec<String> =
+            redact_arguments(&arguments).into_iter().map(|a| String::from_utf8(a).expect("UTF-8")).collect();
         assert_eq!(redacted, ["--db-password", MASK, "--limit", "5", "--token=[redacted]"]);
     }
 }

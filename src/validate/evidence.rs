@@ -48,7 +48,8 @@ impl Evidence {
         let belongs = |digest: &String, execution: &Execution| {
             reproduced.contains(&digest.as_str()) || (execution.input.is_held_out() && !also_good.contains(digest))
         };
-        let incident = failing.into_iter().filter(|(digest, execution)| belongs(digest, execution)).map(|(_, execution)| execution);
+        let incident =
+            failing.into_iter().filter(|(digest, execution)| belongs(digest, execution)).map(|(_, execution)| execution);
         let load = |executions: Vec<Execution>| executions.into_iter().map(|e| view.store.load(e)).collect::<Result<Vec<_>, _>>();
         // Maps are ordered by hash, so taking from the front is a random sample of the inputs, always the same one.
         let sample = good.into_values().take(2 * view.config.validate.replays).collect();

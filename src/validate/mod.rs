@@ -16,7 +16,8 @@ use self::evidence::Evidence;
 use self::replay::OldRun;
 use crate::lang;
 use crate::model::{
-    Candidate, Check, CheckStatus, CommitId, Exit, FileEdit, Investigation, Judgement, Opportunity, Patch, Recording, Tool, Verdict,
+    Candidate, Check, CheckStatus, CommitId, Exit, FileEdit, Investigation, Judgement, Opportunity, Patch, Recording, Tool,
+    Verdict,
 };
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError};
@@ -46,7 +47,12 @@ impl<'a> Gate<'a> {
     ///
     /// # Errors
     /// When the tool cannot be run, or the repository or the store cannot be read.
-    pub fn open(view: &'a View, tool: &'a Tool, opportunity: &Opportunity, investigation: &'a Investigation) -> Result<Self, BenchError> {
+    pub fn open(
+        view: &'a View,
+        tool: &'a Tool,
+        opportunity: &Opportunity,
+        investigation: &'a Investigation,
+    ) -> Result<Self, BenchError> {
         let evidence = Evidence::gather(view, tool, opportunity, investigation)?;
         let bench = Bench::at(view, tool, &investigation.commit, evidence.longest)?;
         Ok(Gate {
@@ -70,7 +76,8 @@ impl<'a> Gate<'a> {
         let red = self.suite_is_red();
         let (bench, evidence) = (&self.bench, &self.evidence);
         rest.chunks(batch.max(1)).find_map(|chunk| {
-            let allowed: Vec<(usize, &Candidate)> = chunk.iter().copied().filter(|(_, candidate)| self.is_allowed(candidate)).collect();
+            let allowed: Vec<(usize, &Candidate)> =
+                chunk.iter().copied().filter(|(_, candidate)| self.is_allowed(candidate)).collect();
             let answers = bench.each(&allowed, |(_, candidate)| is_promising(bench, evidence, candidate, red), |_| false);
             let passed = answers.iter().position(|answer| *answer == Some(true));
             passed.and_then(|at| allowed.get(at)).map(|(index, _)| *index)
@@ -130,7 +137,8 @@ impl<'a> Gate<'a> {
     fn incident(&self, bench: &Bench<'_>) -> Check {
         let runs = self.view.config.validate.incident_runs.max(1);
         let incident = &self.evidence.incident;
-        let solved = bench.each(incident, |recording| (0..runs).all(|_| bench.replay(recording).solves(recording)), |solved| !solved);
+        let solved =
+            bench.each(incident, |recording| (0..runs).all(|_| bench.replay(recording).solves(recording)), |solved| !solved);
         let held_out = incident.iter().filter(|recording| recording.execution.input.is_held_out()).count();
         match solved.iter().position(|answer| *answer == Some(false)) {
             Some(at) => {
@@ -192,8 +200,13 @@ impl<'a> Gate<'a> {
     fn replay(&self, bench: &Bench<'_>, held_out: bool) -> Check {
         let name = if held_out { "held-out replay" } else { "replay" };
         let old = self.old.get_or_init(|| replay::run_old(&self.bench, &self.evidence.good));
-        let recordings: Vec<(&Recording, &OldRun)> =
-            self.evidence.good.iter().zip(old).filter(|(recording, _)| recording.execution.input.is_held_out() == held_out).collect();
+        let recordings: Vec<(&Recording, &OldRun)> = self
+            .evidence
+            .good
+            .iter()
+            .zip(old)
+            .filter(|(recording, _)| recording.execution.input.is_held_out() == held_out)
+            .collect();
         replay::check(name, bench, &recordings)
     }
 }

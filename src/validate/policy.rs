@@ -6,7 +6,15 @@ use crate::model::{Candidate, Check, FileEdit, Language, Tool};
 /// Paths that no candidate may change, by their beginning or their file name: checks, locks, ownership, our own configuration.
 const PROTECTED_FOLDERS: [&str; 5] = [".github/", ".git/", ".ci/", ".fractal/", ".gitlab/"];
 const PROTECTED_FILES: [&str; 9] = [
-    "fractal.toml", "Cargo.lock", "package-lock.json", "poetry.lock", "uv.lock", "CODEOWNERS", ".gitattributes", ".gitmodules", "AGENTS.md",
+    "fractal.toml",
+    "Cargo.lock",
+    "package-lock.json",
+    "poetry.lock",
+    "uv.lock",
+    "CODEOWNERS",
+    ".gitattributes",
+    ".gitmodules",
+    "AGENTS.md",
 ];
 /// Bytes of one changed file.
 const FILE_BYTES_MAX: usize = 1 << 20;
@@ -16,11 +24,29 @@ const CAPABILITIES: [(Language, &[&str]); 3] = [
     (
         Language::Python,
         &[
-            "import socket", "import subprocess", "import urllib", "import requests", "import shutil", "import ctypes", "os.system",
-            "os.popen", "os.remove", "os.unlink", "os.kill", "os.exec", "eval(", "exec(", "__import__(", "verify=False", "os.environ",
+            "import socket",
+            "import subprocess",
+            "import urllib",
+            "import requests",
+            "import shutil",
+            "import ctypes",
+            "os.system",
+            "os.popen",
+            "os.remove",
+            "os.unlink",
+            "os.kill",
+            "os.exec",
+            "eval(",
+            "exec(",
+            "__import__(",
+            "verify=False",
+            "os.environ",
         ],
     ),
-    (Language::Javascript, &["child_process", "require('net')", "require(\"net\")", "fetch(", "eval(", "new Function(", "unlinkSync", "rmSync"]),
+    (
+        Language::Javascript,
+        &["child_process", "require('net')", "require(\"net\")", "fetch(", "eval(", "new Function(", "unlinkSync", "rmSync"],
+    ),
     (Language::Shell, &["curl ", "wget ", "eval ", "rm -", "nc ", "ssh "]),
 ];
 
@@ -37,7 +63,12 @@ pub(super) fn check(
         return failed(NAME, "the patch is empty".into());
     }
     for (path, edit) in &candidate.patch.edits {
-        if let Some(why) = refused(tool, path, edit, sources(path).as_deref()) {
+        // The exact inverse of a commit, made by us from git: it may take back the tests and files that came with the commit.
+        let why = match candidate.strategy == "revert" {
+            true => misplaced(path).or_else(|| (!tool.owns(path) && !tool.tests_own(path)).then(|| foreign(tool, path))),
+            false => refused(tool, path, edit, sources(path).as_deref()),
+        };
+        if let Some(why) = why {
             return failed(NAME, why);
         }
     }
@@ -48,7 +79,7 @@ pub(super) fn check(
     passed(NAME, format!("only the tool's own paths, {lines} changed lines, no new capability"))
 }
 
-fn refused(tool: &Tool, path: &str, edit: &FileEdit, before: Option<&[u8]>) -> Option<String> {
+fn misplaced(path: &str) -> Option<String> {
     let name = path.rsplit('/').next().unwrap_or(path);
     if path.starts_with('/') || path.split('/').any(|part| matches!(part, ".." | "." | "" | ".git")) {
         return Some(format!("`{path}` is not a path inside the repository"));
@@ -56,11 +87,22 @@ fn refused(tool: &Tool, path: &str, edit: &FileEdit, before: Option<&[u8]>) -> O
     if PROTECTED_FILES.contains(&name) || PROTECTED_FOLDERS.iter().any(|folder| path.starts_with(folder)) {
         return Some(format!("`{path}` is protected"));
     }
+    None
+}
+
+fn foreign(tool: &Tool, path: &str) -> String {
+    format!("`{path}` does not belong to `{}`", tool.name)
+}
+
+fn refused(tool: &Tool, path: &str, edit: &FileEdit, before: Option<&[u8]>) -> Option<String> {
+    if let Some(why) = misplaced(path) {
+        return Some(why);
+    }
     if tool.tests_own(path) {
         return Some(format!("`{path}` is a test: tests may be added to, never edited"));
     }
     if !tool.owns(path) {
-        return Some(format!("`{path}` does not belong to `{}`", tool.name));
+        return Some(foreign(tool, path));
     }
     let FileEdit::Write(content) = edit else { return Some(format!("it deletes `{path}`")) };
     if content.len() > FILE_BYTES_MAX || content.contains(&0) {
@@ -113,7 +155,9 @@ mod tests {
     #[test]
     fn only_the_tools_own_files_may_change_and_never_its_tests() {
         assert_eq!(judged("tools/a.py", "import os\nx = 2\n").status, CheckStatus::Passed);
-        for path in ["tools/b.py", "tools/lib/tests/t.py", "../a.py", "tools/lib/fractal.toml", ".github/workflows/ci.yml", "/etc/passwd"] {
+        for path in
+            ["tools/b.py", "tools/lib/tests/t.py", "../a.py", "tools/lib/fractal.toml", ".github/workflows/ci.yml", "/etc/passwd"]
+        {
             assert_eq!(judged(path, "x").status, CheckStatus::Failed, "{path}");
         }
     }

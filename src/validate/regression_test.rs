@@ -98,7 +98,11 @@ fn literal(language: Language, text: &str) -> String {
         // Single quotes end nowhere but at a quote, which is written outside of them.
         Language::Shell => format!("'{}'", text.replace('\'', r"'\''")),
         // A JSON string is a string literal of JavaScript and, without surrogate escapes (never written here), of Python.
-        _ => serde_json::to_string(text).unwrap_or_else(|_| "\"\"".into()).replace('\u{7f}', "\\u007f").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029"),
+        _ => serde_json::to_string(text)
+            .unwrap_or_else(|_| "\"\"".into())
+            .replace('\u{7f}', "\\u007f")
+            .replace('\u{2028}', "\\u2028")
+            .replace('\u{2029}', "\\u2029"),
     }
 }
 

@@ -34,7 +34,8 @@ pub(super) fn run_old(bench: &Bench<'_>, good: &[Recording]) -> Vec<OldRun> {
 }
 
 pub(super) fn check(name: &str, bench: &Bench<'_>, recordings: &[(&Recording, &OldRun)]) -> Check {
-    let usable: Vec<&(&Recording, &OldRun)> = recordings.iter().filter(|(_, old)| !matches!(old, OldRun::NotRepeatable)).collect();
+    let usable: Vec<&(&Recording, &OldRun)> =
+        recordings.iter().filter(|(_, old)| !matches!(old, OldRun::NotRepeatable)).collect();
     if usable.is_empty() {
         let detail = format!("none of {} recorded good inputs can be repeated on the untouched version", recordings.len());
         return skipped(name, detail);

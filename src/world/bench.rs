@@ -22,7 +22,9 @@ use crate::model::{CommitId, Effects, Exit, Failure, FileEdit, Language, Outcome
 pub enum BenchError {
     #[error("the tool's files are not in commit {0}")]
     Vanished(String),
-    #[error("a checkout would hold {files} files and {mib} MiB, more than `[validate] checkout_files` or `checkout_mib` allow; declare what the tool `needs`")]
+    #[error(
+        "a checkout would hold {files} files and {mib} MiB, more than `[validate] checkout_files` or `checkout_mib` allow; declare what the tool `needs`"
+    )]
     TooLarge { files: usize, mib: u64 },
     #[error("{0}")]
     Unsafe(String),
@@ -148,11 +150,18 @@ impl<'a> Bench<'a> {
 
     /// Calls `run` for every item, as many at a time as the machine has processors, in the order of the items. Once an answer
     /// makes `enough` true no further item is begun; those are `None`.
-    pub fn each<T: Sync, R: Send>(&self, items: &[T], run: impl Fn(&T) -> R + Sync, enough: impl Fn(&R) -> bool + Sync) -> Vec<Option<R>> {
+    pub fn each<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        run: impl Fn(&T) -> R + Sync,
+        enough: impl Fn(&R) -> bool + Sync,
+    ) -> Vec<Option<R>> {
         let next = AtomicUsize::new(0);
         let answers: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
         let work = || {
-            while let Some((at, item)) = Some(next.fetch_add(1, Ordering::SeqCst)).and_then(|at| items.get(at).map(|item| (at, item))) {
+            while let Some((at, item)) =
+                Some(next.fetch_add(1, Ordering::SeqCst)).and_then(|at| items.get(at).map(|item| (at, item)))
+            {
                 let answer = run(item);
                 if enough(&answer) {
                     next.store(items.len(), Ordering::SeqCst);
@@ -191,7 +200,15 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn run_in(&self, scratch: &Scratch, template: &[String], args: Vec<OsString>, stdin: Vec<u8>, cwd: &str, time: Duration) -> Run {
+    fn run_in(
+        &self,
+        scratch: &Scratch,
+        template: &[String],
+        args: Vec<OsString>,
+        stdin: Vec<u8>,
+        cwd: &str,
+        time: Duration,
+    ) -> Run {
         let root = scratch.root().to_string_lossy().into_owned();
         let mut argv: Vec<OsString> = self.tool.command(template, &root).into_iter().map(OsString::from).collect();
         argv.extend(args);

@@ -30,7 +30,9 @@ impl Catalog {
     /// The name most like `name`, for a hint.
     pub fn nearest(&self, name: &str) -> Option<&str> {
         let names = self.tools.iter().map(|tool| tool.name.as_str());
-        names.min_by_key(|known| strsim::damerau_levenshtein(name, known)).filter(|known| strsim::damerau_levenshtein(name, known) <= 3)
+        names
+            .min_by_key(|known| strsim::damerau_levenshtein(name, known))
+            .filter(|known| strsim::damerau_levenshtein(name, known) <= 3)
     }
 }
 
@@ -114,7 +116,11 @@ struct Finder<'a> {
 impl Finder<'_> {
     fn named(&self, name: &str) -> Vec<(&str, &TreeFile)> {
         let matches = |path: &str| path == name || path.ends_with(&format!("/{name}"));
-        self.files.iter().filter_map(|file| Some((file.utf8()?, file))).filter(|(path, _)| matches(path) && !is_foreign(path)).collect()
+        self.files
+            .iter()
+            .filter_map(|file| Some((file.utf8()?, file)))
+            .filter(|(path, _)| matches(path) && !is_foreign(path))
+            .collect()
     }
 
     fn push(&mut self, name: &str, paths: Vec<String>, run: Vec<String>, language: Language, how: String) -> Option<&mut Tool> {
@@ -202,7 +208,13 @@ impl Finder<'_> {
                 let path = format!("{folder}{}", file.trim_start_matches("./"));
                 let name = name.rsplit('/').next().unwrap_or(&name).to_string();
                 if self.files.iter().any(|known| known.path == path.as_bytes()) {
-                    self.push(&name, vec![path.clone()], vec!["node".into(), path], Language::Javascript, format!("`bin` of {manifest}"));
+                    self.push(
+                        &name,
+                        vec![path.clone()],
+                        vec!["node".into(), path],
+                        Language::Javascript,
+                        format!("`bin` of {manifest}"),
+                    );
                 }
             }
         }
@@ -347,5 +359,7 @@ fn is_foreign(path: &str) -> bool {
     let mut parts = path.split('/').rev();
     let name = parts.next().unwrap_or_default();
     matches!(name, "setup.py" | "noxfile.py")
-        || parts.any(|part| part.starts_with('.') || matches!(part, "node_modules" | "vendor" | "third_party" | "target" | "site-packages"))
+        || parts.any(|part| {
+            part.starts_with('.') || matches!(part, "node_modules" | "vendor" | "third_party" | "target" | "site-packages")
+        })
 }

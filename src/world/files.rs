@@ -73,3 +73,32 @@ pub fn stderr_is_terminal() -> bool {
 pub fn own_executable() -> Result<std::path::PathBuf> {
     std::env::current_exe().context("finding our own program")
 }
+
+/// Makes a folder in the system's temporary folder that stays.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn lasting_temporary_folder(prefix: &str) -> Result<std::path::PathBuf> {
+    Ok(tempfile::Builder::new().prefix(prefix).tempdir().context("making a temporary folder")?.keep())
+}
+
+/// Makes a folder with its parents; one that exists is fine.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_folder(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).with_context(|| format!("making `{}`", path.display()))
+}
+
+/// Whether a folder holds anything.
+pub fn is_full(path: &Path) -> bool {
+    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// Whether a program can be found through `PATH`.
+pub fn has_program(name: &str) -> bool {
+    if name.contains('/') {
+        return Path::new(name).is_file();
+    }
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()))
+}

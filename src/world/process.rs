@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn a_flood_of_output_is_cut_at_the_limit() {
-        let mut spawn = Spawn::new(vec!["sh".into(), "-c".into(), "yes | head -c 5000000".into()], Path::new("/"), Duration::from_secs(60));
+        let mut spawn =
+            Spawn::new(vec!["sh".into(), "-c".into(), "yes | head -c 5000000".into()], Path::new("/"), Duration::from_secs(60));
         spawn.output = 1000;
         let finished = run(&spawn);
         assert_eq!((finished.exit, finished.stdout.len()), (Exit::Code(0), 1000));

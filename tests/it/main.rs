@@ -1,1 +1,3 @@
-//! The only integration-test binary.
+//! The only integration-test binary: one file per subject, sentence names.
+
+mod exec;

@@ -66,10 +66,8 @@ impl Repo {
     pub fn inverse_of(&self, commit: &CommitId, onto: &CommitId) -> Result<Patch, RevertError> {
         let (commit, onto) = (self.commit(commit)?, self.commit(onto)?);
         let mainline = u32::from(commit.parent_count() > 1);
-        let mut index = self
-            .inner
-            .revert_commit(&commit, &onto, mainline, None)
-            .with_context(|| format!("reverting {}", commit.id()))?;
+        let mut index =
+            self.inner.revert_commit(&commit, &onto, mainline, None).with_context(|| format!("reverting {}", commit.id()))?;
         if index.has_conflicts() {
             return Err(RevertError::Conflict(conflicting_paths(&index)));
         }
@@ -136,7 +134,9 @@ impl Repo {
     /// When a file of the base cannot be read.
     pub fn changed_lines(&self, base: &CommitId, patch: &Patch) -> Result<usize> {
         let diff = self.unified_diff(base, patch, usize::MAX)?;
-        let counts = |line: &&str| (line.starts_with('+') && !line.starts_with("+++")) || (line.starts_with('-') && !line.starts_with("---"));
+        let counts = |line: &&str| {
+            (line.starts_with('+') && !line.starts_with("+++")) || (line.starts_with('-') && !line.starts_with("---"))
+        };
         Ok(diff.lines().filter(counts).count())
     }
 }

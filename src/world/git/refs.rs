@@ -66,7 +66,9 @@ impl Repo {
         };
         match moved {
             Ok(_) => Ok(()),
-            Err(error) if matches!(error.code(), git2::ErrorCode::Modified | git2::ErrorCode::Exists | git2::ErrorCode::NotFound) => {
+            Err(error)
+                if matches!(error.code(), git2::ErrorCode::Modified | git2::ErrorCode::Exists | git2::ErrorCode::NotFound) =>
+            {
                 Err(lost())
             }
             Err(error) => Err(MoveError::Git(anyhow::Error::new(error).context(format!("moving `{name}`")))),
@@ -152,7 +154,11 @@ impl Repo {
     fn git(&self, arguments: &[&str], limit: Duration) -> Result<String> {
         let mut argv: Vec<std::ffi::OsString> = vec!["git".into()];
         argv.extend(arguments.iter().map(std::ffi::OsString::from));
-        let spawn = Spawn { env: vec![("GIT_TERMINAL_PROMPT".into(), "0".into())], clear_env: false, ..Spawn::new(argv, self.root(), limit) };
+        let spawn = Spawn {
+            env: vec![("GIT_TERMINAL_PROMPT".into(), "0".into())],
+            clear_env: false,
+            ..Spawn::new(argv, self.root(), limit)
+        };
         let finished = process::run(&spawn);
         if finished.exit != crate::model::Exit::Code(0) {
             let said = String::from_utf8_lossy(&finished.stderr).trim().to_string();

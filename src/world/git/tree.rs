@@ -81,7 +81,11 @@ impl Repo {
     /// # Errors
     /// When the commit or the blob cannot be read.
     pub fn file_at(&self, commit: &CommitId, path: &str) -> Result<Option<Vec<u8>>> {
-        self.files_at(commit, &[path.to_string()])?.iter().find(|file| file.path == path.as_bytes()).map(|file| self.blob(file.oid)).transpose()
+        self.files_at(commit, &[path.to_string()])?
+            .iter()
+            .find(|file| file.path == path.as_bytes())
+            .map(|file| self.blob(file.oid))
+            .transpose()
     }
 
     /// The version of a tool with these paths at `commit`; `None` when none of them is there.
@@ -102,9 +106,8 @@ impl Repo {
         let mut files = Vec::new();
         for path in paths {
             let own = path.trim_end_matches('/').as_bytes();
-            let below = |candidate: &[u8]| {
-                candidate == own || (candidate.starts_with(own) && candidate.get(own.len()) == Some(&b'/'))
-            };
+            let below =
+                |candidate: &[u8]| candidate == own || (candidate.starts_with(own) && candidate.get(own.len()) == Some(&b'/'));
             let mut tracked = false;
             for entry in index.iter().filter(|entry| below(&entry.path)) {
                 tracked = true;

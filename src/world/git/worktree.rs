@@ -35,7 +35,9 @@ impl Repo {
             return Ok(WorkTree::Elsewhere);
         }
         if self.inner.state() != git2::RepositoryState::Clean {
-            return Ok(WorkTree::Busy(format!("`{base}` is checked out in the middle of a {:?}", self.inner.state()).to_lowercase()));
+            return Ok(WorkTree::Busy(
+                format!("`{base}` is checked out in the middle of a {:?}", self.inner.state()).to_lowercase(),
+            ));
         }
         let mut options = git2::StatusOptions::new();
         options.include_untracked(false).include_ignored(false).exclude_submodules(true);

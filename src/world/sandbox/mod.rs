@@ -118,7 +118,8 @@ impl Sandbox {
         let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return 0 };
         let lost = |entry: &fs::DirEntry| {
             let ours = entry.file_name().as_bytes().starts_with(self.prefix.as_bytes());
-            let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+            let age =
+                entry.metadata().and_then(|data| data.modified()).ok().and_then(|at| SystemTime::now().duration_since(at).ok());
             ours && age.is_some_and(|age| age > LOST_AFTER)
         };
         entries.flatten().filter(lost).filter(|entry| fs::remove_dir_all(entry.path()).is_ok()).count()
@@ -137,7 +138,8 @@ fn write_file(root: &Path, file: &ScratchFile) -> Result<()> {
         0o120000 => {
             // A link that leads outside would show the user's files to a candidate.
             let target = Path::new(std::ffi::OsStr::from_bytes(&file.content));
-            let inside = target.components().all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+            let inside =
+                target.components().all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
             if inside {
                 std::os::unix::fs::symlink(target, &path)?;
             }

@@ -98,7 +98,13 @@ pub trait Store: Send {
     /// Every version of every tool that ran since.
     fn versions(&self, since: Timestamp) -> Result<Vec<VersionSummary>, StoreError>;
     /// The kinds of failure of one version since, most frequent first.
-    fn failures(&self, tool: &str, version: &Version, since: Timestamp, recent: Timestamp) -> Result<Vec<FailureSummary>, StoreError>;
+    fn failures(
+        &self,
+        tool: &str,
+        version: &Version,
+        since: Timestamp,
+        recent: Timestamp,
+    ) -> Result<Vec<FailureSummary>, StoreError>;
     /// Executions without their bytes.
     fn executions(&self, query: &Query<'_>) -> Result<Vec<Execution>, StoreError>;
     /// An execution with its bytes.

@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{FailureSummary, LoopCounters, NewExecution, Query, Store, StoreError, VersionSummary, Which};
-use crate::model::{
-    BlobId, Counts, Execution, ExecutionId, Exit, Failure, Input, Mark, Outcome, Recording, Version,
-};
+use crate::model::{BlobId, Counts, Execution, ExecutionId, Exit, Failure, Input, Mark, Outcome, Recording, Version};
 
 /// The newest schema this program knows; older ones are brought forward when opened.
 const FORMAT: i64 = 1;
@@ -108,7 +106,8 @@ impl SqliteStore {
 
     fn blob(&self, id: Option<&BlobId>) -> Result<Vec<u8>, StoreError> {
         let Some(id) = id else { return Ok(Vec::new()) };
-        let content = self.connection.query_row("select content from blob where id = ?1", [&id.0], |row| row.get(0)).optional()?;
+        let content =
+            self.connection.query_row("select content from blob where id = ?1", [&id.0], |row| row.get(0)).optional()?;
         Ok(content.unwrap_or_default())
     }
 }
@@ -184,7 +183,13 @@ impl Store for SqliteStore {
         rows.collect()
     }
 
-    fn failures(&self, tool: &str, version: &Version, since: Timestamp, recent: Timestamp) -> Result<Vec<FailureSummary>, StoreError> {
+    fn failures(
+        &self,
+        tool: &str,
+        version: &Version,
+        since: Timestamp,
+        recent: Timestamp,
+    ) -> Result<Vec<FailureSummary>, StoreError> {
         // SQLite gives the bare column `failure` from the row that has max(at).
         let mut statement = self.connection.prepare_cached(
             "select failure, count(*), sum(at >= ?4), count(distinct input_digest), max(at) from execution
@@ -236,9 +241,8 @@ impl Store for SqliteStore {
     fn count(&mut self, cycles: u64, tools: u64, maintenance: u64, at: Timestamp) -> Result<(), StoreError> {
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         {
-            let mut add = transaction.prepare(
-                "insert into counter values (?1, ?2) on conflict (name) do update set value = value + excluded.value",
-            )?;
+            let mut add = transaction
+                .prepare("insert into counter values (?1, ?2) on conflict (name) do update set value = value + excluded.value")?;
             for (name, value) in [("cycles", cycles), ("tools", tools), ("maintenance", maintenance)] {
                 add.execute(params![name, i64::try_from(value).unwrap_or(i64::MAX)])?;
             }
@@ -257,7 +261,8 @@ impl Store for SqliteStore {
         let get = |name: &str| -> Result<Option<i64>, StoreError> {
             Ok(self.connection.query_row("select value from counter where name = ?1", [name], |row| row.get(0)).optional()?)
         };
-        let number = |name: &str| -> Result<u64, StoreError> { Ok(get(name)?.and_then(|value| u64::try_from(value).ok()).unwrap_or(0)) };
+        let number =
+            |name: &str| -> Result<u64, StoreError> { Ok(get(name)?.and_then(|value| u64::try_from(value).ok()).unwrap_or(0)) };
         Ok(LoopCounters {
             cycles_completed: number("cycles")?,
             tools_analysed: number("tools")?,
@@ -293,7 +298,8 @@ fn keep_blob(connection: &Connection, bytes: &[u8]) -> Result<BlobId, StoreError
 fn execution(row: &Row<'_>) -> Result<Execution, StoreError> {
     let json = |column: usize| row.get::<_, String>(column);
     let failure: Option<String> = row.get(8)?;
-    let blob = |column: usize| -> Result<Option<BlobId>, rusqlite::Error> { Ok(row.get::<_, Option<String>>(column)?.map(BlobId)) };
+    let blob =
+        |column: usize| -> Result<Option<BlobId>, rusqlite::Error> { Ok(row.get::<_, Option<String>>(column)?.map(BlobId)) };
     let input: Input = serde_json::from_str(&json(5)?)?;
     let exit: Exit = serde_json::from_str(&json(6)?)?;
     Ok(Execution {

@@ -140,7 +140,11 @@ fn percent(counts: Counts) -> String {
 }
 
 fn factor(log: f64) -> String {
-    if log > 20.0 { format!("1e{:.0}", log / std::f64::consts::LN_10) } else { format!("{:.3}", log.exp()) }
+    match log {
+        _ if log > 14.0 => format!("about 10^{:.0}", log / std::f64::consts::LN_10),
+        _ if log > 2.3 => format!("{:.0}", log.exp()),
+        _ => format!("{:.2}", log.exp()),
+    }
 }
 
 fn status(status: CheckStatus) -> &'static str {

@@ -128,7 +128,7 @@ impl Sighting<'_> {
         Reproduction {
             execution: self.recording.execution.id.clone(),
             input: self.recording.execution.input.digest(),
-            shown: self.recording.execution.input.display(SHOWN),
+            shown: self.recording.shown(SHOWN),
             failed: self.failed,
             runs: self.runs,
         }

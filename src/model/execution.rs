@@ -195,6 +195,18 @@ pub struct Recording {
     pub expected: Option<Vec<u8>>,
 }
 
+impl Recording {
+    /// The input for people: the arguments, and the beginning of standard input, at most `limit` characters.
+    pub fn shown(&self, limit: usize) -> String {
+        let line = self.execution.input.display(limit);
+        let Some(arguments) = line.strip_suffix("< stdin") else { return line };
+        let text = String::from_utf8_lossy(&self.stdin);
+        let first: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let line = format!("{arguments}<<< '{first}'");
+        if line.chars().count() > limit { line.chars().take(limit.saturating_sub(1)).chain(['…']).collect() } else { line }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

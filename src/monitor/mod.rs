@@ -139,7 +139,7 @@ fn confirm(view: &View, watch: &Watch<'_>, failing: &BTreeMap<String, &Execution
     let replay = |recording: &Recording| PairedReplay {
         execution: recording.execution.id.clone(),
         input: recording.execution.input.digest(),
-        shown: recording.execution.input.display(60),
+        shown: recording.shown(60),
         runs_each,
         old_failures: (0..runs_each).map(|_| fails(&old, recording)).sum(),
         new_failures: (0..runs_each).map(|_| fails(&new, recording)).sum(),

@@ -142,7 +142,7 @@ impl<'a> Gate<'a> {
         let held_out = incident.iter().filter(|recording| recording.execution.input.is_held_out()).count();
         match solved.iter().position(|answer| *answer == Some(false)) {
             Some(at) => {
-                let shown = incident.get(at).map(|recording| recording.execution.input.display(60)).unwrap_or_default();
+                let shown = incident.get(at).map(|recording| recording.shown(60)).unwrap_or_default();
                 failed("incident", format!("`{shown}` still fails"))
             }
             None => passed(

@@ -42,7 +42,7 @@ pub(super) fn check(name: &str, bench: &Bench<'_>, recordings: &[(&Recording, &O
     }
     let difference = |(recording, old): &&(&Recording, &OldRun)| {
         let run = bench.replay(recording);
-        differs(&run, old).map(|how| format!("`{}` {how}", recording.execution.input.display(60)))
+        differs(&run, old).map(|how| format!("`{}` {how}", recording.shown(60)))
     };
     let answers = bench.each(&usable, difference, Option::is_some);
     match answers.into_iter().flatten().flatten().next() {

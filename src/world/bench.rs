@@ -5,10 +5,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-use anyhow::Context;
 
 use super::View;
 use super::process::Finished;
@@ -73,8 +71,15 @@ pub struct Bench<'a> {
     files: Vec<ScratchFile>,
     time: Duration,
     suite_time: Duration,
-    /// Compiled tools are built once for all runs of a bench.
-    shared: Option<Arc<(OnceLock<Scratch>, Mutex<()>)>>,
+    pool: Arc<Pool>,
+}
+
+/// Checkouts that are not in use, shared by a bench and its patched variants.
+#[derive(Default)]
+struct Pool {
+    idle: Mutex<Vec<Scratch>>,
+    /// Compiled tools run one after the other in one checkout, so that what was built is used again.
+    turn: Option<Mutex<()>>,
 }
 
 impl<'a> Bench<'a> {
@@ -106,21 +111,20 @@ impl<'a> Bench<'a> {
             files.push(ScratchFile { path: file.path.clone(), mode: file.mode, content: Arc::new(content) });
         }
         let time = limits.time_floor.0.max(longest * 5);
-        let shared = (tool.language == Language::Rust).then(Arc::default);
+        let turn = (tool.language == Language::Rust).then(Mutex::default);
         Ok(Bench {
             sandbox: &view.sandbox,
             tool,
             files,
             time: tool.timeout.map_or(time, |limit| limit.min(time)),
             suite_time: limits.suite_time.0,
-            shared,
+            pool: Arc::new(Pool { idle: Mutex::default(), turn }),
         })
     }
 
     /// The same bench with a patch applied.
     pub fn with(&self, patch: &Patch) -> Bench<'a> {
         let mut bench = self.clone();
-        bench.shared = self.shared.as_ref().map(|_| Arc::default());
         bench.files.retain(|file| !patch.edits.contains_key(String::from_utf8_lossy(&file.path).as_ref()));
         for (path, edit) in &patch.edits {
             let FileEdit::Write(content) = edit else { continue };
@@ -181,23 +185,23 @@ impl<'a> Bench<'a> {
     }
 
     fn start(&self, template: &[String], args: Vec<OsString>, stdin: Vec<u8>, cwd: &str, time: Duration) -> Run {
-        let Some(shared) = &self.shared else {
-            return match self.sandbox.checkout(&self.files) {
-                Ok(scratch) => self.run_in(&scratch, template, args, stdin, cwd, time),
-                Err(error) => not_started(&error),
-            };
+        let _turn = self.pool.turn.as_ref().map(Mutex::lock);
+        // A compiled tool may have to be built first.
+        let time = if self.pool.turn.is_some() { time.max(self.suite_time) } else { time };
+        let idle = self.pool.idle.lock().ok().and_then(|mut idle| idle.pop());
+        let scratch = match idle {
+            Some(used) => self.sandbox.refresh(used, &self.files),
+            None => self.sandbox.checkout(&self.files),
         };
-        let _one_at_a_time = shared.1.lock();
-        if shared.0.get().is_none() {
-            match self.sandbox.checkout(&self.files) {
-                Ok(scratch) => drop(shared.0.set(scratch)),
-                Err(error) => return not_started(&error),
-            }
+        let scratch = match scratch {
+            Ok(scratch) => scratch,
+            Err(error) => return not_started(&error),
+        };
+        let run = self.run_in(&scratch, template, args, stdin, cwd, time);
+        if let Ok(mut idle) = self.pool.idle.lock() {
+            idle.push(scratch);
         }
-        match shared.0.get().context("a scratch checkout is missing") {
-            Ok(scratch) => self.run_in(scratch, template, args, stdin, cwd, time.max(self.suite_time)),
-            Err(error) => not_started(&error),
-        }
+        run
     }
 
     fn run_in(

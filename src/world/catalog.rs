@@ -98,9 +98,9 @@ fn add(catalog: &mut Catalog, tool: Tool, limit: usize) {
     if catalog.get(&tool.name).is_some() {
         // Namesakes in different folders carry their folder.
         let folder = tool.paths.first().and_then(|path| path.rsplit('/').nth(1)).unwrap_or("root");
-        tool.name = format!("{folder}-{}", tool.name);
+        tool.name = safe_name(&format!("{folder}-{}", tool.name));
     }
-    if catalog.get(&tool.name).is_none() {
+    if check_tool_name(&tool.name).is_ok() && catalog.get(&tool.name).is_none() {
         catalog.tools.push(tool);
     }
 }
@@ -124,7 +124,7 @@ impl Finder<'_> {
     }
 
     fn push(&mut self, name: &str, paths: Vec<String>, run: Vec<String>, language: Language, how: String) -> Option<&mut Tool> {
-        let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
+        let name = safe_name(name);
         if let Err(error) = check_tool_name(&name) {
             self.remarks.push(format!("{}: {error}", paths.join(", ")));
             return None;
@@ -341,6 +341,11 @@ fn how_to_run(path: &str, head: &[u8], executable: bool, language: Language) -> 
         (_, true) => Some((run, "Python file with a `__main__` part".to_string())),
         _ => None,
     }
+}
+
+/// The name with every character that a tool's name cannot have replaced.
+fn safe_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).take(64).collect()
 }
 
 fn stem(path: &str) -> &str {

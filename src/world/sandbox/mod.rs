@@ -4,26 +4,18 @@
 //! output limits. It does not yet confine the file system or the network; tools whose effects are unknown are therefore not run
 //! at all (see `Effects`).
 
+mod scratch;
+
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
+pub use self::scratch::{Scratch, ScratchFile};
 use super::process::{self, Finished, Spawn};
-
-/// One file of a scratch checkout.
-#[derive(Clone, Debug)]
-pub struct ScratchFile {
-    /// Repository-relative; need not be UTF-8.
-    pub path: Vec<u8>,
-    pub mode: u32,
-    pub content: Arc<Vec<u8>>,
-}
 
 /// The place where scratch checkouts are made and processes run.
 #[derive(Clone, Debug)]
@@ -34,20 +26,6 @@ pub struct Sandbox {
     memory: u64,
     /// Trials that run side by side.
     pub workers: usize,
-}
-
-/// A folder that goes away with the value. `root` holds the files; HOME and TMPDIR lie beside it.
-#[derive(Debug)]
-pub struct Scratch {
-    dir: tempfile::TempDir,
-    root: PathBuf,
-}
-
-impl Scratch {
-    /// The root of the checkout.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
 }
 
 /// Age after which a scratch folder that nobody removed is lost.
@@ -79,26 +57,30 @@ impl Sandbox {
         }
     }
 
-    /// Writes the files into a new scratch folder.
+    /// A new scratch folder that holds the files.
     ///
     /// # Errors
     /// When a file cannot be written, or its path leads outside.
     pub fn checkout(&self, files: &[ScratchFile]) -> Result<Scratch> {
-        let dir = tempfile::Builder::new().prefix(&self.prefix).tempdir().context("making a scratch folder")?;
-        let real = dir.path().canonicalize()?;
-        let root = real.join("root");
-        for folder in [&root, &real.join("home"), &real.join("tmp")] {
-            fs::create_dir(folder)?;
+        let mut scratch = Scratch::new(&self.prefix)?;
+        scratch.bring_to(files)?;
+        Ok(scratch)
+    }
+
+    /// Makes a used scratch folder hold exactly the files, or a new one when that cannot be done.
+    ///
+    /// # Errors
+    /// As [`Sandbox::checkout`].
+    pub fn refresh(&self, mut scratch: Scratch, files: &[ScratchFile]) -> Result<Scratch> {
+        match scratch.bring_to(files) {
+            Ok(()) => Ok(scratch),
+            Err(_) => self.checkout(files),
         }
-        for file in files {
-            write_file(&root, file).with_context(|| format!("writing `{}`", String::from_utf8_lossy(&file.path)))?;
-        }
-        Ok(Scratch { dir, root })
     }
 
     /// Runs a command in a scratch folder; `cwd` is relative to its root.
     pub fn run(&self, scratch: &Scratch, argv: Vec<OsString>, stdin: Vec<u8>, cwd: &str, time: Duration) -> Finished {
-        let base = scratch.dir.path().canonicalize().unwrap_or_else(|_| scratch.dir.path().to_path_buf());
+        let base = scratch.base();
         let mut env = self.environment.clone();
         env.push(("PATH".into(), self.path_variable.clone()));
         env.push(("HOME".into(), base.join("home").into()));
@@ -108,8 +90,8 @@ impl Sandbox {
         // A Python that is told to abort at the time limit prints where it hangs.
         env.push(("PYTHONFAULTHANDLER".into(), "1".into()));
         env.push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
-        let inside = scratch.root.join(cwd);
-        let cwd = if inside.is_dir() { inside } else { scratch.root.clone() };
+        let inside = scratch.root().join(cwd);
+        let cwd = if inside.is_dir() { inside } else { scratch.root().to_path_buf() };
         process::run(&Spawn { stdin, env, clear_env: true, memory: Some(self.memory), ..Spawn::new(argv, &cwd, time) })
     }
 
@@ -124,34 +106,6 @@ impl Sandbox {
         };
         entries.flatten().filter(lost).filter(|entry| fs::remove_dir_all(entry.path()).is_ok()).count()
     }
-}
-
-fn write_file(root: &Path, file: &ScratchFile) -> Result<()> {
-    let relative = Path::new(std::ffi::OsStr::from_bytes(&file.path));
-    let plain = relative.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-    anyhow::ensure!(plain, "the path leads outside of the checkout");
-    let path = root.join(relative);
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    match file.mode {
-        0o120000 => {
-            // A link that leads outside would show the user's files to a candidate.
-            let target = Path::new(std::ffi::OsStr::from_bytes(&file.content));
-            let inside =
-                target.components().all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
-            if inside {
-                std::os::unix::fs::symlink(target, &path)?;
-            }
-        }
-        0o160000 => fs::create_dir_all(&path)?,
-        mode => {
-            fs::write(&path, file.content.as_slice())?;
-            let mode = if mode == 0o100755 { 0o755 } else { 0o644 };
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
-        }
-    }
-    Ok(())
 }
 
 /// `PATH` with the folder of the interpreter that `python3` really is in front. Version managers put a shell script in its place

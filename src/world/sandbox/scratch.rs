@@ -1,0 +1,201 @@
+//! Scratch checkouts: a tool's files in a folder of their own, brought back to what they should be before every run.
+//!
+//! Writing a repository's files anew for each of thousands of runs would cost more than the runs. A checkout is therefore used
+//! again: before a run every file is looked at (not read), and what is not exactly as it was written is written again. The time
+//! of last change (`ctime`) tells: a program cannot set it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+
+/// One file of a scratch checkout.
+#[derive(Clone, Debug)]
+pub struct ScratchFile {
+    /// Repository-relative; need not be UTF-8.
+    pub path: Vec<u8>,
+    /// As git has it.
+    pub mode: u32,
+    pub content: Arc<Vec<u8>>,
+}
+
+/// A folder that goes away with the value. `root` holds the files; HOME and TMPDIR lie beside it.
+#[derive(Debug)]
+pub struct Scratch {
+    /// Removes the folder when dropped.
+    _dir: tempfile::TempDir,
+    base: PathBuf,
+    root: PathBuf,
+    written: BTreeMap<Vec<u8>, Written>,
+}
+
+/// A file as we left it.
+#[derive(Debug)]
+struct Written {
+    content: Arc<Vec<u8>>,
+    mode: u32,
+    stamp: Stamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Stamp { inode: metadata.ino(), size: metadata.size(), changed: (metadata.ctime(), metadata.ctime_nsec()) }
+    }
+}
+
+impl Scratch {
+    /// An empty checkout in a new temporary folder.
+    pub(super) fn new(prefix: &str) -> Result<Scratch> {
+        let dir = tempfile::Builder::new().prefix(prefix).tempdir().context("making a scratch folder")?;
+        let base = dir.path().canonicalize()?;
+        let root = base.join("root");
+        for folder in [&root, &base.join("home"), &base.join("tmp")] {
+            fs::create_dir(folder)?;
+        }
+        Ok(Scratch { _dir: dir, base, root, written: BTreeMap::new() })
+    }
+
+    /// The root of the checkout.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder around the root, with HOME and TMPDIR.
+    pub(super) fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// Makes the checkout hold exactly `files`, whatever a run did to it.
+    ///
+    /// # Errors
+    /// When something cannot be read, written or removed; the checkout should be thrown away then.
+    pub(super) fn bring_to(&mut self, files: &[ScratchFile]) -> Result<()> {
+        for folder in ["home", "tmp"] {
+            let folder = self.base.join(folder);
+            if !folder.symlink_metadata()?.is_dir() || fs::read_dir(&folder)?.next().is_some() {
+                remove(&folder)?;
+                fs::create_dir(&folder)?;
+            }
+        }
+        let wanted: BTreeMap<&[u8], &ScratchFile> = files.iter().map(|file| (file.path.as_slice(), file)).collect();
+        let mut good: Vec<Vec<u8>> = Vec::with_capacity(files.len());
+        ensure!(self.root.symlink_metadata()?.is_dir(), "the root is no folder any more");
+        self.sweep(&self.root, b"", &wanted, &mut good)?;
+        good.sort_unstable();
+        for file in files.iter().filter(|file| good.binary_search(&file.path).is_err()) {
+            let shown = String::from_utf8_lossy(&file.path).into_owned();
+            self.write(file).with_context(|| format!("writing `{shown}`"))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is not wanted below `folder` and collects what is as it should be.
+    fn sweep(&self, folder: &Path, prefix: &[u8], wanted: &BTreeMap<&[u8], &ScratchFile>, good: &mut Vec<Vec<u8>>) -> Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let mut path = prefix.to_vec();
+            path.extend_from_slice(entry.file_name().as_bytes());
+            let metadata = entry.metadata()?;
+            if metadata.is_dir() {
+                path.push(b'/');
+                let needed = wanted.range(path.as_slice()..).next().is_some_and(|(first, _)| first.starts_with(&path));
+                match needed {
+                    true => self.sweep(&entry.path(), &path, wanted, good)?,
+                    false => remove(&entry.path())?,
+                }
+                continue;
+            }
+            let same = wanted.get(path.as_slice()).zip(self.written.get(&path)).is_some_and(|(file, written)| {
+                Arc::ptr_eq(&file.content, &written.content) && file.mode == written.mode && Stamp::of(&metadata) == written.stamp
+            });
+            if same { good.push(path) } else { fs::remove_file(entry.path())? }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, file: &ScratchFile) -> Result<()> {
+        let relative = Path::new(std::ffi::OsStr::from_bytes(&file.path));
+        let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
+        ensure!(plain, "the path leads outside of the checkout");
+        let path = self.root.join(relative);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        match file.mode {
+            0o120000 => {
+                // A link that leads outside would show the user's files to a candidate.
+                let target = Path::new(std::ffi::OsStr::from_bytes(&file.content));
+                if !target.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+                    return Ok(());
+                }
+                std::os::unix::fs::symlink(target, &path)?;
+            }
+            0o160000 => return Ok(fs::create_dir_all(&path)?),
+            mode => {
+                fs::write(&path, file.content.as_slice())?;
+                let mode = if mode == 0o100755 { 0o755 } else { 0o644 };
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+            }
+        }
+        let stamp = Stamp::of(&path.symlink_metadata()?);
+        self.written.insert(file.path.clone(), Written { content: file.content.clone(), mode: file.mode, stamp });
+        Ok(())
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let removed = if path.symlink_metadata()?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    removed.with_context(|| format!("removing `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, content: &str) -> ScratchFile {
+        ScratchFile { path: path.into(), mode: 0o100644, content: Arc::new(content.as_bytes().to_vec()) }
+    }
+
+    #[test]
+    fn whatever_a_run_did_the_next_one_finds_the_files_as_they_should_be() {
+        let files = [file("a.txt", "a"), file("d/b.txt", "b"), file("d/e/c.txt", "c")];
+        let mut scratch = Scratch::new("fractal-test-").expect("a folder");
+        scratch.bring_to(&files).expect("writes");
+        let root = scratch.root().to_path_buf();
+        fs::write(root.join("a.txt"), "x").expect("changes a file in place");
+        fs::remove_file(root.join("d/b.txt")).expect("removes a file");
+        std::os::unix::fs::symlink("/etc/passwd", root.join("d/b.txt")).expect("puts a link in its place");
+        fs::remove_dir_all(root.join("d/e")).expect("removes a folder");
+        std::os::unix::fs::symlink("/tmp", root.join("d/e")).expect("puts a link in its place");
+        fs::create_dir(root.join("new")).expect("makes a folder");
+        fs::write(scratch.base().join("home/.x"), "y").expect("writes into HOME");
+        scratch.bring_to(&files).expect("restores");
+        assert_eq!(fs::read_to_string(root.join("a.txt")).expect("reads"), "a");
+        assert_eq!(fs::read_to_string(root.join("d/b.txt")).expect("reads"), "b");
+        assert_eq!(fs::read_to_string(root.join("d/e/c.txt")).expect("reads"), "c");
+        assert!(!root.join("new").exists() && !scratch.base().join("home/.x").exists());
+        assert!(root.join("d/e").symlink_metadata().expect("there").is_dir());
+    }
+
+    #[test]
+    fn another_version_of_a_file_replaces_the_first_and_the_rest_stays_untouched() {
+        let (a, b) = (file("a", "1"), file("b", "2"));
+        let mut scratch = Scratch::new("fractal-test-").expect("a folder");
+        scratch.bring_to(&[a, b.clone()]).expect("writes");
+        let before = Stamp::of(&scratch.root().join("b").metadata().expect("there"));
+        scratch.bring_to(&[file("a", "3"), b]).expect("writes");
+        assert_eq!(fs::read_to_string(scratch.root().join("a")).expect("reads"), "3");
+        assert_eq!(Stamp::of(&scratch.root().join("b").metadata().expect("there")), before);
+    }
+}

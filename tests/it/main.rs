@@ -1,3 +1,4 @@
 //! The only integration-test binary: one file per subject, sentence names.
 
+mod catalog;
 mod exec;

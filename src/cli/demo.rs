@@ -148,7 +148,7 @@ impl Told {
             let (stage, id, why) = outcome
                 .map_or(("healthy".into(), String::new(), String::new()), |(stage, id, why)| (stage.word().to_string(), id, why));
             let shown = |counts: Counts| format!("{} of {}", render::rate(counts), counts.runs);
-            [tool, shown(was), shown(is), stage, id, why.chars().take(90).collect()]
+            [tool, shown(was), shown(is), stage, id, crate::model::plain_line(&why, 90)]
         });
         render::say(&render::table(["tool", "before", "after", "outcome", "id", "what"], rows));
         let f = history.funnel();

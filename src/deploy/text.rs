@@ -6,6 +6,7 @@ use minijinja::{Environment, context};
 
 use crate::model::{
     Analysis, AttemptSummary, CheckStatus, CommitId, Counts, Finding, Investigation, Opportunity, Patch, Signal, Tool, Verdict,
+    plain_line,
 };
 
 /// Characters of a subject line's own text.
@@ -40,9 +41,9 @@ impl Story<'_> {
             id => opportunity.id,
             id8 => opportunity.id.short(),
             version => opportunity.version.short(),
-            title => one_line(&self.attempt.title, SUBJECT_MAX),
-            class => one_line(&investigation.failure.class, 60),
-            message => one_line(&investigation.failure.message, 200),
+            title => plain_line(&self.attempt.title, SUBJECT_MAX),
+            class => plain_line(&investigation.failure.class, 60),
+            message => plain_line(&investigation.failure.message, 200),
             fingerprint => opportunity.failure.fingerprint,
             failures => opportunity.failures,
             runs => opportunity.counts.runs,
@@ -57,14 +58,14 @@ impl Story<'_> {
             location => location.map(|l| format!("{}:{}", l.path, l.line)),
             function => location.and_then(|l| l.function.clone()),
             locations => investigation.locations.iter().map(|l| context! { path => l.path, line => l.line, function => l.function, suspicion => format!("{:.2}", l.suspicion) }).collect::<Vec<_>>(),
-            culprit => investigation.culprit.as_ref().map(|c| context! { commit => c.commit, short => c.commit.short(), summary => one_line(&c.summary, 80), author => one_line(&c.author, 60), tried => c.versions_tried }),
-            remarks => investigation.remarks.iter().map(|remark| one_line(remark, 300)).collect::<Vec<_>>(),
+            culprit => investigation.culprit.as_ref().map(|c| context! { commit => c.commit, short => c.commit.short(), summary => plain_line(&c.summary, 80), author => plain_line(&c.author, 60), tried => c.versions_tried }),
+            remarks => investigation.remarks.iter().map(|remark| plain_line(remark, 300)).collect::<Vec<_>>(),
             strategy => self.attempt.strategy,
             source => self.attempt.source,
             trust => format!("{:?}", self.attempt.trust).to_lowercase(),
             tried => self.attempt.tried,
             diff => self.attempt.diff,
-            checks => self.verdict.checks.iter().map(|c| context! { name => c.name, status => status(c.status), detail => one_line(&c.detail, 300) }).collect::<Vec<_>>(),
+            checks => self.verdict.checks.iter().map(|c| context! { name => c.name, status => status(c.status), detail => plain_line(&c.detail, 300) }).collect::<Vec<_>>(),
             passed => self.verdict.checks.iter().filter(|c| c.status == CheckStatus::Passed).count(),
             checks_run => self.verdict.checks.iter().filter(|c| c.status != CheckStatus::Skipped).count(),
             test => self.test.and_then(|test| test.edits.keys().next()),
@@ -89,7 +90,7 @@ pub fn revert_message(
     render(
         include_str!("../../templates/text/revert.txt"),
         context! {
-            subject => one_line(subject, 100),
+            subject => plain_line(subject, 100),
             commit => landed,
             why => why,
             tool => opportunity.tool,
@@ -98,7 +99,7 @@ pub fn revert_message(
             after => analysis.map(|a| counts(a.after)),
             factor => analysis.map(|a| factor(a.log_bayes_factor)),
             p => analysis.and_then(|a| match a.finding { Finding::Regression { p } => Some(format!("{p:.2e}")), _ => None }),
-            replays => replays.iter().map(|r| context! { shown => one_line(&r.shown, 80), old => r.old_failures, new => r.new_failures, runs => r.runs_each }).collect::<Vec<_>>(),
+            replays => replays.iter().map(|r| context! { shown => plain_line(&r.shown, 80), old => r.old_failures, new => r.new_failures, runs => r.runs_each }).collect::<Vec<_>>(),
         },
     )
 }
@@ -112,7 +113,7 @@ pub fn note(outcome: &str, reason: &str, opportunity: &Opportunity, analysis: Op
         include_str!("../../templates/text/note.txt"),
         context! {
             outcome => outcome,
-            reason => one_line(reason, 300),
+            reason => plain_line(reason, 300),
             id => opportunity.id,
             tool => opportunity.tool,
             first => counts(opportunity.counts),
@@ -170,14 +171,7 @@ fn signal(signal: &Signal) -> String {
     }
 }
 
-/// Text from outside as one harmless line.
-fn one_line(text: &str, limit: usize) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let line = line.trim();
-    if line.chars().count() > limit { line.chars().take(limit - 1).chain(['…']).collect() } else { line.to_string() }
-}
-
 /// Text from outside inside a Markdown code span.
 fn code(text: &str) -> String {
-    one_line(text, 120).replace('`', "'")
+    plain_line(text, 120).replace('`', "'")
 }

@@ -145,6 +145,15 @@ impl<'a> Journal<'a> {
         }
     }
 
+    /// Lets other machines see the log; a remote that cannot be reached now gets it after the next cycle.
+    pub(super) fn publish_log(&self) {
+        if let Some(effects) = self.effects.as_ref().filter(|effects| !effects.is_paused())
+            && let Err(error) = effects.publish_log()
+        {
+            tracing::warn!("the log was not pushed: {error:#}");
+        }
+    }
+
     /// Remembers how far history was looked through.
     pub(super) fn remember_seen(&self, commit: &CommitId) -> Result<()> {
         if let Some(effects) = &self.effects {

@@ -56,6 +56,7 @@ pub(super) fn run(journal: &mut Journal<'_>) -> Result<CycleReport> {
     let Cycle { mut report, journal, .. } = cycle;
     report.actions = journal.actions_done;
     journal.count(1, report.tools_analysed, 0)?;
+    journal.publish_log();
     journal.tell(Progress::CycleEnded { report: report.clone() });
     Ok(report)
 }

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::lang;
 use crate::model::{
     CommitId, Conclusion, Execution, Failure, Frame, Investigation, Location, Opportunity, Recording, Reproduction, SuiteRun,
-    Tool,
+    Tool, plain_line,
 };
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError, Run};
@@ -199,7 +199,7 @@ fn suite_run(run: &Run) -> SuiteRun {
         text.lines().rev().map(str::trim).find(telling).or_else(|| text.lines().rev().find(|line| !line.trim().is_empty()));
     SuiteRun {
         passed: run.exit == crate::model::Exit::Code(0),
-        summary: summary.unwrap_or("").trim().chars().take(200).collect(),
+        summary: plain_line(summary.unwrap_or(""), 200),
         milliseconds: u64::try_from(run.duration.as_millis()).unwrap_or(u64::MAX),
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::digest;
-use super::{ExecutionId, Failure, Version};
+use super::{ExecutionId, Failure, Version, plain_line};
 
 /// One argument or any other text from outside that need not be UTF-8. In JSON: a string, or `{"hex": "…"}` when it is not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,10 +114,7 @@ impl Input {
         if self.stdin.is_some() {
             line.push_str(if line.is_empty() { "< stdin" } else { " < stdin" });
         }
-        if line.chars().count() > limit {
-            line = line.chars().take(limit.saturating_sub(1)).chain(['…']).collect();
-        }
-        line
+        plain_line(&line, limit)
     }
 }
 
@@ -201,9 +198,7 @@ impl Recording {
         let line = self.execution.input.display(limit);
         let Some(arguments) = line.strip_suffix("< stdin") else { return line };
         let text = String::from_utf8_lossy(&self.stdin);
-        let first: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let line = format!("{arguments}<<< '{first}'");
-        if line.chars().count() > limit { line.chars().take(limit.saturating_sub(1)).chain(['…']).collect() } else { line }
+        plain_line(&format!("{arguments}<<< '{}'", text.trim()), limit)
     }
 }
 

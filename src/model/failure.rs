@@ -52,6 +52,7 @@ impl fmt::Display for Fingerprint {
 /// Frames that take part in a fingerprint.
 const FRAMES: usize = 4;
 const MESSAGE_CHARACTERS: usize = 300;
+const CLASS_CHARACTERS: usize = 80;
 
 impl Failure {
     /// The failure of a run that ended with `exit`, from what its output tells.
@@ -77,7 +78,12 @@ impl Failure {
             _ => places.join("|"),
         };
         let fingerprint = Fingerprint(format!("f1-{}", &digest(&[class.as_bytes(), rest.as_bytes()])[..16]));
-        Failure { fingerprint, class, message: message.chars().take(MESSAGE_CHARACTERS).collect(), frames }
+        Failure {
+            fingerprint,
+            class: plain_line(&class, CLASS_CHARACTERS),
+            message: plain_line(message, MESSAGE_CHARACTERS),
+            frames,
+        }
     }
 
     /// The failure of a run that a person or a caller marked as wrong.
@@ -86,6 +92,16 @@ impl Failure {
         let fingerprint = Fingerprint(format!("f1-{}", &digest(&[class.as_bytes(), b"marked"])[..16]));
         Failure { fingerprint, class, message: "marked as wrong by its caller".into(), frames: Vec::new() }
     }
+}
+
+/// Text from outside as one line of at most `limit` characters that cannot steer a terminal.
+pub fn plain_line(text: &str, limit: usize) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = line.trim();
+    if line.chars().count() <= limit {
+        return line.to_string();
+    }
+    line.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// Masks what varies between two sightings of one message: quoted text, paths, numbers (hexadecimal ones too).
@@ -138,6 +154,12 @@ mod tests {
         let failure = |message: &str| Failure::new(&Exit::Code(1), None, message, vec![]).fingerprint;
         assert_eq!(failure("cannot open /tmp/a1: 17"), failure("cannot open /tmp/b2: 4"));
         assert_ne!(failure("upstream timed out"), failure("permission denied"));
+    }
+
+    #[test]
+    fn text_from_outside_cannot_steer_a_terminal() {
+        assert_eq!(plain_line("a\u{1b}[31mb\nc\u{9b}d", 80), "a [31mb c d");
+        assert_eq!(plain_line("abcdef", 4), "abc…");
     }
 
     #[test]

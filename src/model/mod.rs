@@ -20,7 +20,7 @@ pub use analysis::{Analysis, Counts, Finding, PairedReplay};
 pub use candidate::{Candidate, FileEdit, Patch, Trust};
 pub use event::{Approver, AttemptSummary, End, Event, Observation, Record};
 pub use execution::{Arg, BlobId, Execution, Exit, Input, Mark, Outcome, Recording};
-pub use failure::{Failure, Fingerprint, Frame};
+pub use failure::{Failure, Fingerprint, Frame, plain_line};
 pub use id::{ActionKey, CommitId, ExecutionId, ImprovementId, PatchId, Version};
 pub use investigation::{Conclusion, Culprit, Investigation, Location, Reproduction, SuiteRun};
 pub use opportunity::{Opportunity, Priority, Signal};

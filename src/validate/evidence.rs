@@ -36,6 +36,7 @@ impl Evidence {
         let successes = read(Which::Successes)?;
         let longest = successes.iter().map(|execution| execution.duration).max().unwrap_or_default();
         let mut good = distinct(successes);
+        let also_good: Vec<String> = good.keys().cloned().collect();
         // Good runs of the versions before tell as much about what must stay: they are replayed on the untouched version first.
         good.extend(distinct(earlier_successes(view, tool, opportunity, since)?));
         let reproduced: Vec<&str> = investigation
@@ -44,7 +45,6 @@ impl Evidence {
             .filter(|reproduction| reproduction.failed == reproduction.runs)
             .map(|reproduction| reproduction.input.as_str())
             .collect();
-        let also_good: Vec<String> = good.keys().cloned().collect();
         let belongs = |digest: &String, execution: &Execution| {
             reproduced.contains(&digest.as_str()) || (execution.input.is_held_out() && !also_good.contains(digest))
         };

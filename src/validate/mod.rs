@@ -17,7 +17,7 @@ use self::replay::OldRun;
 use crate::lang;
 use crate::model::{
     Candidate, Check, CheckStatus, CommitId, Exit, FileEdit, Investigation, Judgement, Opportunity, Patch, Recording, Tool,
-    Verdict,
+    Verdict, plain_line,
 };
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError};
@@ -220,7 +220,7 @@ fn is_promising(bench: &Bench<'_>, evidence: &Evidence, candidate: &Candidate, s
 
 fn last_line(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
-    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("(no output)").trim().chars().take(160).collect()
+    plain_line(text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("(no output)"), 160)
 }
 
 fn check(name: &str, status: CheckStatus, detail: String) -> Check {

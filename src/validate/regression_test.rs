@@ -5,7 +5,7 @@
 
 use minijinja::{Environment, context};
 
-use crate::model::{Exit, Language, Outcome, Patch, Recording, Tool};
+use crate::model::{Exit, Language, Outcome, Patch, Recording, Tool, plain_line};
 use crate::world::bench::Run;
 
 /// Larger inputs make unreadable tests.
@@ -61,7 +61,7 @@ pub(super) fn write(tool: &Tool, recording: &Recording, answer: &Run, id8: &str)
                 stdin => literal(stdin),
                 expected => expected.map(literal),
                 exits => tool.success.exit, exit => code,
-                failure => recording.execution.failure.as_ref().map(|failure| one_line(&failure.class)),
+                failure => recording.execution.failure.as_ref().map(|failure| plain_line(&failure.class, 60)),
                 seconds => tool.timeout.map_or(60, |limit| limit.as_secs().max(1) + 9),
             },
         )
@@ -86,10 +86,6 @@ fn class_name(stem: &str) -> String {
         name.extend(letters.filter(char::is_ascii_alphanumeric));
     }
     name
-}
-
-fn one_line(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(60).collect()
 }
 
 /// The text as a string literal that can be nothing but a string.

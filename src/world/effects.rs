@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::git::worktree::WorkTree;
-use super::git::{Identity, LogError, MoveError, NOTES_REF, Repo};
+use super::git::{Identity, LOG_REF, LogError, MoveError, NOTES_REF, Repo};
 use super::store::{SqliteStore, Store, StoreError};
 use super::{View, WorldError, store_path};
 use crate::model::{Action, ActionKind, CommitId, ImprovementId, Patch, Record};
@@ -167,6 +167,22 @@ impl Effects {
             return Ok(());
         }
         self.repo.move_ref(SEEN_REF, now.as_ref(), commit, "fractal: seen")
+    }
+
+    /// Pushes the decision log to the configured remote, where another machine goes on from it.
+    ///
+    /// # Errors
+    /// When the push fails, or the remote's log has records that ours has not.
+    pub fn publish_log(&self) -> anyhow::Result<()> {
+        let (Some(remote), Some(ours)) = (&self.remote, self.repo.resolve(LOG_REF)?) else { return Ok(()) };
+        let there = self.repo.remote_ref(remote, LOG_REF)?;
+        match &there {
+            Some(there) if there == &ours => Ok(()),
+            Some(there) if !self.repo.contains(&ours, there)? => {
+                anyhow::bail!("`{LOG_REF}` on `{remote}` has records that are not here; fetch it first")
+            }
+            _ => self.repo.push(remote, LOG_REF, there.as_ref(), &ours),
+        }
     }
 
     /// Adds up what the loop did.

@@ -80,7 +80,8 @@ fn executables_are_found_by_their_first_line_or_extension_with_the_tests_that_be
 #[test]
 fn binaries_of_cargo_packages_are_found_through_cargo_itself() {
     let manifest = "[package]\nname = \"units\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[[bin]]\nname = \"units-cli\"\npath = \"src/cli.rs\"\n";
-    let repository = Repository::with(&[("crates/units/Cargo.toml", manifest, false), ("crates/units/src/cli.rs", "fn main() {}\n", false)]);
+    let repository =
+        Repository::with(&[("crates/units/Cargo.toml", manifest, false), ("crates/units/src/cli.rs", "fn main() {}\n", false)]);
     let tools = repository.tools();
     let tool = named(&tools, "units-cli");
     assert_eq!(tool["paths"][0], "crates/units/src");
@@ -106,7 +107,8 @@ fn bins_of_package_json_and_scripts_of_pyproject_are_found_and_run() {
 
 #[test]
 fn what_is_declared_wins_over_what_is_found() {
-    let config = "[[tool]]\nname = \"summary\"\npaths = [\"bin/report\"]\nrun = [\"python3\", \"bin/report\"]\neffects = \"none\"\n";
+    let config =
+        "[[tool]]\nname = \"summary\"\npaths = [\"bin/report\"]\nrun = [\"python3\", \"bin/report\"]\neffects = \"none\"\n";
     let repository = Repository::with(&[("bin/report", PY, true), ("fractal.toml", config, false)]);
     let tools = repository.tools();
     assert_eq!(tools["tools"].as_array().expect("a list").len(), 1);
@@ -115,7 +117,8 @@ fn what_is_declared_wins_over_what_is_found() {
 
 #[test]
 fn the_version_of_a_tool_is_what_plain_git_says_and_follows_the_work_tree() {
-    let config = "[[tool]]\nname = \"report\"\npaths = [\"bin/report\"]\nrun = [\"python3\", \"bin/report\"]\neffects = \"none\"\n";
+    let config =
+        "[[tool]]\nname = \"report\"\npaths = [\"bin/report\"]\nrun = [\"python3\", \"bin/report\"]\neffects = \"none\"\n";
     let repository = Repository::with(&[("bin/report", PY, true), ("fractal.toml", config, false)]);
     let path = repository.0.path();
     fractal(path, &["exec", "report"]);
@@ -134,11 +137,8 @@ fn the_version_of_a_tool_is_what_plain_git_says_and_follows_the_work_tree() {
 
 #[test]
 fn init_writes_a_file_that_is_read_back_and_names_every_tool_found() {
-    let repository = Repository::with(&[
-        ("a b/report.py", PY, true),
-        ("c/report.py", PY, true),
-        ("bin/odd name!.sh", "#!/bin/sh\n", true),
-    ]);
+    let repository =
+        Repository::with(&[("a b/report.py", PY, true), ("c/report.py", PY, true), ("bin/odd name!.sh", "#!/bin/sh\n", true)]);
     let path = repository.0.path();
     fractal(path, &["init"]);
     let checked = String::from_utf8_lossy(&fractal(path, &["config", "--check"]).stdout).into_owned();

@@ -338,3 +338,120 @@ fn outcome(text: &str) -> Outcome {
         _ => Outcome::Error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Arg;
+
+    fn run(tool: &str, argument: &str, at: i64, outcome: Outcome) -> NewExecution {
+        let exit = if outcome == Outcome::Success { Exit::Code(0) } else { Exit::Code(1) };
+        let failure = (outcome == Outcome::Failure).then(|| Failure::new(&exit, Some("KeyError".into()), "KeyError", vec![]));
+        let stdin = format!("in {argument}").into_bytes();
+        let execution = Execution {
+            id: ExecutionId(format!("{tool}-{at}")),
+            tool: tool.into(),
+            version: Version("v1".into()),
+            at: timestamp(at),
+            duration: Duration::from_millis(3),
+            input: Input { args: vec![Arg::from(argument)], stdin: Some(BlobId::of(&stdin)), cwd: None, truncated: false },
+            exit,
+            outcome,
+            failure,
+            stdout: Some(BlobId::of(b"out")),
+            stderr: None,
+            caller: "test".into(),
+            mark: None,
+        };
+        NewExecution { execution, stdin: Some(stdin), stdout: Some(b"out".to_vec()), stderr: None }
+    }
+
+    fn everything(tool: &str) -> Query<'_> {
+        Query { tool, version: None, which: Which::Counted, since: Timestamp::UNIX_EPOCH, limit: 100 }
+    }
+
+    #[test]
+    fn what_is_recorded_comes_back_with_its_bytes_and_twice_is_once() {
+        let mut store = SqliteStore::in_memory().expect("opens");
+        let new = run("a", "x", 1_000, Outcome::Failure);
+        store.record(&new).expect("records");
+        store.record(&new).expect("is harmless");
+        let found = store.executions(&everything("a")).expect("reads");
+        assert_eq!(found, vec![new.execution.clone()]);
+        let recording = store.load(found[0].clone()).expect("loads");
+        assert_eq!((recording.stdin.as_slice(), recording.stdout.as_slice()), (b"in x".as_slice(), b"out".as_slice()));
+    }
+
+    #[test]
+    fn counts_leave_out_errors_of_the_environment() {
+        let mut store = SqliteStore::in_memory().expect("opens");
+        for (at, outcome) in [(1, Outcome::Success), (2, Outcome::Failure), (3, Outcome::Error), (4, Outcome::Failure)] {
+            store.record(&run("a", &at.to_string(), at, outcome)).expect("records");
+        }
+        let versions = store.versions(Timestamp::UNIX_EPOCH).expect("reads");
+        assert_eq!(versions[0].counts, Counts { runs: 3, failures: 2 });
+        let failures = store.failures("a", &Version("v1".into()), Timestamp::UNIX_EPOCH, timestamp(3)).expect("reads");
+        assert_eq!((failures[0].failures, failures[0].recent, failures[0].distinct_inputs), (2, 1, 2));
+    }
+
+    #[test]
+    fn a_marked_run_is_a_failure_with_its_expected_output() {
+        let mut store = SqliteStore::in_memory().expect("opens");
+        store.record(&run("a", "x", 1, Outcome::Success)).expect("records");
+        store.mark_bad(&ExecutionId("a-1".into()), Some(b"right")).expect("marks");
+        let found = store.find("a-").expect("finds");
+        assert_eq!(
+            (found.outcome, found.failure.as_ref().map(|failure| failure.class.as_str())),
+            (Outcome::Failure, Some("wrong output"))
+        );
+        assert_eq!(store.load(found).expect("loads").expected.as_deref(), Some(b"right".as_slice()));
+        assert!(matches!(store.mark_bad(&ExecutionId("z".into()), None), Err(StoreError::NoSuchExecution(_))));
+    }
+
+    #[test]
+    fn an_ambiguous_beginning_of_an_id_is_refused() {
+        let mut store = SqliteStore::in_memory().expect("opens");
+        store.record(&run("a", "x", 1, Outcome::Success)).expect("records");
+        store.record(&run("a", "x", 12, Outcome::Success)).expect("records");
+        assert!(matches!(store.find("a-1"), Err(StoreError::Ambiguous(_))));
+        assert!(store.find("a-12").is_ok());
+        assert!(matches!(store.find("b"), Err(StoreError::NoSuchExecution(_))));
+    }
+
+    #[test]
+    fn retention_removes_old_runs_and_only_the_bytes_that_nothing_needs() {
+        let mut store = SqliteStore::in_memory().expect("opens");
+        store.record(&run("a", "old", 1_000, Outcome::Success)).expect("records");
+        store.record(&run("a", "new", 9_000, Outcome::Success)).expect("records");
+        assert_eq!(store.prune(timestamp(5_000)).expect("prunes"), 1);
+        let left = store.executions(&everything("a")).expect("reads");
+        let recording = store.load(left[0].clone()).expect("loads");
+        assert_eq!((recording.stdin.as_slice(), recording.stdout.as_slice()), (b"in new".as_slice(), b"out".as_slice()));
+        let blobs: i64 = store.connection.query_row("select count(*) from blob", [], |row| row.get(0)).expect("counts");
+        assert_eq!(blobs, 2);
+    }
+
+    #[test]
+    fn a_store_of_a_newer_version_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("executions.db");
+        drop(SqliteStore::open(&path).expect("makes it"));
+        let raw = Connection::open(&path).expect("opens");
+        raw.pragma_update(None, "user_version", FORMAT + 1).expect("pretends");
+        drop(raw);
+        let before = std::fs::read(&path).expect("reads");
+        assert!(matches!(SqliteStore::open(&path), Err(StoreError::Newer { .. })));
+        assert!(matches!(SqliteStore::open_to_read(&path), Err(StoreError::Newer { .. })));
+        assert_eq!(std::fs::read(&path).expect("reads"), before);
+    }
+
+    #[test]
+    fn the_loops_counters_add_up() {
+        let mut store = SqliteStore::in_memory().expect("opens");
+        store.count(1, 5, 0, timestamp(1_000)).expect("counts");
+        store.count(1, 6, 1, timestamp(2_000)).expect("counts");
+        let counters = store.counters().expect("reads");
+        assert_eq!((counters.cycles_completed, counters.tools_analysed, counters.maintenance_runs), (2, 11, 1));
+        assert_eq!((counters.last_check, counters.last_maintenance), (Some(timestamp(2_000)), Some(timestamp(2_000))));
+    }
+}

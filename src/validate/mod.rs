@@ -22,6 +22,9 @@ use crate::model::{
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError};
 
+/// Candidates that are read and checked before the first of them is tried.
+const CHUNK: usize = 32;
+
 /// What the gate accepted, and the test that goes with it.
 #[derive(Debug)]
 pub struct Judged {
@@ -70,15 +73,14 @@ impl<'a> Gate<'a> {
     /// The first of `candidates` that passes the quick trial, from `from` on: its own incident inputs of the seen half, once each, and
     /// its tests when they are red on the untouched version. Candidates are tried side by side.
     pub fn first_promising(&self, candidates: &[Candidate], from: usize) -> Option<usize> {
-        let rest: Vec<(usize, &Candidate)> = candidates.iter().enumerate().skip(from).collect();
-        // A batch per round keeps the order: the best-ranked of those that pass wins, and little is run beyond it.
-        let batch = self.view.sandbox.workers * 2;
         let red = self.suite_is_red();
         let (bench, evidence) = (&self.bench, &self.evidence);
-        rest.chunks(batch.max(1)).find_map(|chunk| {
+        let rest: Vec<(usize, &Candidate)> = candidates.iter().enumerate().skip(from).collect();
+        rest.chunks(CHUNK).find_map(|chunk| {
             let allowed: Vec<(usize, &Candidate)> =
                 chunk.iter().copied().filter(|(_, candidate)| self.is_allowed(candidate)).collect();
-            let answers = bench.each(&allowed, |(_, candidate)| is_promising(bench, evidence, candidate, red), |_| false);
+            // Begun in order, and nothing more is begun once one has passed: the best-ranked of those that pass wins.
+            let answers = bench.each(&allowed, |(_, candidate)| is_promising(bench, evidence, candidate, red), |passed| *passed);
             let passed = answers.iter().position(|answer| *answer == Some(true));
             passed.and_then(|at| allowed.get(at)).map(|(index, _)| *index)
         })

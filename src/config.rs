@@ -2,13 +2,15 @@
 //!
 //! Reading the file is not done here: text in, [`Config`] or a [`ConfigError`] that names the line out.
 
+mod check;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Effects, StdinUse, SuccessRule, check_tool_name};
+use crate::model::{Effects, StdinUse, SuccessRule};
 
 /// The name of the file, in the root of the repository.
 pub const FILE: &str = "fractal.toml";
@@ -375,6 +377,18 @@ impl Config {
         }
     }
 
+    /// Reads the bytes of a `fractal.toml`.
+    ///
+    /// # Errors
+    /// As [`Config::parse`], and bytes that are not UTF-8.
+    pub fn read(bytes: &[u8]) -> Result<Config, ConfigError> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            ConfigError { message: format!("line {line}: the text is not UTF-8"), hint: Some("save the file as UTF-8".into()) }
+        })?;
+        Config::parse(text)
+    }
+
     /// Reads the text of a `fractal.toml`: the profile's defaults, and the file's keys over them.
     ///
     /// # Errors
@@ -387,30 +401,8 @@ impl Config {
         let mut merged = toml::Table::try_from(Config::of(strict.profile)).map_err(ConfigError::bug)?;
         overlay(&mut merged, file);
         let config: Config = merged.try_into().map_err(|error: toml::de::Error| ConfigError::syntax(text, &error))?;
-        config.check()?;
+        check::check(&config)?;
         Ok(config)
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        let share = |name: &str, value: f64| {
-            (0.0..=1.0).contains(&value).then_some(()).ok_or_else(|| ConfigError {
-                message: format!("`{name}` is {value}, but it is a share between 0 and 1"),
-                hint: None,
-            })
-        };
-        share("detect.threshold", self.detect.threshold)?;
-        share("detect.high_below", self.detect.high_below)?;
-        let mut seen = std::collections::BTreeSet::new();
-        for tool in &self.tools {
-            check_tool(tool)?;
-            if !seen.insert(tool.name.as_str()) {
-                return Err(ConfigError {
-                    message: format!("tool `{}` is declared twice", tool.name),
-                    hint: Some("give each `[[tool]]` its own `name`".into()),
-                });
-            }
-        }
-        Ok(())
     }
 
     /// The JSON schema of `fractal.toml`.
@@ -432,24 +424,6 @@ fn validate_defaults() -> ValidateConfig {
         memory_mib: 2_048,
         environment: Vec::new(),
     }
-}
-
-fn check_tool(tool: &ToolConfig) -> Result<(), ConfigError> {
-    check_tool_name(&tool.name).map_err(|error| ConfigError { message: error.to_string(), hint: None })?;
-    let wrong = |message: String| Err(ConfigError { message, hint: None });
-    if tool.run.is_empty() {
-        return wrong(format!("tool `{}` has an empty `run`; write the command as a list", tool.name));
-    }
-    if tool.paths.is_empty() {
-        return wrong(format!("tool `{}` has no `paths`; name the files that belong to it", tool.name));
-    }
-    for path in tool.paths.iter().chain(&tool.tests).chain(&tool.needs) {
-        let outside = path.starts_with('/') || path.split('/').any(|part| part == "..") || path.is_empty();
-        if outside || path.split('/').any(|part| part == ".git") {
-            return wrong(format!("tool `{}`: `{path}` is not a path inside the repository", tool.name));
-        }
-    }
-    Ok(())
 }
 
 /// Lays `over`'s keys over `under`, table by table.

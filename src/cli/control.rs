@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::render::{self, Teller};
-use super::{Failure, Outcome, Output, now, person, run};
+use super::{Outcome, Output, now, person, run};
 use crate::engine::{Loop, Wish, wish};
 use crate::world::git::{PAUSE_REF, Repo};
+use crate::world::lock::LockError;
 
 /// Lifts what is a matter of trust, never what is a matter of fact: the improvement is validated again if the base has moved.
 #[derive(clap::Args)]
@@ -59,13 +60,15 @@ impl Revert {
 fn wish_and_cycle(repo: &Path, id: &str, what: Wish, json: bool) -> Outcome {
     let teller = Teller::new(json, false);
     let engine = Loop::builder(repo).mode("run").on_progress(move |progress| teller.tell(&progress)).build();
-    let wished = wish(repo, now(), id, what, &person());
-    wished.map_err(|error| Failure::mistake(error.to_string(), "`fractal log` lists the improvements and their stages"))?;
+    wish(repo, now(), id, what, &person())?;
     match engine {
         Ok(engine) => {
             run::runtime()?.block_on(engine.run_cycle())?;
         }
-        Err(crate::CycleError::Lock(_)) => render::say("noted; the loop that is running acts on it in its next cycle"),
+        Err(crate::CycleError::Lock(LockError::Held(_))) if json => render::say_json(&serde_json::json!({ "noted": true })),
+        Err(crate::CycleError::Lock(LockError::Held(_))) => {
+            render::say("noted; the loop that is running acts on it in its next cycle");
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(ExitCode::SUCCESS)

@@ -50,8 +50,8 @@ impl Exec {
         if let Some(tool) = declared(config).into_iter().find(|tool| tool.name == self.tool) {
             return Ok(tool);
         }
-        let tip = repo.tip(&repo.base(&config.base)?)?;
-        let found = catalog(repo, config, &tip)?;
+        // What runs is the work tree, so its commit is asked and not the base: it may be detached, as on a build server.
+        let found = catalog(repo, config, &repo.head()?)?;
         if let Some(tool) = found.get(&self.tool) {
             return Ok(tool.clone());
         }

@@ -25,8 +25,7 @@ impl Init {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
         let repo = Repo::open(repo)?;
         let defaults = Config::default();
-        let tip = repo.tip(&repo.base("")?)?;
-        let found = catalog(&repo, &defaults, &tip)?;
+        let found = catalog(&repo, &defaults, &repo.head()?)?;
         let mut text = config::reference();
         for tool in found.tools.iter().filter(|tool| tool.origin != Origin::Declared) {
             describe(&mut text, tool);

@@ -103,10 +103,7 @@ impl Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        match error.downcast::<WorldError>() {
-            Ok(error) => error.into(),
-            Err(error) => Failure { message: format!("{error:#}"), hint: None, code: OUTSIDE },
-        }
+        CycleError::from(error).into()
     }
 }
 
@@ -126,9 +123,12 @@ impl From<OpenError> for Failure {
             OpenError::Unborn => Some("commit something first"),
             OpenError::Detached => Some("check out a branch, or write `base = \"main\"` into fractal.toml"),
             OpenError::NoSuchBase(_) => Some("correct `base` in fractal.toml, or create the branch"),
+            OpenError::Foreign(_) => Some("if you trust it: `git config --global --add safe.directory FOLDER`"),
+            OpenError::Format(..) => Some("ids must be SHA-1 and refs plain files: git's defaults"),
             OpenError::Git(_) => None,
         };
-        let code = if matches!(error, OpenError::Git(_)) { OUTSIDE } else { MISTAKE };
+        let outside = matches!(error, OpenError::Foreign(_) | OpenError::Format(..) | OpenError::Git(_));
+        let code = if outside { OUTSIDE } else { MISTAKE };
         Failure { message: error.to_string(), hint: hint.map(str::to_string), code }
     }
 }
@@ -140,6 +140,10 @@ impl From<StoreError> for Failure {
             StoreError::NoSuchExecution(_) | StoreError::Ambiguous(_) => {
                 Some("`fractal exec --id-file FILE` writes the id of a run into a file")
             }
+            error if error.is_damage() => Some(
+                "move it away (`fractal/executions.db` in the git directory): the next recorded run begins a new \
+                 one, and what was decided is in git",
+            ),
             _ => None,
         };
         let mistake = matches!(error, StoreError::NoSuchExecution(_) | StoreError::Ambiguous(_));
@@ -171,11 +175,12 @@ impl From<CycleError> for Failure {
             }
             CycleError::Log(_) => Failure {
                 message,
-                hint: Some("nothing was changed; `git log refs/fractal/log` shows who wrote it, and a Fractal of the same version reads it".into()),
+                hint: Some("nothing was changed; `git show refs/fractal/log` shows who wrote it, and a Fractal of the same version reads it".into()),
                 code: OUTSIDE,
             },
             CycleError::Lock(_) => Failure { message, hint: None, code: OUTSIDE },
-            CycleError::Other(error) => error.into(),
+            CycleError::Refused(_) => Failure::mistake(message, "`fractal log` lists the improvements and their stages"),
+            CycleError::Other(error) => Failure { message: format!("{error:#}"), hint: None, code: OUTSIDE },
         }
     }
 }
@@ -189,7 +194,8 @@ pub fn main() -> ExitCode {
     if !matches!(cli.command, Command::Exec(_)) {
         let level = crate::world::files::variable("FRACTAL_LOG").and_then(|level| level.parse().ok());
         let level: tracing::Level = level.unwrap_or(tracing::Level::WARN);
-        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
+        let ansi = render::Paint::for_stderr().is_on();
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(ansi).without_time().init();
     }
     let outcome = match cli.command {
         Command::Demo(command) => command.run(),
@@ -208,6 +214,10 @@ pub fn main() -> ExitCode {
         Command::Resume(command) => command.run(&repo),
         Command::Config(command) => command.run(&repo),
     };
+    let outcome = outcome.and_then(|code| match render::lost() {
+        Some(why) => Err(Failure { message: format!("standard output: {why}"), hint: None, code: OUTSIDE }),
+        None => Ok(code),
+    });
     outcome.unwrap_or_else(|failure| {
         render::complain(&failure.message, failure.hint.as_deref());
         ExitCode::from(failure.code)

@@ -1,7 +1,7 @@
 //! How things look: lines, tables, colours, progress. Plain where nobody watches.
 
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,14 +14,21 @@ use crate::world::files;
 /// Width of tables where there is no terminal to ask.
 const WIDTH: u16 = 120;
 
-/// Writes to standard output; a reader that went away ends the program quietly.
+/// Why output was lost, the first time.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Writes to standard output. A reader that went away is no error, and ends nothing: a cycle goes on to its end unseen.
 pub(super) fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
-    if written.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
-        #[expect(clippy::exit, reason = "nobody reads what we print any more")]
-        std::process::exit(0);
+    if let Some(error) = written.err().filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+        let _ = LOST.set(error.to_string());
     }
+}
+
+/// Why something that was said did not reach standard output.
+pub(super) fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
 }
 
 /// Writes one JSON value on one line.
@@ -36,11 +43,10 @@ pub(super) fn say_json_pretty(value: &impl serde::Serialize) {
 
 /// An error on standard error, with what to do about it.
 pub(super) fn complain(message: &str, hint: Option<&str>) {
-    let colours = files::stderr_is_terminal() && files::variable("NO_COLOR").is_none();
-    let (red, cyan, plain) = if colours { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
-    let mut text = format!("{red}error:{plain} {message}\n");
+    let paint = Paint::for_stderr();
+    let mut text = format!("{} {message}\n", paint.with("1;31", "error:"));
     if let Some(hint) = hint {
-        text.push_str(&format!("{cyan}hint:{plain} {hint}\n"));
+        text.push_str(&format!("{} {hint}\n", paint.cyan("hint:")));
     }
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
@@ -52,6 +58,14 @@ pub(super) struct Paint(bool);
 impl Paint {
     pub(super) fn for_stdout() -> Self {
         Paint(files::stdout_is_terminal() && files::variable("NO_COLOR").is_none())
+    }
+
+    pub(super) fn for_stderr() -> Self {
+        Paint(files::stderr_is_terminal() && files::variable("NO_COLOR").is_none())
+    }
+
+    pub(super) fn is_on(self) -> bool {
+        self.0
     }
 
     fn with(self, code: &str, text: &str) -> String {

@@ -71,7 +71,7 @@ pub fn propose(
 /// What undoes a landed commit on the base as it is now.
 ///
 /// # Errors
-/// [`RevertError::Conflict`] when later changes touch the same lines: a person decides.
+/// [`RevertError::Conflict`] when later changes touch the same lines, and [`RevertError::Name`]: a person decides.
 pub fn undo(view: &View, landed: &CommitId, base: &CommitId) -> Result<Patch, RevertError> {
-    view.repo.inverse_of(landed, base)
+    view.repo.inverse_of(landed, base, &[])
 }

@@ -38,13 +38,14 @@ pub(super) struct Journal<'a> {
 impl<'a> Journal<'a> {
     /// Reads the log. With `dry_run` nothing will be written.
     pub(super) fn open(view: &'a View, dry_run: bool, listener: &'a (dyn Fn(Progress) + Sync)) -> Result<Self> {
-        let effects = if dry_run { None } else { Some(Effects::open(view)?) };
         let mut improvements = BTreeMap::new();
         for (id, records) in view.repo.read_log()? {
             let folded = Improvement::fold(id.clone(), records)
                 .map_err(|error| LogError::Foreign(format!("improvements/{id}.jsonl: {error}")))?;
             improvements.insert(id, folded);
         }
+        // Last: a log that is refused leaves nothing behind.
+        let effects = if dry_run { None } else { Some(Effects::open(view)?) };
         Ok(Journal { view, effects, improvements, listener, actions_done: 0 })
     }
 

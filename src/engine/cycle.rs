@@ -159,20 +159,16 @@ impl<'v> Cycle<'v, '_> {
         let tip = self.tip()?;
         let undo = match deploy::undo(self.view(), &landed.commit, &tip) {
             Ok(undo) => undo,
-            Err(RevertError::Conflict(paths)) => {
+            Err(RevertError::Git(error)) => return Err(error),
+            Err(why) => {
                 self.journal.append(id, facts)?;
-                let reason = format!(
-                    "it should be reverted, but later changes conflict in {}; revert {} by hand",
-                    paths.join(", "),
-                    landed.commit.short()
-                );
+                let reason = format!("it should be reverted, but {why}; revert {} by hand", landed.commit.short());
                 return if improvement_is_open(self.journal.get(id)?.stage) {
                     self.end(id, End::Stuck { reason })
                 } else {
                     self.waits(id, reason)
                 };
             }
-            Err(RevertError::Git(error)) => return Err(error),
         };
         let message = self.view().repo.message(&landed.commit)?;
         let subject = message.lines().next().unwrap_or_default();
@@ -208,6 +204,10 @@ impl<'v> Cycle<'v, '_> {
 
     fn land(&mut self, id: &ImprovementId, rebuilt: u32) -> Result<()> {
         let improvement = self.journal.get(id)?;
+        if improvement.stage != Stage::Proposed {
+            // Its branch could not be made, or waits.
+            return Ok(());
+        }
         let (Some((branch, commit)), Some(investigation)) = (improvement.branch.clone(), improvement.investigation.clone())
         else {
             return Ok(());
@@ -465,13 +465,11 @@ impl<'v> Cycle<'v, '_> {
         if too_old || view.repo.message(&culprit.commit)?.contains("\nFractal-Id: ") {
             return Ok(None);
         }
-        match view.repo.inverse_of(&culprit.commit, &investigation.commit) {
-            Ok(mut patch) => {
-                // The tests that came with the commit go with it.
-                patch.edits.retain(|path, _| tool.owns(path) || tool.tests_own(path));
-                Ok(Some(patch).filter(|patch| !patch.edits.is_empty()))
-            }
-            Err(RevertError::Conflict(_)) => Ok(None),
+        // The tests that came with the commit go with it.
+        let own: Vec<String> = tool.paths.iter().chain(&tool.tests).cloned().collect();
+        match view.repo.inverse_of(&culprit.commit, &investigation.commit, &own) {
+            Ok(patch) => Ok(Some(patch).filter(|patch| !patch.edits.is_empty())),
+            Err(RevertError::Conflict(_) | RevertError::Name(_)) => Ok(None),
             Err(RevertError::Git(error)) => Err(error),
         }
     }

@@ -41,6 +41,9 @@ pub enum CycleError {
     Log(#[from] LogError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What a person asked for does not fit; nothing was done.
+    #[error("{0}")]
+    Refused(String),
     #[error("{0:#}")]
     Other(anyhow::Error),
 }
@@ -242,7 +245,7 @@ pub enum Wish {
 /// When there is no such improvement, or the wish does not fit its stage; the message says why.
 pub fn wish(repo: &Path, clock: Clock, id: &str, wish: Wish, by: &str) -> Result<Improvement, CycleError> {
     let history = History::open(repo, clock)?;
-    let improvement = history.find(id).map_err(CycleError::Other)?.clone();
+    let improvement = history.find(id).map_err(|error| CycleError::Refused(error.to_string()))?.clone();
     let what = match (wish, improvement.stage) {
         (Wish::Approve, Stage::Proposed) => Observation::Approved { by: by.to_string() },
         (Wish::Revert, Stage::Watching | Stage::Kept | Stage::Inconclusive | Stage::Stuck) if improvement.landed.is_some() => {
@@ -254,7 +257,7 @@ pub fn wish(repo: &Path, clock: Clock, id: &str, wish: Wish, by: &str) -> Result
                 Wish::Revert => ("reverted", "is on the base"),
             };
             let id = improvement.id.short();
-            return Err(CycleError::Other(anyhow::anyhow!("improvement {id} is {stage}; only one that {fits} can be {can}")));
+            return Err(CycleError::Refused(format!("improvement {id} is {stage}; only one that {fits} can be {can}")));
         }
     };
     let event = Event::Observed { what };

@@ -73,10 +73,14 @@ fn describe(
     captured: &Captured,
     root: &str,
 ) -> NewExecution {
-    let bytes =
-        |stream: &Option<Stream>| stream.as_ref().map(|stream| redact::redact(&stream.bytes)).filter(|bytes| !bytes.is_empty());
-    let (stdin, stdout, stderr) = (bytes(&captured.stdin), bytes(&captured.stdout), bytes(&captured.stderr));
     let raw: Vec<Vec<u8>> = args.iter().map(|arg| arg.as_bytes().to_vec()).collect();
+    let redactor = redact::Redactor::of(&raw);
+    let redacted = |stream: &Stream| match stream.truncated {
+        true => redactor.cut_bytes(&stream.bytes),
+        false => redactor.bytes(&stream.bytes),
+    };
+    let bytes = |stream: &Option<Stream>| stream.as_ref().map(redacted).filter(|bytes| !bytes.is_empty());
+    let (stdin, stdout, stderr) = (bytes(&captured.stdin), bytes(&captured.stdout), bytes(&captured.stderr));
     let outcome = tool.success.judge(&captured.exit, captured.stdout.as_ref().map_or(b"", |stream| &stream.bytes));
     let said = stderr.as_deref().unwrap_or_default();
     let at = captured
@@ -91,7 +95,7 @@ fn describe(
         at: at.unwrap_or(Timestamp::UNIX_EPOCH),
         duration: captured.duration,
         input: Input {
-            args: redact::redact_arguments(&raw).into_iter().map(Arg).collect(),
+            args: redactor.arguments(&raw).into_iter().map(Arg).collect(),
             stdin: stdin.as_deref().map(BlobId::of),
             cwd,
             truncated: captured.stdin.as_ref().is_some_and(|stream| stream.truncated),

@@ -50,20 +50,76 @@ pub fn redact(bytes: &[u8]) -> Vec<u8> {
     text
 }
 
-/// The arguments with every secret replaced, also the one after `--password`.
-pub fn redact_arguments(arguments: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let names_a_secret = |argument: &Vec<u8>| {
+/// Shorter values are no secrets, and would take too much with them.
+const KNOWN_MIN: usize = 4;
+
+/// The redaction of one run: what its arguments give away as a secret is taken out wherever it turns up.
+pub struct Redactor {
+    known: Vec<Vec<u8>>,
+}
+
+impl Redactor {
+    /// For a run with these arguments.
+    pub fn of(arguments: &[Vec<u8>]) -> Redactor {
+        let mut known: Vec<Vec<u8>> = after_secret_options(arguments).map(|(_, secret)| secret.clone()).collect();
+        for argument in arguments {
+            let found = shapes().iter().flat_map(|shape| shape.captures_iter(argument)).filter_map(|found| found.name("s"));
+            known.extend(found.map(|secret| secret.as_bytes().to_vec()));
+        }
+        known.retain(|secret| secret.len() >= KNOWN_MIN && secret != MASK.as_bytes());
+        known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Redactor { known }
+    }
+
+    /// The arguments with every secret replaced, also the one after `--password`.
+    pub fn arguments(&self, arguments: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let mut redacted: Vec<Vec<u8>> = arguments.iter().map(|argument| self.bytes(argument)).collect();
+        for (at, _) in after_secret_options(arguments) {
+            redacted[at] = MASK.as_bytes().to_vec();
+        }
+        redacted
+    }
+
+    /// The bytes with every secret replaced.
+    pub fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        redact(&self.known.iter().fold(bytes.to_vec(), |text, secret| replace(&text, secret)))
+    }
+
+    /// The same for bytes of which a part is missing: the words at the cut are taken out, because half a secret has no shape.
+    pub fn cut_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        static PLACES: OnceLock<Option<(Regex, Regex)>> = OnceLock::new();
+        let places =
+            || Some((Regex::new(r"\S{0,300}(\n\[\d+ bytes not kept\]\n)\S{0,300}").ok()?, Regex::new(r"\S{1,300}\z").ok()?));
+        let text = self.bytes(bytes);
+        let Some((middle, end)) = PLACES.get_or_init(places) else { return text };
+        match middle.is_match(&text) {
+            true => middle.replace_all(&text, format!("{MASK}$1{MASK}").as_bytes()).into_owned(),
+            false => end.replace(&text, MASK.as_bytes()).into_owned(),
+        }
+    }
+}
+
+/// The arguments that are secrets because of the option before them, with their places.
+fn after_secret_options(arguments: &[Vec<u8>]) -> impl Iterator<Item = (usize, &Vec<u8>)> {
+    let names_a_secret = |argument: &[u8]| {
         let text = String::from_utf8_lossy(argument).to_lowercase().replace('_', "-");
         text.strip_prefix("--").is_some_and(|option| {
             SECRET_OPTIONS.iter().any(|secret| option == *secret || option.ends_with(&format!("-{secret}")))
         })
     };
-    let mut redacted = Vec::with_capacity(arguments.len());
-    for (at, argument) in arguments.iter().enumerate() {
-        let after_option = at > 0 && names_a_secret(&arguments[at - 1]);
-        redacted.push(if after_option { MASK.as_bytes().to_vec() } else { redact(argument) });
+    arguments.iter().enumerate().filter(move |(at, _)| *at > 0 && names_a_secret(&arguments[at - 1]))
+}
+
+fn replace(text: &[u8], secret: &[u8]) -> Vec<u8> {
+    let mut replaced = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.windows(secret.len()).position(|window| window == secret) {
+        replaced.extend_from_slice(&rest[..at]);
+        replaced.extend_from_slice(MASK.as_bytes());
+        rest = &rest[at + secret.len()..];
     }
-    redacted
+    replaced.extend_from_slice(rest);
+    replaced
 }
 
 #[cfg(test)]
@@ -108,7 +164,25 @@ mod tests {
     fn the_argument_after_a_password_option_is_hidden() {
         let arguments = ["--db-password", "x1", "--limit", "5", "--token=abcdefgh12"].map(|text| text.as_bytes().to_vec());
         let redacted: Vec<String> =
-            redact_arguments(&arguments).into_iter().map(|a| String::from_utf8(a).expect("UTF-8")).collect();
+            Redactor::of(&arguments).arguments(&arguments).into_iter().map(|a| String::from_utf8(a).expect("UTF-8")).collect();
         assert_eq!(redacted, ["--db-password", MASK, "--limit", "5", "--token=[redacted]"]);
+    }
+
+    #[test]
+    fn what_the_arguments_give_away_is_taken_out_of_the_streams_too() {
+        let redactor =
+            Redactor::of(&["--password", "hunter22", "--token=abcdefgh12", "hunter22x"].map(|text| text.as_bytes().to_vec()));
+        assert_eq!(redactor.bytes(b"no entry for hunter22 with abcdefgh12"), b"no entry for [redacted] with [redacted]");
+        let short = Redactor::of(&["--password", "no"].map(|text| text.as_bytes().to_vec()));
+        assert_eq!(short.bytes(b"no entry"), b"no entry");
+    }
+
+    #[test]
+    fn the_words_at_a_cut_are_taken_out_because_half_a_secret_has_no_shape() {
+        let redactor = Redactor::of(&[]);
+        assert_eq!(redactor.cut_bytes(b"pushed with ghp_a1B2"), b"pushed with [redacted]");
+        let both_ends = b"with ghp_a1\n[99 bytes not kept]\nB2a1 failed";
+        assert_eq!(redactor.cut_bytes(both_ends), b"with [redacted]\n[99 bytes not kept]\n[redacted] failed");
+        assert_eq!(redactor.bytes(b"pushed with ghp_a1B2"), b"pushed with ghp_a1B2");
     }
 }

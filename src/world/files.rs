@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 pub fn write_new(path: &Path, content: &[u8], executable: bool) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        make_folder(folder)?;
     }
     let mode = if executable { 0o755 } else { 0o644 };
     let mut file = std::fs::OpenOptions::new()

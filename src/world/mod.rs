@@ -78,12 +78,12 @@ impl View {
 /// When it cannot be read or is wrong.
 pub fn read_config(repo: &Repo) -> Result<Config, WorldError> {
     let path = repo.root().join(crate::config::FILE);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Config::default()),
         Err(error) => return Err(WorldError::Other(anyhow::Error::new(error).context(format!("reading `{}`", path.display())))),
     };
-    Config::parse(&text).map_err(|error| WorldError::Config { file: crate::config::FILE.into(), error })
+    Config::read(&bytes).map_err(|error| WorldError::Config { file: crate::config::FILE.into(), error })
 }
 
 /// Where the executions of a repository are kept.

@@ -19,6 +19,9 @@ pub enum RevertError {
     /// Later changes touch the same lines: a person decides.
     #[error("later changes conflict in {}", .0.join(", "))]
     Conflict(Vec<String>),
+    /// It changes a file whose name we cannot write down: a person decides.
+    #[error("the name of `{0}` is not UTF-8")]
+    Name(String),
     #[error(transparent)]
     Git(#[from] anyhow::Error),
 }
@@ -59,11 +62,12 @@ impl Repo {
         Ok(id_of(oid))
     }
 
-    /// What must be written on `onto` to undo `commit`, as a three-way merge.
+    /// What must be written on `onto` to undo `commit` below `paths` (everywhere when there are none), as a three-way merge.
     ///
     /// # Errors
-    /// [`RevertError::Conflict`] with the paths when later changes touch the same lines.
-    pub fn inverse_of(&self, commit: &CommitId, onto: &CommitId) -> Result<Patch, RevertError> {
+    /// [`RevertError::Conflict`] with the paths when later changes touch the same lines, [`RevertError::Name`] for a file whose
+    /// name is not UTF-8.
+    pub fn inverse_of(&self, commit: &CommitId, onto: &CommitId, paths: &[String]) -> Result<Patch, RevertError> {
         let (commit, onto) = (self.commit(commit)?, self.commit(onto)?);
         let mainline = u32::from(commit.parent_count() > 1);
         let mut index =
@@ -74,16 +78,22 @@ impl Repo {
         let oid = index.write_tree_to(&self.inner).context("writing the reverted tree")?;
         let tree = self.inner.find_tree(oid).context("reading the reverted tree")?;
         let before = onto.tree().context("reading the tree")?;
-        Ok(self.difference(&before, &tree)?)
+        self.difference(&before, &tree, paths)
     }
 
-    fn difference(&self, before: &git2::Tree<'_>, after: &git2::Tree<'_>) -> Result<Patch> {
-        let diff = self.inner.diff_tree_to_tree(Some(before), Some(after), None)?;
+    fn difference(&self, before: &git2::Tree<'_>, after: &git2::Tree<'_>, paths: &[String]) -> Result<Patch, RevertError> {
+        let mut options = git2::DiffOptions::new();
+        options.disable_pathspec_match(true);
+        for path in paths {
+            options.pathspec(path);
+        }
+        let diff = self.inner.diff_tree_to_tree(Some(before), Some(after), Some(&mut options)).context("comparing two trees")?;
         let mut patch = Patch::default();
         for delta in diff.deltas() {
             let file = if delta.status() == git2::Delta::Deleted { delta.old_file() } else { delta.new_file() };
             let bytes = file.path_bytes().context("a changed file has no path")?;
-            let path = String::from_utf8(bytes.to_vec()).context("a changed path is not UTF-8")?;
+            let name = |_| RevertError::Name(String::from_utf8_lossy(bytes).into_owned());
+            let path = std::str::from_utf8(bytes).map_err(name)?.to_string();
             let edit = match delta.status() {
                 git2::Delta::Deleted => FileEdit::Delete,
                 _ => FileEdit::Write(self.blob(file.id())?),
@@ -100,7 +110,7 @@ impl Repo {
     pub fn changes_of(&self, commit: &CommitId) -> Result<Patch> {
         let commit = self.commit(commit)?;
         let parent = commit.parent(0)?;
-        self.difference(&parent.tree()?, &commit.tree()?)
+        Ok(self.difference(&parent.tree()?, &commit.tree()?, &[])?)
     }
 
     /// The patch against `base` as a unified diff, at most `limit` bytes.

@@ -52,7 +52,9 @@ impl Repo {
             let Some(id) = file.strip_suffix(".jsonl") else {
                 return Err(LogError::Foreign(format!("it holds `improvements/{file}`")));
             };
-            let blob = self.inner.find_blob(entry.id())?;
+            let blob = self.inner.find_blob(entry.id());
+            let blob =
+                blob.map_err(|error| LogError::Foreign(format!("`improvements/{file}` is no file: {}", error.message())))?;
             all.insert(ImprovementId(id.to_string()), parse(&file, blob.content())?);
         }
         Ok(all)

@@ -35,6 +35,10 @@ pub enum OpenError {
     Detached,
     #[error("the base branch `{0}` does not exist")]
     NoSuchBase(String),
+    #[error("`{0}` belongs to another user")]
+    Foreign(PathBuf),
+    #[error("`{0}` has a format that Fractal cannot read: {1}")]
+    Format(PathBuf, String),
     #[error("git: {0}")]
     Git(#[from] git2::Error),
 }
@@ -51,11 +55,13 @@ impl Repo {
     /// # Errors
     /// See [`OpenError`]; a repository without commits opens, and [`Repo::base`] refuses it.
     pub fn open(path: &Path) -> Result<Repo, OpenError> {
-        let not_found = |error: git2::Error| match error.code() {
-            git2::ErrorCode::NotFound => OpenError::NotARepository(path.to_path_buf()),
+        let refused = |error: git2::Error| match (error.code(), error.class()) {
+            (git2::ErrorCode::NotFound, _) => OpenError::NotARepository(path.to_path_buf()),
+            (git2::ErrorCode::Owner, _) => OpenError::Foreign(path.to_path_buf()),
+            (_, git2::ErrorClass::Repository) => OpenError::Format(path.to_path_buf(), error.message().to_string()),
             _ => OpenError::Git(error),
         };
-        let inner = git2::Repository::discover(path).map_err(not_found)?;
+        let inner = git2::Repository::discover(path).map_err(refused)?;
         let root = inner.workdir().map(Path::to_path_buf).ok_or_else(|| OpenError::Bare(inner.path().to_path_buf()))?;
         let root = root.canonicalize().unwrap_or(root);
         Ok(Repo { inner, root })
@@ -107,6 +113,18 @@ impl Repo {
             Ok(_) => Ok(name),
             Err(_) if self.inner.is_empty().unwrap_or(false) => Err(OpenError::Unborn),
             Err(_) => Err(OpenError::NoSuchBase(name)),
+        }
+    }
+
+    /// The commit that is checked out, on a branch or detached.
+    ///
+    /// # Errors
+    /// [`OpenError::Unborn`] when there is none yet.
+    pub fn head(&self) -> Result<CommitId, OpenError> {
+        match self.inner.head().and_then(|head| head.peel_to_commit()) {
+            Ok(commit) => Ok(id_of(commit.id())),
+            Err(error) if error.code() == git2::ErrorCode::UnbornBranch => Err(OpenError::Unborn),
+            Err(error) => Err(OpenError::Git(error)),
         }
     }
 

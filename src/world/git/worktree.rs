@@ -39,6 +39,10 @@ impl Repo {
                 format!("`{base}` is checked out in the middle of a {:?}", self.inner.state()).to_lowercase(),
             ));
         }
+        if self.inner.path().join("index.lock").exists() {
+            let why = "another git process is at work on it, or was killed: `index.lock` exists in the git directory";
+            return Ok(WorkTree::Busy(format!("`{base}` is checked out, and {why}")));
+        }
         let mut options = git2::StatusOptions::new();
         options.include_untracked(false).include_ignored(false).exclude_submodules(true);
         let statuses = self.inner.statuses(Some(&mut options))?;

@@ -13,6 +13,8 @@ use crate::model::{Counts, Execution, ExecutionId, Failure, Recording, Version};
 pub enum StoreError {
     #[error("the execution store `{path}` has format {found}, this version of Fractal reads up to {known}")]
     Newer { path: String, found: i64, known: i64 },
+    #[error("the execution store `{path}` is damaged: {why}")]
+    Damaged { path: String, why: String },
     #[error("no execution `{0}` is recorded")]
     NoSuchExecution(String),
     #[error("`{0}` is the beginning of several executions' ids; write more of it")]
@@ -23,6 +25,27 @@ pub enum StoreError {
     Io(#[from] std::io::Error),
     #[error("the execution store holds something unreadable: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+impl StoreError {
+    /// Whether the file is not, or no longer, what SQLite wrote.
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            StoreError::Damaged { .. } => true,
+            StoreError::Sqlite(error) => matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)),
+            _ => false,
+        }
+    }
+
+    /// Names the file when it is damaged.
+    fn of(self, path: &std::path::Path) -> StoreError {
+        if !self.is_damage() {
+            return self;
+        }
+        let why = if let StoreError::Sqlite(error) = &self { error.to_string() } else { String::new() };
+        StoreError::Damaged { path: path.display().to_string(), why }
+    }
 }
 
 /// An execution to be stored, with its bytes (already redacted and cut).

@@ -45,7 +45,7 @@ impl SqliteStore {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         let mut store = SqliteStore { connection, path: path.to_path_buf() };
-        store.migrate()?;
+        store.migrate().map_err(|error| error.of(path))?;
         store.connection.pragma_update(None, "synchronous", "normal")?;
         Ok(store)
     }
@@ -62,7 +62,7 @@ impl SqliteStore {
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "query_only", true)?;
         let store = SqliteStore { connection, path: path.to_path_buf() };
-        match store.format()? {
+        match store.format().map_err(|error| error.of(path))? {
             FORMAT => Ok(Some(store)),
             found if found > FORMAT => Err(store.newer(found)),
             _ => Ok(None),
@@ -155,6 +155,9 @@ impl Store for SqliteStore {
     }
 
     fn find(&self, prefix: &str) -> Result<Execution, StoreError> {
+        if prefix.is_empty() {
+            return Err(StoreError::NoSuchExecution(String::new()));
+        }
         // Ids sort by time, so a range over the primary key finds a prefix.
         let sql = format!("select {COLUMNS} from execution where id >= ?1 and id < ?1 || '~' order by id limit 2");
         let mut statement = self.connection.prepare(&sql)?;

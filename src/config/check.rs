@@ -1,0 +1,87 @@
+//! What the form of a `fractal.toml` cannot say: ranges of values, names used once, paths inside the repository.
+
+use std::time::Duration;
+
+use super::{Config, ConfigError, Span, ToolConfig};
+use crate::model::check_tool_name;
+
+/// The longest time that is looked back: a century of days.
+const DAYS_MAX: u64 = 36_500;
+/// The most that is kept or used of anything that is measured in bytes: one tebibyte.
+const MIB_MAX: u64 = 1 << 20;
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+const TRIAL_MIN: Duration = Duration::from_millis(10);
+
+/// Refuses values that have the right type and no meaning.
+pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    share("detect.threshold", config.detect.threshold)?;
+    share("detect.high_below", config.detect.high_below)?;
+    at_most("detect.recent_hours", config.detect.recent_hours, 24 * DAYS_MAX)?;
+    at_most("detect.window_days", config.detect.window_days.into(), DAYS_MAX)?;
+    at_most("record.retention_days", config.record.retention_days.into(), DAYS_MAX)?;
+    at_most("record.limit_kib", config.record.limit_kib as u64, MIB_MAX)?;
+    at_most("improve.revert_days", config.improve.revert_days.into(), DAYS_MAX)?;
+    at_most("monitor.days", config.monitor.days.into(), DAYS_MAX)?;
+    at_most("validate.checkout_mib", config.validate.checkout_mib, MIB_MAX)?;
+    at_most("validate.memory_mib", config.validate.memory_mib, MIB_MAX)?;
+    at_least("engine.interval", config.engine.interval, INTERVAL_MIN)?;
+    at_least("validate.time_floor", config.validate.time_floor, TRIAL_MIN)?;
+    at_least("validate.suite_time", config.validate.suite_time, TRIAL_MIN)?;
+    signs("deploy.author_name", &config.deploy.author_name)?;
+    signs("deploy.author_email", &config.deploy.author_email)?;
+    let mut seen = std::collections::BTreeSet::new();
+    for tool in &config.tools {
+        check_tool(tool)?;
+        if !seen.insert(tool.name.as_str()) {
+            return Err(ConfigError {
+                message: format!("tool `{}` is declared twice", tool.name),
+                hint: Some("give each `[[tool]]` its own `name`".into()),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn demand(fits: bool, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
+    if fits { Ok(()) } else { Err(ConfigError { message: message(), hint: None }) }
+}
+
+fn share(name: &str, value: f64) -> Result<(), ConfigError> {
+    demand((0.0..=1.0).contains(&value), || format!("`{name}` is {value}, but it is a share between 0 and 1"))
+}
+
+fn at_most(name: &str, value: u64, limit: u64) -> Result<(), ConfigError> {
+    demand(value <= limit, || format!("`{name}` is {value}; it can be at most {limit}"))
+}
+
+fn at_least(name: &str, value: Span, limit: Duration) -> Result<(), ConfigError> {
+    demand(value.0 >= limit, || format!("`{name}` is {value}; it must be at least {}", Span(limit)))
+}
+
+/// Git keeps authors as `name <email>` on one line.
+fn signs(name: &str, value: &str) -> Result<(), ConfigError> {
+    let fits = !value.trim().is_empty() && !value.contains(['<', '>', '\n', '\0']);
+    demand(fits, || format!("`{name}` is `{value}`, which git does not take: it must be text without `<`, `>` and line ends"))
+}
+
+fn check_tool(tool: &ToolConfig) -> Result<(), ConfigError> {
+    check_tool_name(&tool.name).map_err(|error| ConfigError { message: error.to_string(), hint: None })?;
+    demand(!tool.run.is_empty(), || format!("tool `{}` has an empty `run`; write the command as a list", tool.name))?;
+    demand(!tool.paths.is_empty(), || format!("tool `{}` has no `paths`; name the files that belong to it", tool.name))?;
+    for path in tool.paths.iter().chain(&tool.tests).chain(&tool.needs) {
+        let has = |wanted: &str| path.split('/').any(|part| part == wanted);
+        let outside = path.starts_with('/') || path.is_empty() || has("..") || has(".git");
+        demand(!outside, || format!("tool `{}`: `{path}` is not a path inside the repository", tool.name))?;
+        let plain: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        if path.trim_end_matches('/') != plain.join("/") {
+            return Err(ConfigError {
+                message: format!("tool `{}`: `{path}` is not written as git writes paths", tool.name),
+                hint: Some(match plain.is_empty() {
+                    true => "name the files and folders one by one".into(),
+                    false => format!("write `{}`", plain.join("/")),
+                }),
+            });
+        }
+    }
+    Ok(())
+}

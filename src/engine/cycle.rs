@@ -529,12 +529,15 @@ impl<'v> Cycle<'v, '_> {
         let now = view.clock.now();
         let last = view.store.counters()?.last_maintenance;
         let due = last.is_none_or(|last| now.duration_since(last).unsigned_abs() >= view.config.engine.maintenance.0);
-        if !due || self.journal.is_dry_run() {
+        if self.journal.is_dry_run() {
+            return Ok(());
+        }
+        let scratch_removed = view.sandbox.remove_lost();
+        if !due {
             return Ok(());
         }
         let keep = SignedDuration::from_hours(24 * i64::from(view.config.record.retention_days));
         let executions_removed = self.journal.prune(now.saturating_sub(keep)?)?;
-        let scratch_removed = view.sandbox.remove_lost();
         self.journal.count(0, 0, 1)?;
         self.journal.tell(Progress::Maintained { executions_removed, scratch_removed });
         Ok(())

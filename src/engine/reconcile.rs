@@ -50,7 +50,7 @@ impl News {
         if journal.improvements.is_empty() {
             return Ok(news);
         }
-        let seen = journal.view.repo.resolve(crate::world::SEEN_REF)?;
+        let seen = journal.view.repo.resolve(crate::world::SEEN_REF).unwrap_or(None);
         for (commit, message) in journal.view.repo.messages_between(seen.as_ref(), tip)? {
             if news.own.contains(&commit) {
                 continue;

@@ -138,10 +138,19 @@ impl Effects {
         };
         self.push(&heads(base), Some(expect), commit)?;
         self.repo.move_ref(&heads(base), Some(expect), commit, why)?;
-        if follows {
-            self.repo.follow(expect, commit)?;
+        match follows.then(|| self.repo.follow(expect, commit)) {
+            None | Some(Ok(())) => Ok(()),
+            // What is pushed stays; the next cycle finds the work tree behind its branch and lets it follow then.
+            Some(Err(error)) if self.remote.is_some() => {
+                Err(ActionError::Wait(format!("the work tree did not follow: {error:#}")))
+            }
+            Some(Err(error)) => {
+                self.repo.move_ref(&heads(base), Some(commit), expect, "fractal: the work tree did not follow")?;
+                // Files that did follow go back; one that cannot is what made it fail.
+                let _ = self.repo.follow(commit, expect);
+                Err(ActionError::Wait(format!("the work tree did not follow: {error:#}")))
+            }
         }
-        Ok(())
     }
 
     fn push(&self, name: &str, expect: Option<&CommitId>, commit: &CommitId) -> Result<(), ActionError> {
@@ -162,7 +171,14 @@ impl Effects {
     /// # Errors
     /// When the ref cannot be written.
     pub fn remember_seen(&self, commit: &CommitId) -> Result<(), MoveError> {
-        let now = self.repo.resolve(SEEN_REF).map_err(MoveError::Git)?;
+        // A ref that leads nowhere is only a longer look that was lost.
+        let now = match self.repo.resolve(SEEN_REF) {
+            Ok(now) => now,
+            Err(_) => {
+                self.repo.remove_own_ref(SEEN_REF).map_err(MoveError::Git)?;
+                None
+            }
+        };
         if now.as_ref() == Some(commit) {
             return Ok(());
         }

@@ -103,16 +103,6 @@ impl Repo {
         Ok(patch)
     }
 
-    /// What `commit` changed against its first parent.
-    ///
-    /// # Errors
-    /// When an object cannot be read, or a changed path is not UTF-8.
-    pub fn changes_of(&self, commit: &CommitId) -> Result<Patch> {
-        let commit = self.commit(commit)?;
-        let parent = commit.parent(0)?;
-        Ok(self.difference(&parent.tree()?, &commit.tree()?, &[])?)
-    }
-
     /// The patch against `base` as a unified diff, at most `limit` bytes.
     ///
     /// # Errors

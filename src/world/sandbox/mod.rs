@@ -8,7 +8,6 @@ mod scratch;
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +19,7 @@ use super::process::{self, Finished, Spawn};
 /// The place where scratch checkouts are made and processes run.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
-    prefix: String,
+    owner: String,
     path_variable: OsString,
     environment: Vec<(OsString, OsString)>,
     memory: u64,
@@ -49,7 +48,7 @@ impl Sandbox {
             }
         }
         Sandbox {
-            prefix: format!("fractal-{owner}-"),
+            owner: format!("fractal-{owner}-"),
             path_variable: direct_path(),
             environment,
             memory,
@@ -62,7 +61,7 @@ impl Sandbox {
     /// # Errors
     /// When a file cannot be written, or its path leads outside.
     pub fn checkout(&self, files: &[ScratchFile]) -> Result<Scratch> {
-        let mut scratch = Scratch::new(&self.prefix)?;
+        let mut scratch = Scratch::new(&format!("{}{}-", self.owner, std::process::id()))?;
         scratch.bring_to(files)?;
         Ok(scratch)
     }
@@ -95,14 +94,18 @@ impl Sandbox {
         process::run(&Spawn { stdin, env, clear_env: true, memory: Some(self.memory), ..Spawn::new(argv, &cwd, time) })
     }
 
-    /// Removes scratch folders that killed runs left behind, and returns how many.
+    /// Removes scratch folders that killed runs left behind, and returns how many: those whose process is gone, and any that is
+    /// older than six hours.
     pub fn remove_lost(&self) -> usize {
         let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return 0 };
         let lost = |entry: &fs::DirEntry| {
-            let ours = entry.file_name().as_bytes().starts_with(self.prefix.as_bytes());
+            let name = entry.file_name().into_string().unwrap_or_default();
+            let Some(rest) = name.strip_prefix(&self.owner) else { return false };
+            let pid = rest.split('-').next().and_then(|pid| pid.parse().ok()).and_then(rustix::process::Pid::from_raw);
+            let gone = pid.is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH));
             let age =
                 entry.metadata().and_then(|data| data.modified()).ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-            ours && age.is_some_and(|age| age > LOST_AFTER)
+            gone || age.is_some_and(|age| age > LOST_AFTER)
         };
         entries.flatten().filter(lost).filter(|entry| fs::remove_dir_all(entry.path()).is_ok()).count()
     }

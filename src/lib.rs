@@ -33,3 +33,8 @@ pub mod engine;
 pub mod cli;
 
 pub use engine::{Builder, CycleError, CycleReport, Loop, Progress, Stats};
+
+/// The example in the README is compiled, so that it cannot rot.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -7,7 +7,6 @@ mod stage_set;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -16,6 +15,7 @@ use super::render::{self, Paint, Teller};
 use super::{Failure, Outcome, Output, now, run};
 use crate::engine::{History, Loop, Stage};
 use crate::model::Counts;
+use crate::world::clock::Stopwatch;
 use crate::world::files;
 
 /// Unpacks a small team's tools with their history into a fresh repository, runs them some 550 times, and lets the engine work.
@@ -34,7 +34,7 @@ const CYCLES_MAX: usize = 6;
 
 impl Demo {
     pub(super) fn run(&self) -> Outcome {
-        let started = Instant::now();
+        let started = Stopwatch::start();
         let teller = Told { json: self.output.json, paint: Paint::for_stdout() };
         let dir = match &self.dir {
             Some(dir) => dir.clone(),

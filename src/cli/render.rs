@@ -119,8 +119,7 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Ite
 }
 
 fn terminal_width() -> u16 {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-    size.map(|size| size.ws_col).filter(|columns| *columns >= 40).unwrap_or(WIDTH)
+    files::terminal_columns().filter(|columns| *columns >= 40).unwrap_or(WIDTH)
 }
 
 pub(super) fn rate(counts: Counts) -> String {

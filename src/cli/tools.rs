@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::render::{self, Paint};
 use super::{Outcome, Output, now};
 use crate::engine::History;
-use crate::model::{Effects, Origin};
+use crate::model::{Origin, SideEffects};
 
 /// Declared tools come from fractal.toml; the others are found in the last commit of the base branch.
 #[derive(clap::Args)]
@@ -43,7 +43,7 @@ impl Tools {
         for remark in &catalog.remarks {
             render::say(&paint.dim(&format!("left out: {remark}")));
         }
-        if catalog.tools.iter().any(|tool| tool.effects == Effects::Unknown) {
+        if catalog.tools.iter().any(|tool| tool.effects == SideEffects::Unknown) {
             render::say(&paint.dim(
                 "tools with unknown effects are watched, but their runs are never repeated: declare `effects = \"none\"` or `\"files\"`",
             ));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 
+use super::CycleError;
 use super::improvement::Improvement;
 use super::progress::Progress;
 use crate::model::{Action, ActionKind, Approver, CommitId, Event, ImprovementId, Patch, Record};
@@ -179,6 +180,13 @@ impl<'a> Journal<'a> {
             None => Ok(0),
         }
     }
+}
+
+/// Appends one fact outside of a cycle; only facts, never an act.
+pub(super) fn append_one(view: &View, improvement: &Improvement, event: Event) -> Result<(), CycleError> {
+    let at = view.clock.now();
+    Effects::open(view)?.append(&improvement.id, improvement.records.len(), &[Record { at, event }], at)?;
+    Ok(())
 }
 
 fn paused(view: &View) -> String {

@@ -1,7 +1,6 @@
 //! One bounded pass over everything that is open: reconcile, watch, land, then detect and improve. It finishes before it starts.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use jiff::SignedDuration;
@@ -21,6 +20,7 @@ use crate::validate::{Gate, Judged};
 use crate::world::View;
 use crate::world::bench::BenchError;
 use crate::world::catalog::{Catalog, catalog};
+use crate::world::clock::Stopwatch;
 use crate::world::git::{MoveError, RevertError};
 use crate::{detect, investigate, prioritize};
 
@@ -359,7 +359,7 @@ impl<'v> Cycle<'v, '_> {
             Err(BenchError::World(error)) => return Err(error),
             Err(error) => return self.unsolved(id, 0, error.to_string()),
         };
-        let started = Instant::now();
+        let started = Stopwatch::start();
         let (mut from, mut judged_count) = (0, 0);
         let reason = loop {
             if judged_count == self.view().config.improve.gate_attempts {

@@ -23,12 +23,12 @@ pub use self::improvement::{Improvement, Landed};
 pub use self::progress::{CycleReport, Progress};
 pub use self::stage::{IllegalEvent, Stage, next};
 pub use self::status::{Funnel, History, OpenItem, Stats, ToolRow};
-use crate::model::{Event, ImprovementId, Observation, Record};
+use crate::model::{Event, ImprovementId, Observation};
 use crate::world::clock::Clock;
 use crate::world::git::LogError;
 use crate::world::lock::{LockError, LoopLock};
 use crate::world::store::StoreError;
-use crate::world::{Effects, View, WorldError};
+use crate::world::{View, WorldError};
 
 /// Why a cycle could not run or not finish. Whatever it had done is in the log.
 #[derive(Debug, thiserror::Error)]
@@ -151,12 +151,22 @@ impl Shared {
 
 /// The improvement loop of one repository. Holds the repository's lock while it lives.
 ///
-/// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let engine = fractal::Loop::builder("/path/to/repository").build()?;
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// # runtime.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let git = git2::Repository::init(folder.path())?;
+/// # let who = git2::Signature::now("Ana", "ana@localhost")?;
+/// # let tree = git.find_tree(git.treebuilder(None)?.write()?)?;
+/// # git.commit(Some("HEAD"), &who, &who, "begin", &tree, &[])?;
+/// # let repository = folder.path();
+/// let engine = fractal::Loop::builder(repository).build()?;
 /// let report = engine.run_cycle().await?;
 /// println!("{} improvements landed", report.landed);
-/// # Ok(()) }
+/// assert_eq!(engine.stats()?.cycles_completed, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Loop {
     repo: PathBuf,
@@ -261,15 +271,8 @@ pub fn wish(repo: &Path, clock: Clock, id: &str, wish: Wish, by: &str) -> Result
         }
     };
     let event = Event::Observed { what };
-    record(history.view(), &improvement, event)?;
+    actions::append_one(history.view(), &improvement, event)?;
     Ok(improvement)
-}
-
-fn record(view: &View, improvement: &Improvement, event: Event) -> Result<(), CycleError> {
-    let at = view.clock.now();
-    let effects = Effects::open(view)?;
-    effects.append(&improvement.id, improvement.records.len(), &[Record { at, event }], at)?;
-    Ok(())
 }
 
 /// The improvements of a repository by id, newest knowledge.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    CommitId, Conclusion, Culprit, Effects, Exit, Failure, Language, Location, Origin, StdinUse, SuccessRule, Trust,
+    CommitId, Conclusion, Culprit, Exit, Failure, Language, Location, Origin, SideEffects, StdinUse, SuccessRule, Trust,
 };
 
 fn tool() -> Tool {
@@ -18,7 +18,7 @@ fn tool() -> Tool {
         timeout: None,
         success: SuccessRule::default(),
         stdin: StdinUse::default(),
-        effects: Effects::None,
+        effects: SideEffects::None,
         language: Language::Python,
         origin: Origin::Declared,
     }

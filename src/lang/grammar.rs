@@ -90,7 +90,7 @@ impl ast_grep_core::Language for Grammar {
         EXPANDO
     }
 
-    /// Also finds operators alone: a rule calls them by the names in [`OPERATORS`].
+    /// Also finds operators alone: a rule calls them by the names in `OPERATORS`.
     fn kind_to_id(&self, kind: &str) -> u16 {
         let grammar = self.get_ts_language();
         match OPERATORS.iter().find(|(name, _)| *name == kind) {

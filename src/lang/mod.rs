@@ -147,13 +147,13 @@ mod tests {
     #[test]
     fn paths_below_the_root_become_relative_and_all_others_stay_outside() {
         let seen = |path: &str| {
-            let frame = frame(path, "3", None, "/work/repo/");
+            let frame = frame(path, "3", None, "/srv/repo/");
             (frame.path, frame.in_repo)
         };
-        assert_eq!(seen("/work/repo/tools/a.py"), ("tools/a.py".into(), true));
+        assert_eq!(seen("/srv/repo/tools/a.py"), ("tools/a.py".into(), true));
         assert_eq!(seen("./tools/a.py"), ("tools/a.py".into(), true));
-        assert_eq!(seen("/work/repository/a.py"), ("/work/repository/a.py".into(), false));
-        for outside in ["/usr/lib/json.py", "<string>", "node:fs", "../x.py", "/work/repo/.venv/lib/site-packages/x.py"] {
+        assert_eq!(seen("/srv/repository/a.py"), ("/srv/repository/a.py".into(), false));
+        for outside in ["/usr/lib/json.py", "<string>", "node:fs", "../x.py", "/srv/repo/.venv/lib/site-packages/x.py"] {
             assert!(!seen(outside).1, "{outside}");
         }
     }

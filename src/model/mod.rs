@@ -24,5 +24,5 @@ pub use failure::{Failure, Fingerprint, Frame, plain_line};
 pub use id::{ActionKey, CommitId, ExecutionId, ImprovementId, PatchId, Version};
 pub use investigation::{Conclusion, Culprit, Investigation, Location, Reproduction, SuiteRun};
 pub use opportunity::{Opportunity, Priority, Signal};
-pub use tool::{Effects, JsonPredicate, Language, Origin, StdinUse, SuccessRule, Tool, ToolNameError, check_tool_name};
+pub use tool::{JsonPredicate, Language, Origin, SideEffects, StdinUse, SuccessRule, Tool, ToolNameError, check_tool_name};
 pub use verdict::{Check, CheckStatus, Judgement, Verdict};

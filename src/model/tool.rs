@@ -30,7 +30,7 @@ pub struct Tool {
     /// When a run counts as a success.
     pub success: SuccessRule,
     /// What a run does to the world: decides whether recorded runs may be run again.
-    pub effects: Effects,
+    pub effects: SideEffects,
     /// The language of the main file.
     pub language: Language,
     /// Declared in `fractal.toml`, or found, and why.
@@ -78,7 +78,7 @@ pub enum Origin {
 /// What running a tool does to the world. Unknown counts as unsafe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Effects {
+pub enum SideEffects {
     /// Nobody has said. Recorded runs are not run again unless `[validate] unknown_effects = "run"`.
     #[default]
     Unknown,

@@ -121,7 +121,7 @@ fn new_capability(language: Language, before: &[u8], after: &[u8]) -> Option<&'s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CheckStatus, Effects, Origin, Patch, StdinUse, SuccessRule, Trust};
+    use crate::model::{CheckStatus, Origin, Patch, SideEffects, StdinUse, SuccessRule, Trust};
 
     fn tool() -> Tool {
         Tool {
@@ -134,7 +134,7 @@ mod tests {
             timeout: None,
             stdin: StdinUse::default(),
             success: SuccessRule::default(),
-            effects: Effects::None,
+            effects: SideEffects::None,
             language: Language::Python,
             origin: Origin::Declared,
         }

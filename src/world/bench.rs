@@ -13,7 +13,7 @@ use super::process::Finished;
 use super::sandbox::{Sandbox, Scratch, ScratchFile};
 use crate::config::UnknownEffects;
 use crate::lang;
-use crate::model::{CommitId, Effects, Exit, Failure, FileEdit, Language, Outcome, Patch, Recording, Tool};
+use crate::model::{CommitId, Exit, Failure, FileEdit, Language, Outcome, Patch, Recording, SideEffects, Tool};
 
 /// Why a tool cannot be put on a bench.
 #[derive(Debug, thiserror::Error)]
@@ -241,13 +241,15 @@ fn not_started(error: &anyhow::Error) -> Run {
 /// Why recorded runs of this tool may not be repeated.
 fn forbidden(tool: &Tool, unknown: UnknownEffects) -> Option<String> {
     match (tool.effects, unknown) {
-        (Effects::None | Effects::Files, _) | (Effects::Unknown, UnknownEffects::Run) => None,
-        (Effects::Unknown, UnknownEffects::Refuse) => Some(format!(
+        (SideEffects::None | SideEffects::Files, _) | (SideEffects::Unknown, UnknownEffects::Run) => None,
+        (SideEffects::Unknown, UnknownEffects::Refuse) => Some(format!(
             "nobody has said what `{}` does to the world, so its recorded runs are not repeated; declare `effects = \"none\"` or \
              `\"files\"` for it in fractal.toml, or set `[validate] unknown_effects = \"run\"`",
             tool.name
         )),
-        (Effects::Network, _) => Some(format!("`{}` talks to the network, so its recorded runs are never repeated", tool.name)),
-        (Effects::Destructive, _) => Some(format!("`{}` is destructive, so its recorded runs are never repeated", tool.name)),
+        (SideEffects::Network, _) => {
+            Some(format!("`{}` talks to the network, so its recorded runs are never repeated", tool.name))
+        }
+        (SideEffects::Destructive, _) => Some(format!("`{}` is destructive, so its recorded runs are never repeated", tool.name)),
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::git::{Repo, TreeFile};
 use crate::config::{Config, ToolConfig};
 use crate::lang;
-use crate::model::{CommitId, Effects, Language, Origin, StdinUse, SuccessRule, Tool, check_tool_name};
+use crate::model::{CommitId, Language, Origin, SideEffects, StdinUse, SuccessRule, Tool, check_tool_name};
 
 /// Bytes of a file looked at to tell what it is.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -139,7 +139,7 @@ impl Finder<'_> {
             timeout: None,
             stdin: StdinUse::default(),
             success: SuccessRule::default(),
-            effects: Effects::Unknown,
+            effects: SideEffects::Unknown,
             language,
             origin: Origin::Found(how),
         });

@@ -66,6 +66,11 @@ pub fn stderr_is_terminal() -> bool {
     std::io::stderr().is_terminal()
 }
 
+/// Columns of the terminal behind standard output; `None` when it is none.
+pub fn terminal_columns() -> Option<u16> {
+    rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| size.ws_col)
+}
+
 /// The program's own file.
 ///
 /// # Errors

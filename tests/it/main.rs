@@ -2,5 +2,8 @@
 
 mod catalog;
 mod common;
+mod docs;
 mod exec;
 mod faults;
+mod source;
+mod tidy;

@@ -10,6 +10,7 @@ use include_dir::{Dir, include_dir};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
+use crate::cli::now;
 use crate::model::{Counts, Exit, Outcome};
 use crate::world::process::{self, Spawn};
 use crate::world::store::{Query, SqliteStore, Store, Which};
@@ -88,7 +89,7 @@ impl StageSet {
         set.commits = steps.iter().filter(|step| !step.ends_with(LATER)).count();
         for (age, step) in (1..=steps.len() as i64).rev().zip(&steps) {
             if !step.ends_with(LATER) {
-                set.commit(step, Timestamp::now() - SignedDuration::from_hours(24 * 3 * age))?;
+                set.commit(step, now().now() - SignedDuration::from_hours(24 * 3 * age))?;
             }
         }
         set.find_missing()?;
@@ -107,7 +108,7 @@ impl StageSet {
     /// The commits of people that come after the tools have run.
     pub(super) fn commit_of_a_person(&self) -> Result<()> {
         for step in steps().iter().filter(|step| step.ends_with(LATER)) {
-            self.commit(step, Timestamp::now())?;
+            self.commit(step, now().now())?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! Today's protection is a private folder, HOME and TMPDIR, a cleared environment, a process group of its own, time, memory and
 //! output limits. It does not yet confine the file system or the network; tools whose effects are unknown are therefore not run
-//! at all (see `Effects`).
+//! at all (see `SideEffects`).
 
 mod scratch;
 

@@ -2,6 +2,7 @@
 //! Done | Failed. The only holder of [`Effects`].
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 
@@ -33,12 +34,18 @@ pub(super) struct Journal<'a> {
     effects: Option<Effects>,
     pub improvements: BTreeMap<ImprovementId, Improvement>,
     listener: &'a (dyn Fn(Progress) + Sync),
+    stop: &'a AtomicBool,
     pub actions_done: u64,
 }
 
 impl<'a> Journal<'a> {
     /// Reads the log. With `dry_run` nothing will be written.
-    pub(super) fn open(view: &'a View, dry_run: bool, listener: &'a (dyn Fn(Progress) + Sync)) -> Result<Self> {
+    pub(super) fn open(
+        view: &'a View,
+        dry_run: bool,
+        listener: &'a (dyn Fn(Progress) + Sync),
+        stop: &'a AtomicBool,
+    ) -> Result<Self> {
         let mut improvements = BTreeMap::new();
         for (id, records) in view.repo.read_log()? {
             let folded = Improvement::fold(id.clone(), records)
@@ -47,11 +54,16 @@ impl<'a> Journal<'a> {
         }
         // Last: a log that is refused leaves nothing behind.
         let effects = if dry_run { None } else { Some(Effects::open(view)?) };
-        Ok(Journal { view, effects, improvements, listener, actions_done: 0 })
+        Ok(Journal { view, effects, improvements, listener, stop, actions_done: 0 })
     }
 
     pub(super) fn tell(&self, progress: Progress) {
         (self.listener)(progress);
+    }
+
+    /// Whether nothing new should be begun.
+    pub(super) fn should_stop(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
     }
 
     pub(super) fn is_dry_run(&self) -> bool {

@@ -273,7 +273,7 @@ impl<'v> Cycle<'v, '_> {
                 });
                 continue;
             }
-            if taken == self.view().config.engine.opportunities_per_cycle {
+            if taken == self.view().config.engine.opportunities_per_cycle || self.journal.should_stop() {
                 break;
             }
             taken += 1;

@@ -187,7 +187,7 @@ impl Loop {
     /// See [`CycleError`].
     pub async fn run_cycle(&self) -> Result<CycleReport, CycleError> {
         let (repo, clock, dry_run, shared) = (self.repo.clone(), self.clock.clone(), self.dry_run, self.shared.clone());
-        let work = move || run_cycle(&repo, clock, dry_run, &|progress| shared.tell(progress));
+        let work = move || run_cycle(&repo, clock, dry_run, &|progress| shared.tell(progress), &shared.stop);
         tokio::task::spawn_blocking(work)
             .await
             .unwrap_or_else(|error| Err(CycleError::Other(anyhow::anyhow!("the cycle panicked: {error}"))))
@@ -219,7 +219,7 @@ impl Loop {
         })
     }
 
-    /// Asks a spawned loop to end after the cycle it is in.
+    /// Asks a spawned loop to end: it finishes what it is working on, and takes nothing else on.
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::SeqCst);
         self.shared.wake.notify_one();
@@ -234,9 +234,15 @@ impl Loop {
     }
 }
 
-fn run_cycle(repo: &Path, clock: Clock, dry_run: bool, listener: &(dyn Fn(Progress) + Sync)) -> Result<CycleReport, CycleError> {
+fn run_cycle(
+    repo: &Path,
+    clock: Clock,
+    dry_run: bool,
+    listener: &(dyn Fn(Progress) + Sync),
+    stop: &AtomicBool,
+) -> Result<CycleReport, CycleError> {
     let view = View::open(repo, clock)?;
-    let mut journal = Journal::open(&view, dry_run, listener)?;
+    let mut journal = Journal::open(&view, dry_run, listener, stop)?;
     Ok(cycle::run(&mut journal)?)
 }
 

@@ -20,7 +20,6 @@ use super::process::{self, Finished, Spawn};
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     owner: String,
-    path_variable: OsString,
     environment: Vec<(OsString, OsString)>,
     memory: u64,
     /// Trials that run side by side.
@@ -49,7 +48,6 @@ impl Sandbox {
         }
         Sandbox {
             owner: format!("fractal-{owner}-"),
-            path_variable: direct_path(),
             environment,
             memory,
             workers: std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8),
@@ -81,7 +79,7 @@ impl Sandbox {
     pub fn run(&self, scratch: &Scratch, argv: Vec<OsString>, stdin: Vec<u8>, cwd: &str, time: Duration) -> Finished {
         let base = scratch.base();
         let mut env = self.environment.clone();
-        env.push(("PATH".into(), self.path_variable.clone()));
+        env.push(("PATH".into(), direct_path()));
         env.push(("HOME".into(), base.join("home").into()));
         env.push(("TMPDIR".into(), base.join("tmp").into()));
         env.push(("CARGO_TARGET_DIR".into(), base.join("target").into()));

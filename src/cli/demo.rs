@@ -82,7 +82,7 @@ impl Told {
         if self.json {
             return render::say_json(&serde_json::json!({ "event": "demo", "phase": title, "text": text }));
         }
-        render::say(&format!("\n{} {}", self.paint.bold(title), self.paint.dim(text)));
+        render::say(&format!("\n{} {}", self.paint.bold(&format!("{title}:")), self.paint.dim(text)));
     }
 
     fn line(&self, text: &str) {

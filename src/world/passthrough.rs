@@ -11,7 +11,7 @@
 //! - It writes to a pipe or to a pseudo terminal of ours, one per stream: where both end in the same place, what it writes
 //!   to the two in quick succession may swap, and modes set on a pseudo terminal do not reach the real one.
 //! - A captured pipe on standard input is read ahead of the tool. In `producer | while read x; do fractal exec …; done`
-//!   the tool's declaration has to say that it does not read standard input (`capture_stdin: false`), as with `ssh -n`.
+//!   the tool's declaration has to say `stdin = "inherit"`, as with `ssh -n`.
 //! - The Rust runtime has opened `/dev/null` for a standard stream that was closed, and forgets that SIGPIPE was ignored.
 
 mod input;

@@ -20,7 +20,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::config::ConfigError;
 use crate::engine::CycleError;
 use crate::world::WorldError;
-use crate::world::git::OpenError;
+use crate::world::git::{LogError, OpenError};
 use crate::world::lock::LockError;
 use crate::world::store::StoreError;
 
@@ -173,12 +173,12 @@ impl From<CycleError> for Failure {
             CycleError::Lock(LockError::Held(_)) => {
                 Failure { message, hint: Some("let it finish, or stop it; `fractal status` shows what it does".into()), code: BUSY }
             }
-            CycleError::Log(_) => Failure {
+            CycleError::Log(LogError::Foreign(_) | LogError::Damaged { .. }) => Failure {
                 message,
                 hint: Some("nothing was changed; `git show refs/fractal/log` shows who wrote it, and a Fractal of the same version reads it".into()),
                 code: OUTSIDE,
             },
-            CycleError::Lock(_) => Failure { message, hint: None, code: OUTSIDE },
+            CycleError::Log(_) | CycleError::Lock(_) => Failure { message, hint: None, code: OUTSIDE },
             CycleError::Refused(_) => Failure::mistake(message, "`fractal log` lists the improvements and their stages"),
             CycleError::Other(error) => Failure { message: format!("{error:#}"), hint: None, code: OUTSIDE },
         }

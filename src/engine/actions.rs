@@ -143,20 +143,26 @@ impl<'a> Journal<'a> {
                 self.append(id, vec![Event::Done { key: action.key.clone() }])?;
                 Ok(Acted::Done)
             }
-            Err(ActionError::Wait(why)) => {
-                self.append(id, vec![Event::Failed { key: action.key.clone(), error: why.clone() }])?;
-                Ok(Acted::Waits(why))
+            Err(ActionError::Wait(why)) => self.failed(id, action, why).map(Acted::Waits),
+            Err(ActionError::Stale(why)) => self.failed(id, action, why).map(Acted::Stale),
+            // When the ref moved and the work tree could not follow, asking finishes it; or the action stays begun, and the next
+            // cycle asks.
+            Err(ActionError::Failed(error)) if effects.probe(action).with_context(|| format!("{error:#}"))? => {
+                self.append(id, vec![Event::Done { key: action.key.clone() }])?;
+                Ok(Acted::Done)
             }
-            Err(ActionError::Stale(why)) => {
-                self.append(id, vec![Event::Failed { key: action.key.clone(), error: why.clone() }])?;
-                Ok(Acted::Stale(why))
-            }
-            Err(ActionError::Failed(error)) => {
-                let why = format!("{error:#}");
-                self.append(id, vec![Event::Failed { key: action.key.clone(), error: why.clone() }])?;
-                Ok(Acted::Failed(why))
-            }
+            Err(ActionError::Failed(error)) => self.failed(id, action, format!("{error:#}")).map(Acted::Failed),
         }
+    }
+
+    /// Drops an intended action that no longer fits the facts.
+    pub(super) fn abandon(&mut self, id: &ImprovementId, action: &Action, why: &str) -> Result<Acted> {
+        self.failed(id, action, why.to_string()).map(Acted::Stale)
+    }
+
+    fn failed(&mut self, id: &ImprovementId, action: &Action, why: String) -> Result<String> {
+        self.append(id, vec![Event::Failed { key: action.key.clone(), error: why.clone() }])?;
+        Ok(why)
     }
 
     /// Lets other machines see the log; a remote that cannot be reached now gets it after the next cycle.

@@ -6,14 +6,15 @@ use anyhow::{Context, Result};
 use jiff::SignedDuration;
 
 use super::actions::{Acted, Journal};
-use super::progress::{CycleReport, Progress, describe_investigation, describe_opportunity};
+use super::improvement::{self, Improvement};
+use super::progress::{CycleReport, Progress, describe_analysis, describe_investigation, describe_opportunity};
 use super::reconcile::reconcile;
 use super::stage::Stage;
 use crate::deploy::{self, Decision, Facts};
 use crate::improve::{self, Case};
 use crate::model::{
-    ActionKind, Analysis, Approver, Candidate, CommitId, Conclusion, End, Event, Finding, ImprovementId, Observation,
-    Opportunity, Patch, Tool,
+    ActionKind, Analysis, Approver, Candidate, CommitId, Conclusion, End, Event, Finding, ImprovementId, Investigation,
+    Observation, Opportunity, Patch, Tool,
 };
 use crate::monitor::{self, Watch};
 use crate::validate::{Gate, Judged};
@@ -204,11 +205,8 @@ impl<'v> Cycle<'v, '_> {
 
     fn land(&mut self, id: &ImprovementId, rebuilt: u32) -> Result<()> {
         let improvement = self.journal.get(id)?;
-        if improvement.stage != Stage::Proposed {
-            // Its branch could not be made, or waits.
-            return Ok(());
-        }
-        let (Some((branch, commit)), Some(investigation)) = (improvement.branch.clone(), improvement.investigation.clone())
+        let (Some((branch, commit)), Some(investigation), Stage::Proposed) =
+            (improvement.branch.clone(), improvement.investigation.clone(), improvement.stage)
         else {
             return Ok(());
         };
@@ -347,12 +345,7 @@ impl<'v> Cycle<'v, '_> {
     fn search(&mut self, id: &ImprovementId, tool: &Tool, opportunity: &Opportunity, rebuilt: u32) -> Result<()> {
         let improvement = self.journal.get(id)?;
         let investigation = improvement.investigation.clone().context("a bug: searching without an investigation")?;
-        let refused = improvement.refused.clone();
-        let sources = self.sources(tool, &investigation.commit)?;
-        let revert = self.culprit_undone(tool, &investigation)?;
-        let case = Case { tool, investigation: &investigation, sources: &sources, revert: revert.as_ref() };
-        let mut candidates = improve::candidates(&case, self.view().config.improve.candidates);
-        candidates.retain(|candidate| !refused.contains(&candidate.patch.id()));
+        let candidates = self.candidates(improvement, tool, &investigation)?;
         self.journal.tell(Progress::Trying { id: id.clone(), tool: tool.name.clone(), candidates: candidates.len() as u64 });
         let gate = match Gate::open(self.view(), tool, opportunity, &investigation) {
             Ok(gate) => gate,
@@ -383,6 +376,25 @@ impl<'v> Cycle<'v, '_> {
             from = at + 1;
         };
         self.unsolved(id, candidates.len() as u64, reason)
+    }
+
+    /// What the strategies have, without what was refused before and what a person turned down on whatever version.
+    fn candidates(&self, improvement: &Improvement, tool: &Tool, investigation: &Investigation) -> Result<Vec<Candidate>> {
+        let sources = self.sources(tool, &investigation.commit)?;
+        let revert = self.culprit_undone(tool, investigation)?;
+        let case = Case { tool, investigation, sources: &sources, revert: revert.as_ref() };
+        let mut candidates = improve::candidates(&case, self.view().config.improve.candidates);
+        candidates.retain(|candidate| !improvement.refused.contains(&candidate.patch.id()));
+        if improvement.turned_down.is_empty() {
+            return Ok(candidates);
+        }
+        let changes: Vec<String> = candidates
+            .iter()
+            .map(|candidate| Ok(deploy::summarise(self.view(), &investigation.commit, candidate, 0)?.change()))
+            .collect::<Result<_>>()?;
+        let mut changes = changes.iter();
+        candidates.retain(|_| changes.next().is_some_and(|change| !improvement.turned_down.contains(change)));
+        Ok(candidates)
     }
 
     fn unsolved(&mut self, id: &ImprovementId, tried: u64, reason: String) -> Result<()> {
@@ -428,16 +440,19 @@ impl<'v> Cycle<'v, '_> {
             _ => None,
         };
         let kind = ActionKind::PutBranch { branch: proposal.branch.clone(), expect, commit };
-        let by = Approver::Policy("the gate accepted it".into());
-        match self.journal.act(id, vec![event], kind, by)? {
+        self.put_branch(id, vec![event], kind).map(|()| true)
+    }
+
+    /// Makes the branch of an accepted candidate, or says what keeps it from being made.
+    pub(super) fn put_branch(&mut self, id: &ImprovementId, facts: Vec<Event>, kind: ActionKind) -> Result<()> {
+        match self.journal.act(id, facts, kind, Approver::Policy("the gate accepted it".into()))? {
             Acted::Done | Acted::Planned => {
                 self.report.proposed += 1;
-                Ok(true)
+                Ok(())
             }
-            Acted::Waits(why) => self.waits(id, why).map(|()| true),
+            Acted::Waits(why) => self.waits(id, why),
             Acted::Stale(why) | Acted::Failed(why) => {
-                self.end(id, End::Stuck { reason: format!("the branch `{}` could not be made: {why}", proposal.branch) })?;
-                Ok(true)
+                self.end(id, End::Stuck { reason: format!("its branch could not be made: {why}") })
             }
         }
     }
@@ -456,7 +471,7 @@ impl<'v> Cycle<'v, '_> {
     }
 
     /// What undoes the culprit in the tool's own paths and tests; nothing when it is ours, too old, or later changes conflict.
-    fn culprit_undone(&self, tool: &Tool, investigation: &crate::model::Investigation) -> Result<Option<Patch>> {
+    fn culprit_undone(&self, tool: &Tool, investigation: &Investigation) -> Result<Option<Patch>> {
         let Some(culprit) = &investigation.culprit else { return Ok(None) };
         let view = self.view();
         let revisions = view.repo.revisions(&culprit.commit, &tool.paths, 1)?;
@@ -505,7 +520,7 @@ impl<'v> Cycle<'v, '_> {
         let text = deploy::note(improvement.stage.word(), &reason, opportunity, improvement.analysis.as_ref())?;
         let kind = ActionKind::Note { commit: landed.commit.clone(), text };
         let action = crate::model::Action::new(kind.clone());
-        if improvement.actions.get(&action.key).is_some_and(|(_, progress)| *progress == super::improvement::Progress::Done) {
+        if improvement.actions.get(&action.key).is_some_and(|(_, progress)| *progress == improvement::Progress::Done) {
             return Ok(());
         }
         match self.journal.act(id, Vec::new(), kind, Approver::Policy("outcomes are noted".into()))? {
@@ -549,7 +564,7 @@ fn improvement_is_open(stage: Stage) -> bool {
 }
 
 /// Whether a proposal may land, from facts read now. Also what `fractal status` shows.
-pub(super) fn decision(view: &View, improvement: &super::improvement::Improvement, tip: &CommitId) -> Result<Decision> {
+pub(super) fn decision(view: &View, improvement: &Improvement, tip: &CommitId) -> Result<Decision> {
     let (Some((attempt, verdict)), Some(investigation)) = (&improvement.accepted, &improvement.investigation) else {
         return Ok(Decision::Wait("nothing was accepted".into()));
     };
@@ -567,20 +582,6 @@ pub(super) fn decision(view: &View, improvement: &super::improvement::Improvemen
         work_tree: &work_tree,
         id: improvement.id.as_str(),
     }))
-}
-
-/// One line for people about an analysis.
-fn describe_analysis(analysis: &Analysis) -> String {
-    let rate = |counts: crate::model::Counts| format!("{:.2} of {}", counts.success_rate(), counts.runs);
-    let counts = format!("{} before, {} after", rate(analysis.before), rate(analysis.after));
-    match &analysis.finding {
-        Finding::Regression { p } => {
-            format!("ALARM confirmed: {counts}; {} inputs replayed on both versions, p = {p:.1e}", analysis.replays.len())
-        }
-        Finding::FalseAlarm { reason } | Finding::Unconfirmed { reason } => format!("alarm: {counts}; {reason}"),
-        Finding::Inconclusive { reason } => format!("{counts}; {reason}"),
-        Finding::Good | Finding::Waiting { .. } => counts,
-    }
 }
 
 // A lost race on a ref of ours is an error of this cycle only: the next one reads again.

@@ -34,6 +34,8 @@ pub struct Improvement {
     pub accepted: Option<(AttemptSummary, Verdict)>,
     /// Patches that are never proposed again.
     pub refused: BTreeSet<PatchId>,
+    /// Changes that a person turned down or that were reverted, see [`AttemptSummary::change`]: not proposed on any version.
+    pub turned_down: BTreeSet<String>,
     pub actions: BTreeMap<ActionKey, (Action, Progress)>,
     /// Our branch with the commit we put there.
     pub branch: Option<(String, CommitId)>,
@@ -46,6 +48,8 @@ pub struct Improvement {
     pub reverted_before: bool,
     /// A person allowed the current proposal to land.
     pub approved_by: Option<String>,
+    /// What they allowed, see [`AttemptSummary::change`].
+    pub approved_change: Option<String>,
     /// A person asked for a revert that has not happened yet.
     pub revert_wanted_by: Option<String>,
     pub end_reason: Option<String>,
@@ -70,6 +74,7 @@ impl Improvement {
             investigation: None,
             accepted: None,
             refused: BTreeSet::new(),
+            turned_down: BTreeSet::new(),
             actions: BTreeMap::new(),
             branch: None,
             landed: None,
@@ -77,6 +82,7 @@ impl Improvement {
             analysis: None,
             reverted_before: false,
             approved_by: None,
+            approved_change: None,
             revert_wanted_by: None,
             end_reason: None,
         }
@@ -111,6 +117,8 @@ impl Improvement {
             }
             Event::Judged { attempt, verdict } => {
                 if verdict.accepted() {
+                    // An approval is for the change that the person saw, on whatever base.
+                    self.approved_by = self.approved_by.take().filter(|_| self.approved_change == Some(attempt.change()));
                     self.accepted = Some((attempt.clone(), verdict.clone()));
                 } else {
                     self.refused.insert(attempt.patch.clone());
@@ -174,12 +182,19 @@ impl Improvement {
                 self.refuse_current();
                 self.end_reason = Some(format!("a person reverted it in {}", by.short()));
             }
+            Observation::Gone { .. } => {
+                self.refuse_current();
+                self.end_reason = Some("it is no longer in the history of the base".to_string());
+            }
             Observation::BaseMoved { .. } => {
                 let approved = self.approved_by.take();
                 self.begin_round();
                 self.approved_by = approved;
             }
-            Observation::Approved { by } => self.approved_by = Some(by.clone()),
+            Observation::Approved { by } => {
+                self.approved_by = Some(by.clone());
+                self.approved_change = self.accepted.as_ref().map(|(attempt, _)| attempt.change());
+            }
             Observation::RevertRequested { by } => self.revert_wanted_by = Some(by.clone()),
             Observation::BranchTaken { .. } | Observation::BranchDeleted => {}
         }
@@ -212,6 +227,7 @@ impl Improvement {
     fn refuse_accepted(&mut self) {
         if let Some((attempt, _)) = &self.accepted {
             self.refused.insert(attempt.patch.clone());
+            self.turned_down.insert(attempt.change());
         }
     }
 
@@ -229,6 +245,13 @@ impl Improvement {
     pub fn unfinished(&self) -> Option<&Action> {
         let open = |progress: &Progress| matches!(progress, Progress::Intended | Progress::Approved | Progress::Started);
         self.actions.values().find(|(_, progress)| open(progress)).map(|(action, _)| action)
+    }
+
+    /// The action that puts our branch where it belongs, as it was last intended.
+    pub fn branch_action(&self) -> Option<&ActionKind> {
+        let (branch, commit) = self.branch.as_ref()?;
+        let ours = |kind: &&ActionKind| matches!(kind, ActionKind::PutBranch { branch: name, commit: at, .. } if name == branch && at == commit);
+        self.actions.values().map(|(action, _)| &action.kind).find(ours)
     }
 
     /// Reverts done by us, with their times.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::stage::Stage;
-use crate::model::{Analysis, Conclusion, ImprovementId, Investigation, Opportunity, Priority, Verdict};
+use crate::model::{Analysis, Conclusion, Counts, Finding, ImprovementId, Investigation, Opportunity, Priority, Verdict};
 
 /// Something happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -149,4 +149,18 @@ pub(super) fn describe_investigation(investigation: &Investigation) -> String {
     }
     debug_assert!(matches!(investigation.conclusion, Conclusion::Improvable));
     text
+}
+
+/// One line for people about an analysis.
+pub(super) fn describe_analysis(analysis: &Analysis) -> String {
+    let rate = |counts: Counts| format!("{:.2} of {}", counts.success_rate(), counts.runs);
+    let counts = format!("{} before, {} after", rate(analysis.before), rate(analysis.after));
+    match &analysis.finding {
+        Finding::Regression { p } => {
+            format!("ALARM confirmed: {counts}; {} inputs replayed on both versions, p = {p:.1e}", analysis.replays.len())
+        }
+        Finding::FalseAlarm { reason } | Finding::Unconfirmed { reason } => format!("alarm: {counts}; {reason}"),
+        Finding::Inconclusive { reason } => format!("{counts}; {reason}"),
+        Finding::Good | Finding::Waiting { .. } => counts,
+    }
 }

@@ -9,7 +9,7 @@ use super::cycle::Cycle;
 use super::improvement::Improvement;
 use super::progress::Progress;
 use super::stage::Stage;
-use crate::model::{ActionKind, CommitId, End, Event, ImprovementId, Observation};
+use crate::model::{Action, ActionKind, CommitId, End, Event, ImprovementId, Observation};
 use crate::world::git::reverted_by;
 
 /// See the module.
@@ -56,6 +56,10 @@ impl News {
                 continue;
             }
             for reverted in reverted_by(&message) {
+                // Who reverts a merge reverts what it brought.
+                for brought in journal.view.repo.merged_by(&reverted)? {
+                    news.reverts.insert(brought, commit.clone());
+                }
                 news.reverts.insert(reverted, commit.clone());
             }
             let trailers = message.lines().filter_map(|line| line.strip_prefix("Fractal-Id: "));
@@ -71,7 +75,10 @@ impl News {
 fn finish(cycle: &mut Cycle<'_, '_>, id: &ImprovementId) -> Result<()> {
     // A retry that fails again is for the next cycle.
     if let Some(action) = cycle.journal.get(id)?.unfinished().cloned() {
-        let acted = cycle.journal.carry_out(id, &action)?;
+        let acted = match branch_was_taken(cycle, id, &action)? {
+            true => cycle.journal.abandon(id, &action, "the branch is no longer where we put it")?,
+            false => cycle.journal.carry_out(id, &action)?,
+        };
         let what = match acted {
             Acted::Done | Acted::Planned => format!("finished what was left open: {action}"),
             Acted::Waits(why) | Acted::Stale(why) | Acted::Failed(why) => format!("left open: {action}: {why}"),
@@ -85,12 +92,23 @@ fn finish(cycle: &mut Cycle<'_, '_>, id: &ImprovementId) -> Result<()> {
         cycle.end(id, End::Reverted { by })?;
     }
     let improvement = cycle.journal.get(id)?;
-    if improvement.stage == Stage::Accepted && improvement.unfinished().is_none() {
-        // The branch could not be put where it belongs: something of somebody else's is there.
-        let branch = improvement.branch.as_ref().map_or_else(String::new, |(name, _)| name.clone());
-        cycle.end(id, End::Stuck { reason: format!("the branch `{branch}` exists and is not ours; delete or rename it") })?;
+    if improvement.stage == Stage::Accepted
+        && improvement.unfinished().is_none()
+        && let Some(kind) = improvement.branch_action().cloned()
+    {
+        // It could not be put where it belongs: now it can, or what keeps it is said.
+        cycle.put_branch(id, Vec::new(), kind)?;
     }
     cycle.note_outcome(id)
+}
+
+/// Whether a person got hold of the branch between our intent to land it and now; `notice` says what follows.
+fn branch_was_taken(cycle: &Cycle<'_, '_>, id: &ImprovementId, action: &Action) -> Result<bool> {
+    let ActionKind::Land { base, commit, .. } = &action.kind else { return Ok(false) };
+    let Some((branch, ours)) = &cycle.journal.get(id)?.branch else { return Ok(false) };
+    let repo = &cycle.view().repo;
+    let in_place = repo.resolve(&format!("refs/heads/{branch}"))?.as_ref() == Some(ours);
+    Ok(!in_place && !repo.contains(&repo.tip(base)?, commit)?)
 }
 
 fn done_revert(improvement: &Improvement) -> Option<CommitId> {
@@ -139,13 +157,16 @@ fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<
         }
         Stage::Watching | Stage::Kept | Stage::Inconclusive | Stage::Stuck => {
             let Some(landed) = improvement.landed.clone() else { return Ok(()) };
-            let by = match news.reverts.get(&landed.commit) {
-                Some(by) => Some((by.clone(), format!("a person reverted it in {}; it is not proposed again", by.short()))),
+            let undone = match news.reverts.get(&landed.commit) {
+                Some(by) => {
+                    let told = format!("a person reverted it in {}; it is not proposed again", by.short());
+                    Some((Observation::Reverted { by: by.clone() }, told))
+                }
                 None if repo.contains(&news.tip, &landed.commit)? => None,
-                None => Some((news.tip.clone(), "it is no longer in the base's history".to_string())),
+                None => Some((Observation::Gone { tip: news.tip.clone() }, "it is no longer in the base's history".to_string())),
             };
-            if let Some((by, what)) = by {
-                cycle.observe(id, Observation::Reverted { by }, what)?;
+            if let Some((observation, told)) = undone {
+                cycle.observe(id, observation, told)?;
                 cycle.ended(id)?;
                 cycle.note_outcome(id)?;
             }

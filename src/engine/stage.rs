@@ -128,9 +128,10 @@ fn observed(stage: Stage, what: &Observation) -> Option<Stage> {
         (Observation::Merged { .. }, Stage::Accepted | Stage::Proposed | Stage::Landing | Stage::Stuck | Stage::Closed) => {
             Some(Stage::Watching)
         }
-        (Observation::Reverted { .. }, Stage::Watching | Stage::Reverting | Stage::Kept | Stage::Inconclusive | Stage::Stuck) => {
-            Some(Stage::Reverted)
-        }
+        (
+            Observation::Reverted { .. } | Observation::Gone { .. },
+            Stage::Watching | Stage::Reverting | Stage::Kept | Stage::Inconclusive | Stage::Stuck,
+        ) => Some(Stage::Reverted),
         (Observation::BaseMoved { .. }, Stage::Investigated | Stage::Accepted | Stage::Proposed | Stage::Landing) => {
             Some(Stage::Detected)
         }

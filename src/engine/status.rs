@@ -269,5 +269,9 @@ fn was_landed(improvement: &Improvement) -> bool {
 }
 
 fn is_revert(event: &Event) -> bool {
-    matches!(event, Event::Ended { how: End::Reverted { .. } } | Event::Observed { what: Observation::Reverted { .. } })
+    matches!(
+        event,
+        Event::Ended { how: End::Reverted { .. } }
+            | Event::Observed { what: Observation::Reverted { .. } | Observation::Gone { .. } }
+    )
 }

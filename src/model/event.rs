@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::id::digest;
 use super::{Action, ActionKey, Analysis, CommitId, Investigation, Opportunity, PatchId, Trust, Verdict};
 
 /// One line of an improvement's file.
@@ -27,6 +28,15 @@ pub struct AttemptSummary {
     pub tried: u64,
 }
 
+impl AttemptSummary {
+    /// Identity of the change whatever surrounds it: the added and removed lines by file, so that it is known again on another
+    /// version of the tool.
+    pub fn change(&self) -> String {
+        let changed: Vec<&[u8]> = self.diff.lines().filter(|line| line.starts_with(['+', '-'])).map(str::as_bytes).collect();
+        digest(&changed)
+    }
+}
+
 /// Who allowed an action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,6 +54,8 @@ pub enum Observation {
     Merged { commit: CommitId },
     /// A person reverted the landed commit.
     Reverted { by: CommitId },
+    /// The landed commit is no longer in the base's history, whose tip is `tip`.
+    Gone { tip: CommitId },
     /// A person committed on the branch: it is theirs now.
     BranchTaken { head: CommitId },
     /// A person deleted the branch.

@@ -65,6 +65,10 @@ pub fn analyse(view: &View, watch: &Watch<'_>) -> Result<Analysis> {
     let collapsed = after.failures >= stats::DISTINCT_INPUTS_MIN && stats::alarms(before, after, distinct);
     if collapsed || (unbroken(&runs) >= UNBROKEN_INPUTS && stats::alarms(before, raw, distinct)) {
         analysis.log_bayes_factor = analysis.log_bayes_factor.max(stats::log_bayes_factor(before, raw));
+        if !collapsed {
+            // What is shown is what raised the alarm.
+            analysis.after = raw;
+        }
         confirm(view, watch, &failing, &mut analysis)?;
         return Ok(analysis);
     }

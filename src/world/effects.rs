@@ -31,6 +31,7 @@ impl From<MoveError> for ActionError {
     fn from(error: MoveError) -> Self {
         match error {
             MoveError::Lost { .. } => ActionError::Stale(error.to_string()),
+            MoveError::Locked { .. } => ActionError::Wait(error.to_string()),
             MoveError::Git(error) => ActionError::Failed(error),
         }
     }
@@ -155,7 +156,8 @@ impl Effects {
 
     fn push(&self, name: &str, expect: Option<&CommitId>, commit: &CommitId) -> Result<(), ActionError> {
         let Some(remote) = &self.remote else { return Ok(()) };
-        let there = self.repo.remote_ref(remote, name)?;
+        // A remote that cannot be reached may be there later; one that refuses a push said so for a reason.
+        let there = self.repo.remote_ref(remote, name).map_err(|error| ActionError::Wait(format!("{error:#}")))?;
         if there.as_ref() == Some(commit) {
             return Ok(());
         }

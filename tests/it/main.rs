@@ -3,11 +3,17 @@
 mod catalog;
 mod common;
 mod docs;
+mod engine;
 mod exec;
 mod faults;
 mod kill;
+mod landing;
 mod library;
+mod monitor;
+mod people;
+mod remote;
 mod source;
+mod stages;
 mod story;
 mod support;
 mod tidy;

@@ -93,6 +93,21 @@ impl Repo {
         Ok(found)
     }
 
+    /// The commits that a merge brought into its first parent, without itself; none when it is no merge or not there.
+    ///
+    /// # Errors
+    /// When history cannot be read.
+    pub fn merged_by(&self, merge: &CommitId) -> Result<Vec<CommitId>> {
+        match self.inner.find_commit(self.oid(merge)?) {
+            Ok(commit) if commit.parent_count() > 1 => {
+                let first = id_of(commit.parent_id(0)?);
+                let brought = self.messages_between(Some(&first), merge)?;
+                Ok(brought.into_iter().map(|(commit, _)| commit).filter(|commit| commit != merge).collect())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// The message of one commit.
     ///
     /// # Errors

@@ -28,8 +28,14 @@ pub enum LogError {
     /// Another loop wrote to the same improvement.
     #[error("another loop wrote to improvement {0} at the same time")]
     Raced(ImprovementId),
-    #[error(transparent)]
-    Git(#[from] anyhow::Error),
+    #[error("{0:#}")]
+    Git(anyhow::Error),
+}
+
+impl From<anyhow::Error> for LogError {
+    fn from(error: anyhow::Error) -> Self {
+        LogError::Git(error)
+    }
 }
 
 impl From<git2::Error> for LogError {
@@ -100,6 +106,7 @@ impl Repo {
                 Ok(()) => return Ok(()),
                 Err(MoveError::Lost { .. }) => {}
                 Err(MoveError::Git(error)) => return Err(LogError::Git(error)),
+                Err(error @ MoveError::Locked { .. }) => return Err(LogError::Git(error.into())),
             }
         }
         Err(LogError::Raced(id.clone()))

@@ -1,6 +1,6 @@
 //! Refs: every move is a compare-and-swap, and can be probed afterwards.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
@@ -16,12 +16,18 @@ pub const NOTES_REF: &str = "refs/notes/fractal";
 pub const PAUSE_REF: &str = "refs/fractal/paused";
 
 const PUSH_TIME: Duration = Duration::from_secs(300);
+/// The lock of a ref is held for milliseconds: one that does not change for so long was left by a process that was killed.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a ref did not move.
 #[derive(Debug, thiserror::Error)]
 pub enum MoveError {
     #[error("`{name}` is no longer at {expected}")]
     Lost { name: String, expected: String },
+    /// Another process of git is writing it, or was killed.
+    #[error("`{lock}` exists: git is writing that ref, or was killed")]
+    Locked { lock: String },
     #[error(transparent)]
     Git(#[from] anyhow::Error),
 }
@@ -60,12 +66,16 @@ impl Repo {
             expected: expect.map_or("(absent)".into(), |commit| commit.short().to_string()),
         };
         let to = self.oid(to)?;
-        let moved = match expect {
-            Some(expect) => self.inner.reference_matching(name, to, true, self.oid(expect)?, why),
-            None => self.inner.reference(name, to, false, why),
-        };
+        let expect = expect.map(|commit| self.oid(commit)).transpose()?;
+        let moved = self.past_locks(name, || match expect {
+            Some(expect) => self.inner.reference_matching(name, to, true, expect, why).map(drop),
+            None => self.inner.reference(name, to, false, why).map(drop),
+        });
         match moved {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
+            Err(error) if error.code() == git2::ErrorCode::Locked => {
+                Err(MoveError::Locked { lock: self.lock_of(name).display().to_string() })
+            }
             Err(error)
                 if matches!(error.code(), git2::ErrorCode::Modified | git2::ErrorCode::Exists | git2::ErrorCode::NotFound) =>
             {
@@ -73,6 +83,31 @@ impl Repo {
             }
             Err(error) => Err(MoveError::Git(anyhow::Error::new(error).context(format!("moving `{name}`")))),
         }
+    }
+
+    /// Tries to change a ref until nobody else is changing it. A lock that was left behind is removed from refs that only we
+    /// write; a person's ref is a person's to unlock.
+    fn past_locks<T>(&self, name: &str, change: impl Fn() -> Result<T, git2::Error>) -> Result<T, git2::Error> {
+        let ours = ["refs/fractal/", "refs/heads/fractal/", NOTES_REF].iter().any(|own| name.starts_with(own));
+        let lock = self.lock_of(name);
+        let since = || std::fs::metadata(&lock).and_then(|lock| lock.modified()).ok();
+        let (seen, deadline) = (since(), Instant::now() + LOCK_PATIENCE);
+        loop {
+            match change() {
+                Err(error) if error.code() == git2::ErrorCode::Locked && Instant::now() < deadline => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(error) if error.code() == git2::ErrorCode::Locked && ours && seen.is_some() && seen == since() => {
+                    let _ = std::fs::remove_file(&lock);
+                    return change();
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn lock_of(&self, name: &str) -> std::path::PathBuf {
+        self.inner.commondir().join(format!("{name}.lock"))
     }
 
     /// Removes a ref of ours; one that is not there is fine.
@@ -124,7 +159,8 @@ impl Repo {
     /// When it cannot be written.
     pub fn write_note(&self, commit: &CommitId, text: &str, by: &Identity, at: Timestamp) -> Result<()> {
         let signature = signature(by, at)?;
-        self.inner.note(&signature, &signature, Some(NOTES_REF), self.oid(commit)?, text, true)?;
+        let commit = self.oid(commit)?;
+        self.past_locks(NOTES_REF, || self.inner.note(&signature, &signature, Some(NOTES_REF), commit, text, true))?;
         Ok(())
     }
 

@@ -31,8 +31,22 @@ impl Repo {
                 return Ok(WorkTree::Busy(format!("`{base}` is checked out in the linked work tree `{worktree}`")));
             }
         }
+        if self.inner.is_worktree()
+            && let Ok(main) = git2::Repository::open(self.inner.commondir())
+            && main.workdir().is_some()
+            && head_name(&main).as_deref() == Some(&name)
+        {
+            return Ok(WorkTree::Busy(format!("`{base}` is checked out in the main work tree")));
+        }
         if head_name(&self.inner).as_deref() != Some(&name) {
             return Ok(WorkTree::Elsewhere);
+        }
+        let index_lock = self.inner.path().join("index.lock");
+        if index_lock.exists() {
+            let lock = index_lock.display();
+            return Ok(WorkTree::Busy(format!(
+                "`{base}` is checked out and git is at work there, or was killed: `{lock}` exists"
+            )));
         }
         if self.inner.state() != git2::RepositoryState::Clean {
             return Ok(WorkTree::Busy(
@@ -107,6 +121,8 @@ impl Repo {
         let tree = self.commit(commit)?.tree()?;
         let mut options = git2::DiffOptions::new();
         options.pathspec(path).disable_pathspec_match(true).include_untracked(true).recurse_untracked_dirs(true);
+        // An ignored file is somebody's, too.
+        options.include_ignored(true).recurse_ignored_dirs(true);
         let diff = self.inner.diff_tree_to_workdir(Some(&tree), Some(&mut options))?;
         Ok(diff.deltas().len() > 0)
     }

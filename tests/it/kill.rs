@@ -107,3 +107,54 @@ fn a_revert_that_is_killed_anywhere_is_finished_once() {
     whenever_it_is_killed(&repository, 3);
     assert_eq!(end_state(&repository)[0], "reverted");
 }
+
+/// The narrowest moments lie between two lines: here a ref is what a kill would have left, and the rest is not.
+#[test]
+fn a_base_that_moved_before_the_files_followed_is_followed_by_the_next_cycle() {
+    let repository = Repository::failing();
+    repository.write("README.md", "busy");
+    repository.run();
+    repository.git(&["checkout", "--quiet", "README.md"]);
+    let blob = repository.git(&["hash-object", "-w", "README.md"]);
+    repository.git(&["update-ref", "refs/fractal/paused", &blob]);
+    repository.run();
+    assert_eq!(repository.stage(), "landing");
+    let ours = repository.tip(&repository.branches()[0]);
+    repository.git(&["update-ref", "refs/heads/main", &ours]);
+    repository.git(&["update-ref", "-d", "refs/fractal/paused"]);
+    assert!(!repository.git(&["status", "--porcelain"]).is_empty(), "the files are still the old ones");
+    repository.run();
+    assert_eq!((repository.stage().as_str(), repository.bot_commits().len()), ("watching", 1));
+    repository.assert_clean();
+}
+
+#[test]
+fn a_lock_that_a_killed_run_left_on_a_ref_of_ours_does_not_stop_the_next_run() {
+    let repository = Repository::failing();
+    repository.write("README.md", "busy");
+    repository.run();
+    repository.git(&["checkout", "--quiet", "README.md"]);
+    for name in ["refs/fractal/log", "refs/fractal/seen", "refs/notes/fractal"] {
+        let lock = repository.root().join(format!(".git/{name}.lock"));
+        std::fs::create_dir_all(lock.parent().expect("has a folder")).expect("makes the folder");
+        std::fs::write(lock, "").expect("writes the lock");
+    }
+    repository.run();
+    repository.calculates_well();
+    repository.run();
+    assert_eq!((repository.stage().as_str(), repository.bot_commits().len()), ("kept", 1));
+    assert_eq!(repository.git(&["notes", "--ref=fractal", "list"]).lines().count(), 1);
+}
+
+#[test]
+fn a_lock_on_a_persons_branch_is_a_persons_to_remove() {
+    let repository = Repository::failing();
+    let before = repository.tip("main");
+    repository.write(".git/refs/heads/main.lock", "");
+    let told = repository.run();
+    assert!(told.waiting().contains("refs/heads/main.lock` exists"), "{:#?}", told.0);
+    assert_eq!((repository.tip("main"), repository.stage().as_str()), (before, "proposed"));
+    std::fs::remove_file(repository.root().join(".git/refs/heads/main.lock")).expect("removes the lock");
+    repository.run();
+    assert_eq!(repository.stage(), "watching");
+}

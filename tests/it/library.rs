@@ -61,3 +61,18 @@ fn a_dry_run_needs_no_lock_and_two_loops_at_once_are_refused() {
     drop(first);
     assert!(Loop::builder(repository.root()).build().is_ok());
 }
+
+#[test]
+fn a_loop_that_is_stopped_before_it_is_spawned_runs_no_cycle() {
+    let repository = Repository::of("calculator", super::support::CALCULATOR, "");
+    let engine = Arc::new(Loop::builder(repository.root()).build().expect("builds"));
+    engine.stop();
+    runtime().block_on(async { engine.clone().spawn().await }).expect("ends");
+    assert_eq!(engine.stats().expect("reads").cycles_completed, 0);
+}
+
+#[test]
+fn a_folder_that_cannot_be_worked_on_is_refused_when_the_loop_is_built() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert!(matches!(Loop::builder(folder.path()).build(), Err(CycleError::World(_))));
+}

@@ -54,6 +54,9 @@ impl<'a> Journal<'a> {
         }
         // Last: a log that is refused leaves nothing behind.
         let effects = if dry_run { None } else { Some(Effects::open(view)?) };
+        if let Some(effects) = &effects {
+            effects.clear_the_way()?;
+        }
         Ok(Journal { view, effects, improvements, listener, stop, actions_done: 0 })
     }
 

@@ -75,6 +75,14 @@ impl Effects {
         self.repo.write_commit(parent, patch, message, &self.identity, at)
     }
 
+    /// Removes what a killed run of ours left in everybody's way. For the holder of the loop's lock.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn clear_the_way(&self) -> anyhow::Result<()> {
+        self.repo.release_left_index_lock()
+    }
+
     /// Whether outward acts are paused; read immediately before each of them.
     pub fn is_paused(&self) -> bool {
         self.repo.is_paused()

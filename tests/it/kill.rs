@@ -158,3 +158,20 @@ fn a_lock_on_a_persons_branch_is_a_persons_to_remove() {
     repository.run();
     assert_eq!(repository.stage(), "watching");
 }
+
+#[test]
+fn a_lock_on_the_index_that_a_killed_run_of_ours_left_is_told_from_anybody_elses() {
+    let repository = Repository::failing();
+    let (own, lock) = (repository.root().join(".git/fractal-index"), repository.root().join(".git/index.lock"));
+    std::fs::write(&lock, "").expect("somebody locks the index");
+    std::fs::write(&own, "").expect("an old mark of ours");
+    assert!(repository.run().waiting().contains("index.lock"));
+    assert!(lock.exists() && repository.bot_commits().is_empty());
+    std::fs::remove_file(&lock).expect("somebody is done");
+    std::fs::write(&own, "").expect("our mark");
+    std::fs::hard_link(&own, &lock).expect("our lock");
+    repository.run();
+    assert_eq!((repository.stage().as_str(), repository.bot_commits().len()), ("watching", 1));
+    repository.assert_clean();
+    assert!(!lock.exists() && !own.exists());
+}

@@ -6,6 +6,7 @@
 
 mod commit;
 mod history;
+mod index;
 mod log;
 mod refs;
 mod tree;

@@ -94,15 +94,37 @@ impl Repo {
             anyhow::bail!("`{path}` was changed in the work tree");
         }
         let paths = self.paths_between(old, new)?;
-        let mut options = git2::build::CheckoutBuilder::new();
-        options.force().remove_untracked(false).disable_pathspec_match(true).update_index(true);
-        for path in &paths {
-            options.path(path);
+        if paths.is_empty() {
+            return Ok(());
         }
         let target = self.commit(new)?;
-        if !paths.is_empty() {
+        let tree = target.tree()?;
+        let (kept, gone): (Vec<&String>, Vec<&String>) = paths.iter().partition(|path| tree.get_path(path.as_ref()).is_ok());
+        let mut options = git2::build::CheckoutBuilder::new();
+        options.force().remove_untracked(false).disable_pathspec_match(true).update_index(false).refresh(false);
+        for path in &kept {
+            options.path(path.as_str());
+        }
+        if !kept.is_empty() {
             self.inner.checkout_tree(target.as_object(), Some(&mut options)).context("updating the work tree")?;
         }
+        for path in gone {
+            self.remove_from_work_tree(path)?;
+        }
+        self.write_index(&tree, &paths)
+    }
+
+    /// Removes a file, and its folders as far as nothing else is in them, as git does.
+    fn remove_from_work_tree(&self, path: &str) -> Result<()> {
+        let file = self.root().join(path);
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("removing `{path}`"));
+            }
+            _ => {}
+        }
+        let folders = file.ancestors().skip(1).take_while(|folder| *folder != self.root());
+        let _emptied = folders.take_while(|folder| std::fs::remove_dir(folder).is_ok()).count();
         Ok(())
     }
 

@@ -170,6 +170,9 @@ fn a_lock_on_the_index_that_a_killed_run_of_ours_left_is_told_from_anybody_elses
     std::fs::remove_file(&lock).expect("somebody is done");
     std::fs::write(&own, "").expect("our mark");
     std::fs::hard_link(&own, &lock).expect("our lock");
+    for draft in ["fractal-index.new", "fractal-index.new.lock"] {
+        std::fs::write(repository.root().join(".git").join(draft), "half").expect("half a draft of ours");
+    }
     repository.run();
     assert_eq!((repository.stage().as_str(), repository.bot_commits().len()), ("watching", 1));
     repository.assert_clean();

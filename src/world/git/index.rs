@@ -59,6 +59,13 @@ impl Repo {
     /// The bytes of the index with `paths` as `tree` has them.
     fn new_index(&self, tree: &git2::Tree<'_>, paths: &[String]) -> Result<Vec<u8>> {
         let draft = self.in_git_dir("fractal-index.new");
+        // A killed run may have left its draft, and libgit2's lock on it. Only the holder of the loop's lock comes here.
+        for left in [&draft, &self.in_git_dir("fractal-index.new.lock")] {
+            match fs::remove_file(left) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
         match fs::copy(self.in_git_dir("index"), &draft) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
             _ => {}

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::reference::reference;
-use crate::model::{SideEffects, StdinUse, SuccessRule};
+use crate::model::{CaptureLevel, SideEffects, StdinUse, SuccessRule};
 
 /// The name of the file, in the root of the repository.
 pub const FILE: &str = "fractal.toml";
@@ -24,6 +24,10 @@ pub struct Config {
     pub profile: Profile,
     /// The branch that improvements land on. Empty: the branch that is checked out.
     pub base: String,
+    /// Where executions are kept. Empty: an SQLite file in the git directory. `postgres://USER@HOST/DATABASE`: a PostgreSQL server,
+    /// for many machines at once; the password comes from `PGPASSWORD`, never from here. The environment variable `FRACTAL_STORE`
+    /// goes before.
+    pub store: String,
     /// How often the loop runs and how much it does at a time.
     pub engine: EngineConfig,
     /// How tools are found that are not declared.
@@ -42,6 +46,10 @@ pub struct Config {
     pub deploy: DeployConfig,
     /// How a landed improvement is watched.
     pub monitor: MonitorConfig,
+    /// How executions are exchanged through git.
+    pub sync: SyncConfig,
+    /// How `fractal serve` receives executions.
+    pub serve: ServeConfig,
     /// The tools of the repository.
     #[serde(rename = "tool")]
     pub tools: Vec<ToolConfig>,
@@ -94,6 +102,42 @@ pub struct RecordConfig {
     pub limit_kib: usize,
     /// Executions older than this are removed by maintenance.
     pub retention_days: u32,
+    /// Executions with their inputs and outputs may take so much room, in MiB; the oldest are removed by maintenance. 0: any.
+    pub size_mib: u64,
+    /// How much of a run is kept: `none`, `digest`, `redacted` or `full`.
+    pub capture: CaptureLevel,
+    /// Runs that wait on disk because the store is away may take so much room, in MiB.
+    pub spool_mib: u64,
+    /// Regular expressions of secrets beyond the known ones. The group `s` is taken out, or the whole match without one.
+    pub secrets: Vec<String>,
+    /// Regular expressions of text that looks like a secret and is none. They must match the whole of it.
+    pub harmless: Vec<String>,
+    /// Environment variables whose values are taken out wherever they turn up. `*` at either end stands for anything.
+    pub secret_environment: Vec<String>,
+}
+
+/// How executions are exchanged through git.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SyncConfig {
+    /// The remote through which `fractal sync` exchanges executions, such as `origin`. Empty: they stay on this machine.
+    pub remote: String,
+    /// What this machine publishes may take so much room there, in MiB, compressed; the oldest goes first.
+    pub size_mib: u64,
+    /// Segments of this machine from which on they are joined.
+    pub segments: usize,
+}
+
+/// How `fractal serve` receives executions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServeConfig {
+    /// Address and port to listen on. Nothing is encrypted or authenticated: beyond this machine, put a proxy before it.
+    pub listen: String,
+    /// Executions that may wait to be stored. When so many wait, senders are asked to come back later.
+    pub queue: usize,
+    /// Size of one request after decompression, in MiB.
+    pub body_mib: u64,
 }
 
 /// When a tool needs attention.
@@ -234,6 +278,15 @@ pub struct ToolConfig {
     /// A longer run is ended and counts as a failure. `fractal exec` then returns 124.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
+    /// How much of its runs is kept, if not what `[record] capture` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<CaptureLevel>,
+    /// How long its runs are kept, if not what `[record] retention_days` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
+    /// Its runs with their inputs and outputs may take so much room, in MiB; the oldest are removed by maintenance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_mib: Option<u64>,
     /// What is done with standard input that is a pipe: `capture` it, so that the run can be repeated, or leave it to the tool
     /// (`inherit`): right for tools that are run in a shell's `while read` loop and do not read it themselves.
     #[serde(default)]
@@ -325,7 +378,7 @@ macro_rules! defaults_of_default_profile {
 defaults_of_default_profile! {
     engine: EngineConfig, discover: DiscoverConfig, record: RecordConfig, detect: DetectConfig,
     investigate: InvestigateConfig, improve: ImproveConfig, validate: ValidateConfig, deploy: DeployConfig,
-    monitor: MonitorConfig,
+    monitor: MonitorConfig, sync: SyncConfig, serve: ServeConfig,
 }
 
 impl Config {
@@ -340,13 +393,14 @@ impl Config {
         Config {
             profile,
             base: String::new(),
+            store: String::new(),
             engine: EngineConfig {
                 interval: Span::seconds(interval),
                 maintenance: Span::seconds(maintenance_hours * 3600),
                 opportunities_per_cycle: 8,
             },
             discover: DiscoverConfig { enabled: true, folders: vec![".".into()], limit: 500 },
-            record: RecordConfig { limit_kib: 256, retention_days: 90 },
+            record: record_defaults(),
             detect: DetectConfig {
                 minimum_executions,
                 threshold,
@@ -374,6 +428,8 @@ impl Config {
                 replay_runs: 4,
                 reverts_per_day: 1,
             },
+            sync: SyncConfig { remote: String::new(), size_mib: 64, segments: 16 },
+            serve: ServeConfig { listen: "127.0.0.1:4318".into(), queue: 20_000, body_mib: 16 },
             tools: Vec::new(),
         }
     }
@@ -406,9 +462,30 @@ impl Config {
         Ok(config)
     }
 
+    /// How much of a tool's runs is kept.
+    pub fn capture_of(&self, tool: &str) -> CaptureLevel {
+        let declared = self.tools.iter().find(|declared| declared.name == tool);
+        declared.and_then(|declared| declared.capture).unwrap_or(self.record.capture)
+    }
+
     /// The JSON schema of `fractal.toml`.
     pub fn schema() -> serde_json::Value {
         schemars::schema_for!(Config).to_value()
+    }
+}
+
+fn record_defaults() -> RecordConfig {
+    RecordConfig {
+        limit_kib: 256,
+        retention_days: 90,
+        size_mib: 0,
+        capture: CaptureLevel::Redacted,
+        spool_mib: 256,
+        secrets: Vec::new(),
+        harmless: Vec::new(),
+        secret_environment: ["*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*API_KEY*", "*ACCESS_KEY*", "*PRIVATE_KEY*"]
+            .map(String::from)
+            .into(),
     }
 }
 

@@ -94,7 +94,7 @@ impl Evidence {
         let failures = view.store.executions(&query(Which::FailuresLike(opportunity.failure.fingerprint.as_str())))?;
         let successes = view.store.executions(&query(Which::Successes))?;
         let mut distinct: BTreeMap<String, Execution> = BTreeMap::new();
-        for execution in failures.into_iter().filter(|execution| !execution.input.truncated) {
+        for execution in failures.into_iter().filter(|execution| execution.input.is_whole()) {
             distinct.entry(execution.input.digest()).or_insert(execution);
         }
         let mut chosen: Vec<Execution> = distinct.into_values().collect();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::id::digest;
@@ -58,7 +59,22 @@ impl fmt::Display for Arg {
     }
 }
 
-/// The name of a stored blob: blake3 of its bytes as stored (redacted, possibly truncated).
+/// How much of a run is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CaptureLevel {
+    /// That it ran, how long, and how it ended; nothing of what went in or came out.
+    None,
+    /// Also digests of input and output (after redaction): equal ones are recognised, none can be read or repeated.
+    Digest,
+    /// Also input and output, without secrets.
+    #[default]
+    Redacted,
+    /// Input and output as they were, secrets included.
+    Full,
+}
+
+/// The name of a stored blob: the first 32 hexadecimal digits of blake3 of its bytes as stored (redacted, possibly truncated).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BlobId(pub String);
@@ -66,7 +82,7 @@ pub struct BlobId(pub String);
 impl BlobId {
     /// The name of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        BlobId(blake3::hash(bytes).to_hex().to_string())
+        BlobId(blake3::hash(bytes).to_hex()[..32].to_string())
     }
 }
 
@@ -81,11 +97,32 @@ pub struct Input {
     pub cwd: Option<String>,
     /// The captured standard input was cut at the limit, so the run cannot be repeated.
     pub truncated: bool,
+    /// The capture level kept nothing of the input but this digest, or not even that (empty).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<String>,
 }
 
 impl Input {
-    /// Identity of the input, 32 hexadecimal digits.
+    /// Whether a run can be repeated with it.
+    pub fn is_whole(&self) -> bool {
+        !self.truncated && self.withheld.is_none()
+    }
+
+    /// The same input with nothing but its digest.
+    pub fn to_digest(&self) -> Input {
+        Input { args: Vec::new(), stdin: None, cwd: None, truncated: self.truncated, withheld: Some(self.digest()) }
+    }
+
+    /// Nothing is known of the input.
+    pub fn unknown() -> Input {
+        Input { args: Vec::new(), stdin: None, cwd: None, truncated: false, withheld: Some(String::new()) }
+    }
+
+    /// Identity of the input, 32 hexadecimal digits; empty when nothing is known of it.
     pub fn digest(&self) -> String {
+        if let Some(digest) = &self.withheld {
+            return digest.clone();
+        }
         let mut parts: Vec<&[u8]> = self.args.iter().map(|arg| arg.0.as_slice()).collect();
         parts.push(b"\0stdin");
         parts.push(self.stdin.as_ref().map_or(b"", |blob| blob.0.as_bytes()));
@@ -101,6 +138,13 @@ impl Input {
 
     /// The arguments for people, each in the shell's quotes where it needs them, at most `limit` characters.
     pub fn display(&self, limit: usize) -> String {
+        if let Some(digest) = &self.withheld {
+            return if digest.is_empty() {
+                "(not recorded)".into()
+            } else {
+                format!("(input {})", &digest[..digest.len().min(8)])
+            };
+        }
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
         let words: Vec<String> = self
             .args
@@ -181,6 +225,17 @@ pub struct Execution {
     pub mark: Option<Mark>,
 }
 
+/// An execution on its way into a store, with its bytes (already redacted and cut; absent where the capture level keeps none).
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewExecution {
+    pub execution: Execution,
+    pub stdin: Option<Vec<u8>>,
+    pub stdout: Option<Vec<u8>>,
+    pub stderr: Option<Vec<u8>>,
+    /// What standard output should have been, when a mark says so.
+    pub expected: Option<Vec<u8>>,
+}
+
 /// An execution with the bytes behind its blobs: what a trial needs to run it again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recording {
@@ -222,6 +277,7 @@ mod tests {
             stdin: None,
             cwd: None,
             truncated: false,
+            withheld: None,
         };
         assert_ne!(input(&["ab", "c"]).digest(), input(&["a", "bc"]).digest());
         assert_eq!(input(&["div", "1", "a b"]).display(80), "div 1 'a b'");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 macro_rules! text_id {
@@ -42,7 +43,8 @@ text_id!(
     Version
 );
 text_id!(
-    /// One recorded execution: a UUID of version 7, so identities sort by time.
+    /// One recorded execution: a UUID whose first 48 bits are when the run ended, in Unix milliseconds (versions 7 and 8), so
+    /// identities sort by time. Equal identity, same execution: delivering it again changes nothing.
     ExecutionId
 );
 text_id!(
@@ -65,6 +67,52 @@ impl ImprovementId {
     }
 }
 
+impl ExecutionId {
+    /// A fresh identity of a run that ended then: a UUID of version 7 (RFC 9562) with these random bits.
+    pub fn fresh(ended: Timestamp, random: [u8; 10]) -> Self {
+        Self::of(ended, random, 7)
+    }
+
+    /// The identity of a run that ended then and that its source names with `parts`: a UUID of version 8, the same each time.
+    pub fn derived(ended: Timestamp, parts: &[&[u8]]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        let mut bits = [0; 10];
+        bits.copy_from_slice(&hasher.finalize().as_bytes()[..10]);
+        Self::of(ended, bits, 8)
+    }
+
+    fn of(ended: Timestamp, rest: [u8; 10], version: u8) -> Self {
+        let milliseconds = u64::try_from(ended.as_millisecond()).unwrap_or(0);
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&milliseconds.to_be_bytes()[2..]);
+        bytes[6..].copy_from_slice(&rest);
+        bytes[6] = (bytes[6] & 0x0f) | (version << 4);
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        Self::from_bytes(bytes)
+    }
+
+    /// The identity with these bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        ExecutionId(uuid::Uuid::from_bytes(bytes).hyphenated().to_string())
+    }
+
+    /// Its 16 bytes; `None` when the text is no UUID.
+    pub fn bytes(&self) -> Option<[u8; 16]> {
+        uuid::Uuid::try_parse(&self.0).ok().map(uuid::Uuid::into_bytes)
+    }
+
+    /// When the run ended, to the millisecond.
+    pub fn ended(&self) -> Timestamp {
+        let bytes = self.bytes().unwrap_or_default();
+        let milliseconds = bytes[..6].iter().fold(0i64, |sum, byte| sum << 8 | i64::from(*byte));
+        Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+}
+
 /// The first 32 hexadecimal digits of blake3 over length-prefixed parts (so `["ab","c"]` and `["a","bc"]` differ).
 pub(crate) fn digest(parts: &[&[u8]]) -> String {
     let mut hasher = blake3::Hasher::new();
@@ -73,4 +121,22 @@ pub(crate) fn digest(parts: &[&[u8]]) -> String {
         hasher.update(part);
     }
     hasher.finalize().to_hex()[..32].to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_execution_tells_when_it_ended_and_later_ones_sort_later() {
+        let at = |milliseconds| Timestamp::from_millisecond(milliseconds).expect("valid");
+        let early = ExecutionId::fresh(at(1_700_000_000_123), [0xff; 10]);
+        let late = ExecutionId::derived(at(1_700_000_000_124), &[b"ci", b"17"]);
+        assert!(early < late);
+        assert_eq!((early.ended(), late.ended()), (at(1_700_000_000_123), at(1_700_000_000_124)));
+        assert_eq!(ExecutionId::from_bytes(late.bytes().expect("a UUID")), late);
+        assert_eq!(late, ExecutionId::derived(at(1_700_000_000_124), &[b"ci", b"17"]));
+        assert_ne!(late, ExecutionId::derived(at(1_700_000_000_124), &[b"ci1", b"7"]));
+        assert_eq!((&early.0[14..15], &late.0[14..15]), ("7", "8"));
+    }
 }

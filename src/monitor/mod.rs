@@ -116,7 +116,7 @@ fn unbroken(runs: &[Execution]) -> usize {
 fn confirm(view: &View, watch: &Watch<'_>, failing: &BTreeMap<String, &Execution>, analysis: &mut Analysis) -> Result<()> {
     let chosen: Vec<Recording> = failing
         .values()
-        .filter(|run| !run.input.truncated)
+        .filter(|run| run.input.is_whole())
         .take(view.config.monitor.replay_inputs)
         .map(|run| view.store.load((*run).clone()))
         .collect::<Result<_, _>>()?;

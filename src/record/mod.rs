@@ -2,6 +2,7 @@
 //!
 //! Recording never changes the outcome of the run and never delays its output. What cannot be recorded is said once.
 
+mod observed;
 pub mod redact;
 
 use std::ffi::OsString;
@@ -11,12 +12,12 @@ use std::time::UNIX_EPOCH;
 
 use jiff::Timestamp;
 
+pub use self::observed::{Bytes, Intake, Observed, RunName, Said};
 use crate::config::Config;
-use crate::lang;
-use crate::model::{Arg, BlobId, Execution, ExecutionId, Exit, Input, Outcome, StdinUse, Tool, Version};
+use crate::model::{ExecutionId, Exit, NewExecution, StdinUse, Tool, Version};
 use crate::world::git::Repo;
 use crate::world::passthrough::{self, Captured, Passthrough, Stream};
-use crate::world::store::{NewExecution, SqliteStore, Store};
+use crate::world::store::{SqliteStore, Store};
 use crate::world::{files, store_path};
 
 /// A run that has ended.
@@ -47,7 +48,9 @@ pub fn exec(repo: &Repo, config: &Config, tool: &Tool, args: &[OsString]) -> Exe
     let recorded = match (version, &captured.lost) {
         (_, Some(lost)) => Err(lost.clone()),
         (Ok(Some(version)), None) => {
-            let new = describe(tool, version, args, cwd.as_deref().and_then(|cwd| inside(cwd, repo.root())), &captured, &root);
+            let cwd = cwd.as_deref().and_then(|cwd| inside(cwd, repo.root()));
+            let observed = describe(tool, version, args, cwd, &captured);
+            let new = Intake::new(config, &root).admit(&tool.success, observed);
             store(repo, &new).map(|()| new.execution.id)
         }
         (Ok(None), None) => Err(format!("none of the paths of `{}` exist", tool.name)),
@@ -64,49 +67,29 @@ fn inside(cwd: &Path, root: &Path) -> Option<String> {
     cwd.canonicalize().ok()?.strip_prefix(root).ok()?.to_str().map(str::to_string)
 }
 
-/// The execution that a captured run is, redacted.
-fn describe(
-    tool: &Tool,
-    version: Version,
-    args: &[OsString],
-    cwd: Option<String>,
-    captured: &Captured,
-    root: &str,
-) -> NewExecution {
-    let raw: Vec<Vec<u8>> = args.iter().map(|arg| arg.as_bytes().to_vec()).collect();
-    let redactor = redact::Redactor::of(&raw);
-    let redacted = |stream: &Stream| match stream.truncated {
-        true => redactor.cut_bytes(&stream.bytes),
-        false => redactor.bytes(&stream.bytes),
+/// The captured run as a source tells it.
+fn describe(tool: &Tool, version: Version, args: &[OsString], cwd: Option<String>, captured: &Captured) -> Observed {
+    let bytes = |stream: &Option<Stream>| {
+        stream.as_ref().map(|stream| Bytes { bytes: stream.bytes.clone(), truncated: stream.truncated })
     };
-    let bytes = |stream: &Option<Stream>| stream.as_ref().map(redacted).filter(|bytes| !bytes.is_empty());
-    let (stdin, stdout, stderr) = (bytes(&captured.stdin), bytes(&captured.stdout), bytes(&captured.stderr));
-    let outcome = tool.success.judge(&captured.exit, captured.stdout.as_ref().map_or(b"", |stream| &stream.bytes));
-    let said = stderr.as_deref().unwrap_or_default();
-    let at = captured
-        .started
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| Timestamp::from_millisecond(since.as_millis() as i64).ok());
-    let execution = Execution {
-        id: ExecutionId(uuid::Uuid::now_v7().to_string()),
+    let since = captured.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at = Timestamp::UNIX_EPOCH.saturating_add(since).unwrap_or_default();
+    let ended = at.saturating_add(captured.duration).unwrap_or(at);
+    Observed {
         tool: tool.name.clone(),
         version,
-        at: at.unwrap_or(Timestamp::UNIX_EPOCH),
+        source: RunName::Ours(ExecutionId::fresh(ended, files::random())),
+        at,
         duration: captured.duration,
-        input: Input {
-            args: redactor.arguments(&raw).into_iter().map(Arg).collect(),
-            stdin: stdin.as_deref().map(BlobId::of),
-            cwd,
-            truncated: captured.stdin.as_ref().is_some_and(|stream| stream.truncated),
-        },
-        failure: (outcome == Outcome::Failure).then(|| lang::failure(&captured.exit, said, root)),
+        args: args.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
+        cwd,
+        stdin: bytes(&captured.stdin),
+        stdout: bytes(&captured.stdout),
+        stderr: bytes(&captured.stderr),
         exit: captured.exit.clone(),
-        outcome,
-        stdout: stdout.as_deref().map(BlobId::of),
-        stderr: stderr.as_deref().map(BlobId::of),
+        outcome: None,
+        failure: None,
         caller: files::variable("FRACTAL_CALLER").unwrap_or_else(|| "exec".into()),
-        mark: None,
-    };
-    NewExecution { execution, stdin, stdout, stderr }
+        marked: None,
+    }
 }

@@ -7,6 +7,9 @@ use std::sync::OnceLock;
 
 use regex::bytes::{Captures, Regex};
 
+use crate::config::RecordConfig;
+use crate::model::{CaptureLevel, Exit};
+
 /// What stands in the place of a secret.
 pub const MASK: &str = "[redacted]";
 
@@ -67,14 +70,26 @@ pub fn redact(bytes: &[u8]) -> Vec<u8> {
 /// Shorter values are no secrets, and would take too much with them.
 const KNOWN_MIN: usize = 4;
 
+/// What counts as a secret in this repository.
+pub struct Rules {}
+
+impl Rules {
+    /// From the configuration.
+    pub fn of(_config: &RecordConfig) -> Rules {
+        Rules {}
+    }
+}
+
 /// The redaction of one run: what its arguments give away as a secret is taken out wherever it turns up.
-pub struct Redactor {
+pub struct Redactor<'a> {
+    _rules: &'a Rules,
+    capture: CaptureLevel,
     known: Vec<Vec<u8>>,
 }
 
-impl Redactor {
-    /// For a run with these arguments.
-    pub fn of(arguments: &[Vec<u8>]) -> Redactor {
+impl<'a> Redactor<'a> {
+    /// For a run with these arguments. At the level `full` nothing is taken out.
+    pub fn of(rules: &'a Rules, arguments: &[Vec<u8>], capture: CaptureLevel) -> Redactor<'a> {
         let mut known: Vec<Vec<u8>> = after_secret_options(arguments).map(|(_, secret)| secret.clone()).collect();
         for argument in arguments {
             let found = shapes(argument).flat_map(|shape| shape.captures_iter(argument)).filter_map(|found| found.name("s"));
@@ -82,16 +97,36 @@ impl Redactor {
         }
         known.retain(|secret| secret.len() >= KNOWN_MIN && secret != MASK.as_bytes());
         known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Redactor { known }
+        Redactor { _rules: rules, capture, known }
     }
 
     /// The arguments with every secret replaced, also the one after `--password`.
     pub fn arguments(&self, arguments: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        if self.capture == CaptureLevel::Full {
+            return arguments.to_vec();
+        }
         let mut redacted: Vec<Vec<u8>> = arguments.iter().map(|argument| self.bytes(argument)).collect();
         for (at, _) in after_secret_options(arguments) {
             redacted[at] = MASK.as_bytes().to_vec();
         }
         redacted
+    }
+
+    /// A stream with every secret replaced, of which a part may be missing.
+    pub fn stream(&self, bytes: &[u8], truncated: bool) -> Vec<u8> {
+        match (self.capture, truncated) {
+            (CaptureLevel::Full, _) => bytes.to_vec(),
+            (_, true) => self.cut_bytes(bytes),
+            (_, false) => self.bytes(bytes),
+        }
+    }
+
+    /// How a run ended, with every secret in the words replaced.
+    pub fn exit(&self, exit: Exit) -> Exit {
+        match exit {
+            Exit::NotStarted(why) => Exit::NotStarted(String::from_utf8_lossy(&self.stream(why.as_bytes(), false)).into_owned()),
+            exit => exit,
+        }
     }
 
     /// The bytes with every secret replaced.
@@ -140,6 +175,10 @@ fn replace(text: &[u8], secret: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn of(arguments: &[Vec<u8>]) -> Redactor<'static> {
+        Redactor::of(&Rules {}, arguments, CaptureLevel::Redacted)
+    }
+
     fn text(input: &str) -> String {
         String::from_utf8(redact(input.as_bytes())).expect("stays UTF-8")
     }
@@ -178,22 +217,21 @@ mod tests {
     fn the_argument_after_a_password_option_is_hidden() {
         let arguments = ["--db-password", "x1", "--limit", "5", "--token=abcdefgh12"].map(|text| text.as_bytes().to_vec());
         let redacted: Vec<String> =
-            Redactor::of(&arguments).arguments(&arguments).into_iter().map(|a| String::from_utf8(a).expect("UTF-8")).collect();
+            of(&arguments).arguments(&arguments).into_iter().map(|a| String::from_utf8(a).expect("UTF-8")).collect();
         assert_eq!(redacted, ["--db-password", MASK, "--limit", "5", "--token=[redacted]"]);
     }
 
     #[test]
     fn what_the_arguments_give_away_is_taken_out_of_the_streams_too() {
-        let redactor =
-            Redactor::of(&["--password", "hunter22", "--token=abcdefgh12", "hunter22x"].map(|text| text.as_bytes().to_vec()));
+        let redactor = of(&["--password", "hunter22", "--token=abcdefgh12", "hunter22x"].map(|text| text.as_bytes().to_vec()));
         assert_eq!(redactor.bytes(b"no entry for hunter22 with abcdefgh12"), b"no entry for [redacted] with [redacted]");
-        let short = Redactor::of(&["--password", "no"].map(|text| text.as_bytes().to_vec()));
+        let short = of(&["--password", "no"].map(|text| text.as_bytes().to_vec()));
         assert_eq!(short.bytes(b"no entry"), b"no entry");
     }
 
     #[test]
     fn the_words_at_a_cut_are_taken_out_because_half_a_secret_has_no_shape() {
-        let redactor = Redactor::of(&[]);
+        let redactor = of(&[]);
         assert_eq!(redactor.cut_bytes(b"pushed with ghp_a1B2"), b"pushed with [redacted]");
         let both_ends = b"with ghp_a1\n[99 bytes not kept]\nB2a1 failed";
         assert_eq!(redactor.cut_bytes(both_ends), b"with [redacted]\n[99 bytes not kept]\n[redacted] failed");

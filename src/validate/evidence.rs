@@ -74,7 +74,7 @@ fn earlier_successes(view: &View, tool: &Tool, opportunity: &Opportunity, since:
 
 fn distinct(executions: Vec<Execution>) -> BTreeMap<String, Execution> {
     let mut distinct = BTreeMap::new();
-    for execution in executions.into_iter().filter(|execution| !execution.input.truncated) {
+    for execution in executions.into_iter().filter(|execution| execution.input.is_whole()) {
         distinct.entry(execution.input.digest()).or_insert(execution);
     }
     distinct

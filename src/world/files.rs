@@ -107,3 +107,10 @@ pub fn has_program(name: &str) -> bool {
     }
     std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()))
 }
+
+/// Random bits for an identity, of the operating system (where a UUID of version 4 has its fixed ones, an identity has its own).
+pub fn random() -> [u8; 10] {
+    let mut bytes = [0; 10];
+    bytes.copy_from_slice(&uuid::Uuid::new_v4().as_bytes()[6..]);
+    bytes
+}

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 pub use sqlite::SqliteStore;
 
-use crate::model::{Counts, Execution, ExecutionId, Failure, Recording, Version};
+use crate::model::{Counts, Execution, ExecutionId, Failure, NewExecution, Recording, Version};
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -48,13 +48,12 @@ impl StoreError {
     }
 }
 
-/// An execution to be stored, with its bytes (already redacted and cut).
-#[derive(Clone, Debug)]
-pub struct NewExecution {
-    pub execution: Execution,
-    pub stdin: Option<Vec<u8>>,
-    pub stdout: Option<Vec<u8>>,
-    pub stderr: Option<Vec<u8>>,
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ingested {
+    pub new: u64,
+    /// Were there already.
+    pub known: u64,
 }
 
 /// Runs of one version of one tool.
@@ -114,6 +113,13 @@ pub enum Which<'a> {
 pub trait Store: Send {
     /// Stores an execution; one that is already there is left as it is.
     fn record(&mut self, new: &NewExecution) -> Result<(), StoreError>;
+    /// Stores executions, all or none; those that are already there are left as they are.
+    fn record_all(&mut self, batch: &[NewExecution]) -> Result<Ingested, StoreError> {
+        for new in batch {
+            self.record(new)?;
+        }
+        Ok(Ingested { new: batch.len() as u64, known: 0 })
+    }
     /// Says that a run's answer was wrong; `expected` is what standard output should have been.
     fn mark_bad(&mut self, id: &ExecutionId, expected: Option<&[u8]>) -> Result<(), StoreError>;
     /// The execution whose id begins with `prefix`.

@@ -6,8 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{FailureSummary, LoopCounters, NewExecution, Query, Store, StoreError, VersionSummary, Which};
-use crate::model::{BlobId, Counts, Execution, ExecutionId, Exit, Failure, Input, Mark, Outcome, Recording, Version};
+use super::{FailureSummary, LoopCounters, Query, Store, StoreError, VersionSummary, Which};
+use crate::model::{
+    BlobId, Counts, Execution, ExecutionId, Exit, Failure, Input, Mark, NewExecution, Outcome, Recording, Version,
+};
 
 /// The newest schema this program knows; older ones are brought forward when opened.
 const FORMAT: i64 = 1;
@@ -357,7 +359,13 @@ mod tests {
             version: Version("v1".into()),
             at: timestamp(at),
             duration: Duration::from_millis(3),
-            input: Input { args: vec![Arg::from(argument)], stdin: Some(BlobId::of(&stdin)), cwd: None, truncated: false },
+            input: Input {
+                args: vec![Arg::from(argument)],
+                stdin: Some(BlobId::of(&stdin)),
+                cwd: None,
+                truncated: false,
+                withheld: None,
+            },
             exit,
             outcome,
             failure,
@@ -366,7 +374,7 @@ mod tests {
             caller: "test".into(),
             mark: None,
         };
-        NewExecution { execution, stdin: Some(stdin), stdout: Some(b"out".to_vec()), stderr: None }
+        NewExecution { execution, stdin: Some(stdin), stdout: Some(b"out".to_vec()), stderr: None, expected: None }
     }
 
     fn everything(tool: &str) -> Query<'_> {

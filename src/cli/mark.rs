@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use super::{Failure, Outcome, Output, render};
 use crate::record::redact::redact;
 use crate::world::git::Repo;
-use crate::world::store::{SqliteStore, Store};
-use crate::world::{files, store_path};
+use crate::world::{files, read_config, store};
 
 /// The run counts as a failure from then on. With the right answer, a repair has something to aim at.
 #[derive(clap::Args)]
@@ -27,12 +26,12 @@ pub(super) struct Mark {
 impl Mark {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
         let repo = Repo::open(repo)?;
-        let path = store_path(&repo);
-        if !path.is_file() {
+        let config = read_config(&repo)?;
+        let expected = self.expect.as_deref().map(files::read).transpose()?.map(|bytes| redact(&bytes));
+        if store::open_to_read(&repo, &config)?.is_empty()? {
             return Err(Failure::mistake("no execution was ever recorded here", "`fractal exec TOOL -- ARGS…` records one"));
         }
-        let expected = self.expect.as_deref().map(files::read).transpose()?.map(|bytes| redact(&bytes));
-        let mut store = SqliteStore::open(&path)?;
+        let mut store = store::open(&repo, &config)?;
         let execution = store.find(self.execution.trim())?;
         store.mark_bad(&execution.id, expected.as_deref())?;
         if self.output.json {

@@ -6,6 +6,8 @@ mod low_success;
 mod recent_failures;
 mod regression;
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 
@@ -45,7 +47,10 @@ pub struct Detected {
     pub opportunities: Vec<Opportunity>,
 }
 
-/// Looks at every tool that has executions of its current version.
+/// More tools than that are summed up in one go.
+const ONE_BY_ONE: usize = 200;
+
+/// Looks at those of `tools` that have executions of their current version. Reads rollups, no executions.
 ///
 /// # Errors
 /// When the repository or the store cannot be read.
@@ -54,13 +59,15 @@ pub fn detect(view: &View, tools: &[Tool], tip: &CommitId) -> Result<Detected> {
     let config = &view.config.detect;
     let since = now.saturating_sub(SignedDuration::from_hours(24 * i64::from(config.window_days)))?;
     let recent = now.saturating_sub(SignedDuration::from_hours(config.recent_hours as i64))?;
-    let summaries = view.store.versions(since)?;
+    let names: Vec<String> = tools.iter().map(|tool| tool.name.clone()).collect();
+    let summaries = view.store.versions(Some(names.as_slice()).filter(|names| names.len() <= ONE_BY_ONE), since)?;
+    let mut by_tool: BTreeMap<&str, Vec<&VersionSummary>> = BTreeMap::new();
+    for summary in &summaries {
+        by_tool.entry(&summary.tool).or_default().push(summary);
+    }
     let mut detected = Detected::default();
     for tool in tools {
-        let own: Vec<&VersionSummary> = summaries.iter().filter(|summary| summary.tool == tool.name).collect();
-        if own.is_empty() {
-            continue;
-        }
+        let Some(own) = by_tool.get(tool.name.as_str()) else { continue };
         let Some(version) = view.repo.version_at(tip, &tool.paths)? else { continue };
         let Some(current) = own.iter().find(|summary| summary.version == version) else { continue };
         detected.analysed += 1;
@@ -68,7 +75,7 @@ pub fn detect(view: &View, tools: &[Tool], tip: &CommitId) -> Result<Detected> {
             continue;
         }
         let failures = view.store.failures(&tool.name, &version, since, recent)?;
-        let before = before(view, tool, tip, &own)?;
+        let before = before(view, tool, tip, own)?;
         let figures = Figures { tool, version, counts: current.counts, before, failures: &failures, config };
         detected.opportunities.extend(opportunities(&figures, current.first, now));
     }

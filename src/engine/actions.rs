@@ -8,9 +8,11 @@ use anyhow::{Context, Result, bail};
 
 use super::CycleError;
 use super::improvement::Improvement;
+use super::news::News;
 use super::progress::Progress;
 use crate::model::{Action, ActionKind, Approver, CommitId, Event, ImprovementId, Patch, Record};
 use crate::world::git::LogError;
+use crate::world::store::Retention;
 use crate::world::{ActionError, Effects, View};
 
 /// How an outward act went.
@@ -194,11 +196,27 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// Removes executions from before `before`.
-    pub(super) fn prune(&mut self, before: jiff::Timestamp) -> Result<u64> {
+    /// Removes executions that need not be kept.
+    pub(super) fn prune(&mut self, retention: &Retention) -> Result<u64> {
         match &mut self.effects {
-            Some(effects) => Ok(effects.prune(before)?),
+            Some(effects) => Ok(effects.prune(retention)?),
             None => Ok(0),
+        }
+    }
+
+    /// Brings the rollups of these tools in order.
+    pub(super) fn settle(&mut self, tools: &[String]) -> Result<()> {
+        match &mut self.effects {
+            Some(effects) if !tools.is_empty() => Ok(effects.settle(tools).map(|_| ())?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says which news were looked at.
+    pub(super) fn looked(&mut self, news: &News, again: &[String]) -> Result<()> {
+        match &mut self.effects {
+            Some(effects) => Ok(effects.looked(&news.dirty, &news.state, again)?),
+            None => Ok(()),
         }
     }
 }

@@ -1,15 +1,17 @@
 //! One bounded pass over everything that is open: reconcile, watch, land, then detect and improve. It finishes before it starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use jiff::SignedDuration;
 
 use super::actions::{Acted, Journal};
 use super::improvement::{self, Improvement};
+use super::news::News;
 use super::progress::{CycleReport, Progress, describe_analysis, describe_investigation, describe_opportunity};
 use super::reconcile::reconcile;
 use super::stage::Stage;
+use crate::config::ToolConfig;
 use crate::deploy::{self, Decision, Facts};
 use crate::improve::{self, Case};
 use crate::model::{
@@ -23,6 +25,7 @@ use crate::world::bench::BenchError;
 use crate::world::catalog::{Catalog, catalog};
 use crate::world::clock::Stopwatch;
 use crate::world::git::{MoveError, RevertError};
+use crate::world::store::Retention;
 use crate::{detect, investigate, prioritize};
 
 /// Times one proposal is rebuilt in one cycle because the base moved under it.
@@ -88,7 +91,10 @@ impl<'v> Cycle<'v, '_> {
                 self.revert(&id, &format!("{by} asked for it."), None, Approver::Person(by.clone()))?;
             }
         }
-        for id in self.in_stage(&[Stage::Watching]) {
+        let watched = self.in_stage(&[Stage::Watching]);
+        let tools = watched.iter().map(|id| self.tool_of(id)).collect::<Result<Vec<_>>>()?;
+        self.journal.settle(&tools)?;
+        for id in watched {
             self.watch(&id)?;
         }
         Ok(())
@@ -254,15 +260,31 @@ impl<'v> Cycle<'v, '_> {
             self.work_on(&id, 0)?;
         }
         let tip = self.tip()?;
-        let detected = detect::detect(self.view(), &self.tools.tools, &tip)?;
+        let news = News::read(self.view(), &self.tools, &tip)?;
+        let names: Vec<String> = news.tools.iter().map(|tool| tool.name.clone()).collect();
+        self.journal.settle(&names)?;
+        let detected = detect::detect(self.view(), &news.tools, &tip)?;
         self.report.tools_analysed = detected.analysed;
+        let ranked = prioritize::prioritize(detected.opportunities);
+        self.take_on(ranked.iter().map(|ranked| &ranked.opportunity))?;
+        // What is left, for whatever reason, is looked at again.
+        let left: BTreeSet<String> = ranked
+            .iter()
+            .map(|ranked| &ranked.opportunity)
+            .filter(|opportunity| self.is_news(opportunity))
+            .map(|opportunity| opportunity.tool.clone())
+            .collect();
+        self.journal.looked(&news, &left.into_iter().collect::<Vec<_>>())
+    }
+
+    /// Works on as many opportunities as one cycle may, in their order.
+    fn take_on<'o>(&mut self, opportunities: impl Iterator<Item = &'o Opportunity>) -> Result<()> {
         let mut taken = 0;
-        for ranked in prioritize::prioritize(detected.opportunities) {
-            let opportunity = ranked.opportunity;
-            if !self.is_news(&opportunity) {
+        for opportunity in opportunities {
+            if !self.is_news(opportunity) {
                 continue;
             }
-            if let Some(other) = self.open_elsewhere(&opportunity) {
+            if let Some(other) = self.open_elsewhere(opportunity) {
                 self.journal.tell(Progress::Waiting {
                     id: opportunity.id.clone(),
                     tool: opportunity.tool.clone(),
@@ -281,11 +303,11 @@ impl<'v> Cycle<'v, '_> {
                 tool: opportunity.tool.clone(),
                 priority: opportunity.priority,
                 score: opportunity.score,
-                summary: describe_opportunity(&opportunity),
+                summary: describe_opportunity(opportunity),
                 opportunity: Box::new(opportunity.clone()),
             });
             let id = opportunity.id.clone();
-            self.journal.append(&id, vec![Event::Detected { opportunity }])?;
+            self.journal.append(&id, vec![Event::Detected { opportunity: opportunity.clone() }])?;
             self.work_on(&id, 0)?;
         }
         Ok(())
@@ -551,12 +573,25 @@ impl<'v> Cycle<'v, '_> {
         if !due {
             return Ok(());
         }
-        let keep = SignedDuration::from_hours(24 * i64::from(view.config.record.retention_days));
-        let executions_removed = self.journal.prune(now.saturating_sub(keep)?)?;
+        let executions_removed = self.journal.prune(&retention(view)?)?;
         self.journal.count(0, 0, 1)?;
         self.journal.tell(Progress::Maintained { executions_removed, scratch_removed });
         Ok(())
     }
+}
+
+/// How long executions are kept, as configured.
+fn retention(view: &View) -> Result<Retention> {
+    let now = view.clock.now();
+    let days_ago = |days: u32| now.saturating_sub(SignedDuration::from_hours(24 * i64::from(days)));
+    let of = |tool: &ToolConfig| tool.retention_days.map(|days| Ok((tool.name.clone(), days_ago(days)?)));
+    let tools = &view.config.tools;
+    Ok(Retention {
+        before: days_ago(view.config.record.retention_days)?,
+        before_of: tools.iter().filter_map(of).collect::<Result<_>>()?,
+        bytes: Some(view.config.record.size_mib << 20).filter(|bytes| *bytes > 0),
+        bytes_of: tools.iter().filter_map(|tool| Some((tool.name.clone(), tool.size_mib? << 20))).collect(),
+    })
 }
 
 fn improvement_is_open(stage: Stage) -> bool {

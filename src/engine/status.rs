@@ -231,7 +231,7 @@ impl History {
     pub fn tool_rows(&self, catalog: &Catalog) -> Result<Vec<ToolRow>> {
         let tip = self.view.repo.tip(&self.view.base)?;
         let window = SignedDuration::from_hours(24 * i64::from(self.view.config.detect.window_days));
-        let summaries = self.view.store.versions(self.view.clock.now().saturating_sub(window)?)?;
+        let summaries = self.view.store.versions(None, self.view.clock.now().saturating_sub(window)?)?;
         let mut rows = Vec::new();
         for tool in &catalog.tools {
             let version = self.view.repo.version_at(&tip, &tool.paths)?;

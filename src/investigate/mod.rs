@@ -13,8 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::lang;
 use crate::model::{
-    CommitId, Conclusion, Execution, Failure, Frame, Investigation, Location, Opportunity, Recording, Reproduction, SuiteRun,
-    Tool, plain_line,
+    CommitId, Conclusion, Execution, Failure, Frame, Investigation, Location, Opportunity, Outcome, Recording, Reproduction,
+    SuiteRun, Tool, plain_line,
 };
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError, Run};
@@ -90,9 +90,16 @@ impl Evidence {
     fn gather(view: &View, tool: &Tool, opportunity: &Opportunity) -> Result<Evidence> {
         let window = SignedDuration::from_hours(24 * i64::from(view.config.detect.window_days));
         let since = view.clock.now().saturating_sub(window).unwrap_or(Timestamp::UNIX_EPOCH);
-        let query = |which| Query { tool: &tool.name, version: Some(&opportunity.version), which, since, limit: EXECUTIONS_MAX };
+        let query = |which| Query {
+            tool: Some(&tool.name),
+            version: Some(&opportunity.version),
+            which,
+            since,
+            limit: EXECUTIONS_MAX,
+            ..Query::default()
+        };
         let failures = view.store.executions(&query(Which::FailuresLike(opportunity.failure.fingerprint.as_str())))?;
-        let successes = view.store.executions(&query(Which::Successes))?;
+        let successes = view.store.executions(&query(Which::Only(Outcome::Success)))?;
         let mut distinct: BTreeMap<String, Execution> = BTreeMap::new();
         for execution in failures.into_iter().filter(|execution| execution.input.is_whole()) {
             distinct.entry(execution.input.digest()).or_insert(execution);

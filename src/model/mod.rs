@@ -12,6 +12,8 @@ mod failure;
 mod id;
 mod investigation;
 mod opportunity;
+mod rollup;
+mod sketch;
 mod tool;
 mod verdict;
 
@@ -24,5 +26,7 @@ pub use failure::{Failure, Fingerprint, Frame, plain_line};
 pub use id::{ActionKey, CommitId, ExecutionId, ImprovementId, PatchId, Version};
 pub use investigation::{Conclusion, Culprit, Investigation, Location, Reproduction, SuiteRun};
 pub use opportunity::{Opportunity, Priority, Signal};
+pub use rollup::{Failing, Rollup, RollupRun, hour_begins, hour_of};
+pub use sketch::{SKETCH_ERROR, Sketch};
 pub use tool::{JsonPredicate, Language, Origin, SideEffects, StdinUse, SuccessRule, Tool, ToolNameError, check_tool_name};
 pub use verdict::{Check, CheckStatus, Judgement, Verdict};

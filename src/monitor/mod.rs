@@ -3,18 +3,19 @@
 //! Counts raise an alarm, cheaply; an alarm never reverts. The failing inputs are then run on both versions, and only inputs that
 //! the new version fails and the old one passes are evidence. Missing data is neither a failure nor a success.
 
+mod counts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::model::{
-    Analysis, CommitId, Counts, Execution, Finding, Fingerprint, Outcome, PairedReplay, Recording, Tool, Version,
-};
+use self::counts::Since;
+use crate::model::{Analysis, CommitId, Counts, Finding, Fingerprint, Outcome, PairedReplay, Recording, Tool, Version};
 use crate::stats;
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError};
-use crate::world::store::{Query, Which};
+use crate::world::store::FailingInput;
 
 /// Distinct failing inputs of an unbroken row of failures from which on the row is looked into although it is one episode: a tool
 /// that always fails would otherwise stay one episode, and one failure, for ever.
@@ -46,14 +47,8 @@ pub fn analyse(view: &View, watch: &Watch<'_>) -> Result<Analysis> {
     else {
         return Ok(closed(Counts::default(), Counts::default(), "the tool's files are gone"));
     };
-    let before = baseline(view, watch, &old)?;
-    let runs = runs_after(view, watch, &new)?;
-    let raw = Counts { runs: runs.len() as u64, failures: runs.iter().filter(|run| is_failure(run)).count() as u64 };
-    let fingerprints =
-        runs.iter().map(|run| run.failure.as_ref().filter(|_| is_failure(run)).map(|failure| &failure.fingerprint));
-    let after = stats::collapse_episodes(fingerprints);
-    let failing: BTreeMap<String, &Execution> =
-        runs.iter().filter(|run| is_failure(run)).map(|run| (run.input.digest(), run)).collect();
+    let before = counts::baseline(view, watch, &old)?;
+    let Since { raw, collapsed: after, failing } = counts::since(view, watch, &new)?;
     let mut analysis = Analysis {
         before,
         after,
@@ -61,15 +56,15 @@ pub fn analyse(view: &View, watch: &Watch<'_>) -> Result<Analysis> {
         replays: Vec::new(),
         finding: Finding::Waiting { needed: view.config.monitor.executions.saturating_sub(raw.runs) },
     };
-    let distinct = failing.len() as u64;
+    let distinct = failing.keys().filter(|input| !input.is_empty()).count() as u64;
     let collapsed = after.failures >= stats::DISTINCT_INPUTS_MIN && stats::alarms(before, after, distinct);
-    if collapsed || (unbroken(&runs) >= UNBROKEN_INPUTS && stats::alarms(before, raw, distinct)) {
+    if collapsed || (stats::alarms(before, raw, distinct) && unbroken(view, watch, &new)? >= UNBROKEN_INPUTS) {
         analysis.log_bayes_factor = analysis.log_bayes_factor.max(stats::log_bayes_factor(before, raw));
         if !collapsed {
             // What is shown is what raised the alarm.
             analysis.after = raw;
         }
-        confirm(view, watch, &failing, &mut analysis)?;
+        confirm(view, watch, &new, &failing, &mut analysis)?;
         return Ok(analysis);
     }
     if let Some(finding) = ending(view, watch, &new, raw)? {
@@ -78,48 +73,33 @@ pub fn analyse(view: &View, watch: &Watch<'_>) -> Result<Analysis> {
     Ok(analysis)
 }
 
-/// The version before, without the failures that the improvement is about: those are gone if it works, and must not hide what it
-/// breaks instead. The newest 2,000 runs within 30 days.
-fn baseline(view: &View, watch: &Watch<'_>, old: &Version) -> Result<Counts> {
-    let since = watch.since.saturating_sub(SignedDuration::from_hours(24 * 30)).unwrap_or(Timestamp::UNIX_EPOCH);
-    let limit = usize::try_from(stats::BASELINE_RUNS_MAX).unwrap_or(usize::MAX);
-    let query = Query { tool: &watch.tool.name, version: Some(old), which: Which::Counted, since, limit };
-    let about = |run: &Execution| run.failure.as_ref().is_some_and(|failure| &failure.fingerprint == watch.incident);
-    let mut counts = Counts::default();
-    for run in view.store.executions(&query)?.iter().filter(|run| run.at < watch.since && !about(run)) {
-        counts.runs += 1;
-        counts.failures += u64::from(is_failure(run));
-    }
-    Ok(counts)
-}
-
-/// Runs of the new version since it landed, oldest first, without inputs that were struck off.
-fn runs_after(view: &View, watch: &Watch<'_>, new: &Version) -> Result<Vec<Execution>> {
-    let limit = usize::try_from(view.config.monitor.executions).unwrap_or(usize::MAX);
-    let query = Query { tool: &watch.tool.name, version: Some(new), which: Which::Counted, since: watch.since, limit };
-    let mut runs = view.store.executions(&query)?;
-    runs.retain(|run| !watch.struck.contains(&run.input.digest()));
-    runs.reverse();
-    Ok(runs)
-}
-
-fn is_failure(run: &Execution) -> bool {
-    run.outcome == Outcome::Failure
-}
-
-/// Distinct inputs of the failures since the last success.
-fn unbroken(runs: &[Execution]) -> usize {
-    runs.iter().rev().take_while(|run| is_failure(run)).map(|run| run.input.digest()).collect::<BTreeSet<_>>().len()
+/// Distinct inputs of the failures since the last success, as far as that matters.
+fn unbroken(view: &View, watch: &Watch<'_>, new: &Version) -> Result<usize> {
+    const LOOKED_AT: usize = 64;
+    let runs = counts::newest_runs(view, watch, new, LOOKED_AT)?;
+    let row = runs.iter().filter(|run| !watch.struck.contains(&run.input.digest()));
+    let row = row.take_while(|run| run.outcome == Outcome::Failure);
+    Ok(row.map(|run| run.input.digest()).collect::<BTreeSet<_>>().len())
 }
 
 /// The verdict: the failing inputs on both versions.
-fn confirm(view: &View, watch: &Watch<'_>, failing: &BTreeMap<String, &Execution>, analysis: &mut Analysis) -> Result<()> {
-    let chosen: Vec<Recording> = failing
-        .values()
-        .filter(|run| run.input.is_whole())
-        .take(view.config.monitor.replay_inputs)
-        .map(|run| view.store.load((*run).clone()))
-        .collect::<Result<_, _>>()?;
+fn confirm(
+    view: &View,
+    watch: &Watch<'_>,
+    new: &Version,
+    failing: &BTreeMap<String, FailingInput>,
+    analysis: &mut Analysis,
+) -> Result<()> {
+    let mut chosen: Vec<Recording> = Vec::new();
+    for input in failing.values() {
+        let newest = view.store.execution(&watch.tool.name, new, &input.newest)?;
+        if let Some(run) = newest.filter(|run| run.input.is_whole()) {
+            chosen.push(view.store.load(run)?);
+        }
+        if chosen.len() == view.config.monitor.replay_inputs {
+            break;
+        }
+    }
     let longest = chosen.iter().map(|recording| recording.execution.duration).max().unwrap_or_default();
     let benches = Bench::at(view, watch.tool, watch.before, longest)
         .and_then(|old| Ok((old, Bench::at(view, watch.tool, watch.after, longest)?)));

@@ -17,8 +17,7 @@ use crate::config::Config;
 use crate::model::{ExecutionId, Exit, NewExecution, StdinUse, Tool, Version};
 use crate::world::git::Repo;
 use crate::world::passthrough::{self, Captured, Passthrough, Stream};
-use crate::world::store::{SqliteStore, Store};
-use crate::world::{files, store_path};
+use crate::world::{files, store};
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -51,7 +50,7 @@ pub fn exec(repo: &Repo, config: &Config, tool: &Tool, args: &[OsString]) -> Exe
             let cwd = cwd.as_deref().and_then(|cwd| inside(cwd, repo.root()));
             let observed = describe(tool, version, args, cwd, &captured);
             let new = Intake::new(config, &root).admit(&tool.success, observed);
-            store(repo, &new).map(|()| new.execution.id)
+            keep(repo, config, &new).map(|()| new.execution.id)
         }
         (Ok(None), None) => Err(format!("none of the paths of `{}` exist", tool.name)),
         (Err(error), None) => Err(format!("{error:#}")),
@@ -59,8 +58,8 @@ pub fn exec(repo: &Repo, config: &Config, tool: &Tool, args: &[OsString]) -> Exe
     Executed { ending: captured.ending(), exit: captured.exit, recorded }
 }
 
-fn store(repo: &Repo, new: &NewExecution) -> Result<(), String> {
-    SqliteStore::open(&store_path(repo)).and_then(|mut store| store.record(new)).map_err(|error| error.to_string())
+fn keep(repo: &Repo, config: &Config, new: &NewExecution) -> Result<(), String> {
+    store::open(repo, config).and_then(|mut store| store.record(new)).map_err(|error| error.to_string())
 }
 
 fn inside(cwd: &Path, root: &Path) -> Option<String> {

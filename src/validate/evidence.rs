@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{Execution, Investigation, Opportunity, Recording, Tool};
+use crate::model::{Execution, Investigation, Opportunity, Outcome, Recording, Tool};
 use crate::world::View;
 use crate::world::store::{Query, Which};
 
@@ -29,11 +29,18 @@ impl Evidence {
         let window = SignedDuration::from_hours(24 * i64::from(view.config.detect.window_days));
         let since = view.clock.now().saturating_sub(window).unwrap_or(Timestamp::UNIX_EPOCH);
         let read = |which| {
-            let query = Query { tool: &tool.name, version: Some(&opportunity.version), which, since, limit: EXECUTIONS_MAX };
+            let query = Query {
+                tool: Some(&tool.name),
+                version: Some(&opportunity.version),
+                which,
+                since,
+                limit: EXECUTIONS_MAX,
+                ..Query::default()
+            };
             view.store.executions(&query)
         };
         let failing = distinct(read(Which::FailuresLike(opportunity.failure.fingerprint.as_str()))?);
-        let successes = read(Which::Successes)?;
+        let successes = read(Which::Only(Outcome::Success))?;
         let longest = successes.iter().map(|execution| execution.duration).max().unwrap_or_default();
         let mut good = distinct(successes);
         let also_good: Vec<String> = good.keys().cloned().collect();
@@ -66,7 +73,14 @@ impl Evidence {
 }
 
 fn earlier_successes(view: &View, tool: &Tool, opportunity: &Opportunity, since: Timestamp) -> Result<Vec<Execution>> {
-    let query = Query { tool: &tool.name, version: None, which: Which::Successes, since, limit: EXECUTIONS_MAX };
+    let query = Query {
+        tool: Some(&tool.name),
+        version: None,
+        which: Which::Only(Outcome::Success),
+        since,
+        limit: EXECUTIONS_MAX,
+        ..Query::default()
+    };
     let mut executions = view.store.executions(&query)?;
     executions.retain(|execution| execution.version != opportunity.version);
     Ok(executions)

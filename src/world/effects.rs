@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::git::worktree::WorkTree;
 use super::git::{Identity, LOG_REF, LogError, MoveError, NOTES_REF, Repo};
-use super::store::{SqliteStore, Store, StoreError};
-use super::{View, WorldError, store_path};
+use super::store::{self, Dirty, Retention, Store, StoreError};
+use super::{View, WorldError};
 use crate::model::{Action, ActionKind, CommitId, ImprovementId, Patch, Record};
 
 /// Why an action did not happen.
@@ -40,7 +40,7 @@ impl From<MoveError> for ActionError {
 /// The permission to write. Held by the engine's action log and by nothing else.
 pub struct Effects {
     repo: Repo,
-    store: SqliteStore,
+    store: Box<dyn Store>,
     identity: Identity,
     remote: Option<String>,
 }
@@ -52,7 +52,7 @@ impl Effects {
     /// When the execution store cannot be opened.
     pub fn open(view: &View) -> Result<Effects, WorldError> {
         let repo = Repo::open(view.repo.root())?;
-        let store = SqliteStore::open(&store_path(&repo))?;
+        let store = store::open(&repo, &view.config)?;
         let deploy = &view.config.deploy;
         let identity = Identity { name: deploy.author_name.clone(), email: deploy.author_email.clone() };
         let remote = Some(deploy.remote.clone()).filter(|remote| !remote.is_empty());
@@ -223,8 +223,24 @@ impl Effects {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn prune(&mut self, before: Timestamp) -> Result<u64, StoreError> {
-        self.store.prune(before)
+    pub fn prune(&mut self, retention: &Retention) -> Result<u64, StoreError> {
+        self.store.prune(retention)
+    }
+
+    /// Brings the rollups of these tools in order, see [`Store::settle`].
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn settle(&mut self, tools: &[String]) -> Result<u64, StoreError> {
+        self.store.settle(tools)
+    }
+
+    /// Says which news were looked at, see [`Store::looked`].
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn looked(&mut self, seen: &[Dirty], state: &str, again: &[String]) -> Result<(), StoreError> {
+        self.store.looked(seen, state, again)
     }
 }
 

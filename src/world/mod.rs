@@ -23,7 +23,7 @@ use clock::Clock;
 pub use effects::{ActionError, Effects, SEEN_REF};
 use git::{OpenError, Repo};
 use sandbox::Sandbox;
-use store::{SqliteStore, Store};
+use store::Store;
 
 use crate::config::{Config, ConfigError};
 
@@ -62,10 +62,7 @@ impl View {
         repo.keep_objects_in_memory()?;
         let config = read_config(&repo)?;
         let base = repo.base(&config.base)?;
-        let store: Box<dyn Store> = match SqliteStore::open_to_read(&store_path(&repo))? {
-            Some(store) => Box::new(store),
-            None => Box::new(SqliteStore::in_memory()?),
-        };
+        let store = store::open_to_read(&repo, &config)?;
         let owner = blake3::hash(repo.root().as_os_str().as_encoded_bytes()).to_hex()[..12].to_string();
         let sandbox = Sandbox::new(&owner, &config.validate.environment, config.validate.memory_mib << 20);
         Ok(View { repo, store, clock, sandbox, config, base })
@@ -84,9 +81,4 @@ pub fn read_config(repo: &Repo) -> Result<Config, WorldError> {
         Err(error) => return Err(WorldError::Other(anyhow::Error::new(error).context(format!("reading `{}`", path.display())))),
     };
     Config::read(&bytes).map_err(|error| WorldError::Config { file: crate::config::FILE.into(), error })
-}
-
-/// Where the executions of a repository are kept.
-pub fn store_path(repo: &Repo) -> std::path::PathBuf {
-    repo.state_dir().join("executions.db")
 }

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use crate::cli::now;
 use crate::model::{Counts, Exit, Outcome};
 use crate::world::process::{self, Spawn};
-use crate::world::store::{Query, SqliteStore, Store, Which};
-use crate::world::{files, git, sandbox, store_path};
+use crate::world::store::{self, Query, SqliteStore, Store, Which};
+use crate::world::{files, git, sandbox};
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates/demo");
 const STEP_TIME: std::time::Duration = std::time::Duration::from_secs(120);
@@ -257,7 +257,7 @@ impl StageSet {
     }
 
     fn store(&self) -> Result<SqliteStore> {
-        Ok(SqliteStore::open(&store_path(&git::Repo::open(&self.repository)?))?)
+        Ok(SqliteStore::open(&store::path(&git::Repo::open(&self.repository)?))?)
     }
 
     fn callers(&self, phase: Phase) -> Result<BTreeSet<usize>> {
@@ -299,7 +299,7 @@ impl StageSet {
 }
 
 fn everything(tool: &str) -> Query<'_> {
-    Query { tool, version: None, which: Which::Counted, since: Timestamp::UNIX_EPOCH, limit: 100_000 }
+    Query { tool: Some(tool), which: Which::Counted, limit: 100_000, ..Query::default() }
 }
 
 fn steps() -> Vec<String> {

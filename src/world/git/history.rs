@@ -53,6 +53,21 @@ impl Repo {
         Ok(revisions)
     }
 
+    /// The paths whose files differ between two commits; `None` when the first commit is not known here.
+    ///
+    /// # Errors
+    /// When the second commit cannot be read.
+    pub fn changed_paths(&self, before: &CommitId, after: &CommitId) -> Result<Option<Vec<String>>> {
+        let Ok(before) = self.commit(before) else { return Ok(None) };
+        let trees = (before.tree()?, self.commit(after)?.tree()?);
+        let diff = self.inner.diff_tree_to_tree(Some(&trees.0), Some(&trees.1), None)?;
+        let paths = diff.deltas().flat_map(|delta| [delta.old_file().path_bytes(), delta.new_file().path_bytes()]);
+        let mut paths: Vec<String> = paths.flatten().map(|path| String::from_utf8_lossy(path).into_owned()).collect();
+        paths.sort();
+        paths.dedup();
+        Ok(Some(paths))
+    }
+
     /// The first parent of a commit; `None` for a root (or where a shallow clone ends).
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Failure, Outcome};
 use crate::model::{Exit, Tool};
-use crate::record;
+use crate::record::{self, Recorded};
 use crate::world::catalog::{catalog, declared};
 use crate::world::git::Repo;
 use crate::world::{files, passthrough, read_config};
@@ -34,7 +34,10 @@ impl Exec {
             say_once(why);
         }
         match &executed.recorded {
-            Ok(id) => {
+            Ok(Recorded { id, waits }) => {
+                if let Some(why) = waits {
+                    say_once(&format!("this run waits on disk until it can be stored: {why}"));
+                }
                 if let Some(file) = &self.id_file
                     && let Err(error) = files::overwrite(file, format!("{id}\n").as_bytes(), false)
                 {

@@ -196,6 +196,14 @@ impl<'a> Journal<'a> {
         }
     }
 
+    /// Stores the runs that wait on disk.
+    pub(super) fn drain(&mut self) -> Result<()> {
+        match &mut self.effects {
+            Some(effects) => crate::record::spool::drain(&self.view.repo, effects.store(), usize::MAX).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
     /// Removes executions that need not be kept.
     pub(super) fn prune(&mut self, retention: &Retention) -> Result<u64> {
         match &mut self.effects {

@@ -7,11 +7,11 @@ use jiff::SignedDuration;
 
 use super::actions::{Acted, Journal};
 use super::improvement::{self, Improvement};
+use super::maintenance;
 use super::news::News;
 use super::progress::{CycleReport, Progress, describe_analysis, describe_investigation, describe_opportunity};
 use super::reconcile::reconcile;
 use super::stage::Stage;
-use crate::config::ToolConfig;
 use crate::deploy::{self, Decision, Facts};
 use crate::improve::{self, Case};
 use crate::model::{
@@ -25,7 +25,6 @@ use crate::world::bench::BenchError;
 use crate::world::catalog::{Catalog, catalog};
 use crate::world::clock::Stopwatch;
 use crate::world::git::{MoveError, RevertError};
-use crate::world::store::Retention;
 use crate::{detect, investigate, prioritize};
 
 /// Times one proposal is rebuilt in one cycle because the base moved under it.
@@ -52,11 +51,12 @@ pub(super) fn run(journal: &mut Journal<'_>) -> Result<CycleReport> {
     }
     let tools = catalog(&view.repo, &view.config, &tip)?;
     let mut cycle = Cycle { journal, tools, report: CycleReport::default() };
+    cycle.journal.drain()?;
     reconcile(&mut cycle)?;
     cycle.watch_all()?;
     cycle.land_all()?;
     cycle.improve_all()?;
-    cycle.maintain()?;
+    maintenance::maintain(cycle.journal)?;
     let Cycle { mut report, journal, .. } = cycle;
     report.actions = journal.actions_done;
     journal.count(1, report.tools_analysed, 0)?;
@@ -558,40 +558,6 @@ impl<'v> Cycle<'v, '_> {
         self.journal.tell(Progress::Waiting { id: id.clone(), tool, stage, reason });
         Ok(())
     }
-
-    // ---- maintenance ----
-
-    fn maintain(&mut self) -> Result<()> {
-        let view = self.view();
-        let now = view.clock.now();
-        let last = view.store.counters()?.last_maintenance;
-        let due = last.is_none_or(|last| now.duration_since(last).unsigned_abs() >= view.config.engine.maintenance.0);
-        if self.journal.is_dry_run() {
-            return Ok(());
-        }
-        let scratch_removed = view.sandbox.remove_lost();
-        if !due {
-            return Ok(());
-        }
-        let executions_removed = self.journal.prune(&retention(view)?)?;
-        self.journal.count(0, 0, 1)?;
-        self.journal.tell(Progress::Maintained { executions_removed, scratch_removed });
-        Ok(())
-    }
-}
-
-/// How long executions are kept, as configured.
-fn retention(view: &View) -> Result<Retention> {
-    let now = view.clock.now();
-    let days_ago = |days: u32| now.saturating_sub(SignedDuration::from_hours(24 * i64::from(days)));
-    let of = |tool: &ToolConfig| tool.retention_days.map(|days| Ok((tool.name.clone(), days_ago(days)?)));
-    let tools = &view.config.tools;
-    Ok(Retention {
-        before: days_ago(view.config.record.retention_days)?,
-        before_of: tools.iter().filter_map(of).collect::<Result<_>>()?,
-        bytes: Some(view.config.record.size_mib << 20).filter(|bytes| *bytes > 0),
-        bytes_of: tools.iter().filter_map(|tool| Some((tool.name.clone(), tool.size_mib? << 20))).collect(),
-    })
 }
 
 fn improvement_is_open(stage: Stage) -> bool {

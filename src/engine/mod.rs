@@ -5,6 +5,7 @@
 mod actions;
 mod cycle;
 mod improvement;
+mod maintenance;
 mod news;
 mod progress;
 mod reconcile;

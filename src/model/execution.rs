@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::id::digest;
@@ -14,20 +15,16 @@ use super::{ExecutionId, Failure, Version, plain_line};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Arg(pub Vec<u8>);
 
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum ArgForm {
-    Text(String),
-    Bytes { hex: String },
-}
-
 impl Serialize for Arg {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
         match std::str::from_utf8(&self.0) {
             Ok(text) => serializer.serialize_str(text),
             Err(_) => {
-                let hex = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-                ArgForm::Bytes { hex }.serialize(serializer)
+                let hex: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("hex", &hex)?;
+                map.end()
             }
         }
     }
@@ -35,15 +32,34 @@ impl Serialize for Arg {
 
 impl<'de> Deserialize<'de> for Arg {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match ArgForm::deserialize(deserializer)? {
-            ArgForm::Text(text) => Ok(Arg(text.into_bytes())),
-            ArgForm::Bytes { hex } => (0..hex.len())
-                .step_by(2)
-                .map(|at| hex.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-                .collect::<Option<Vec<u8>>>()
-                .map(Arg)
-                .ok_or_else(|| serde::de::Error::custom("an argument's `hex` is not pairs of hexadecimal digits")),
-        }
+        deserializer.deserialize_any(ArgForm)
+    }
+}
+
+struct ArgForm;
+
+impl<'de> Visitor<'de> for ArgForm {
+    type Value = Arg;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text, or `{\"hex\": \"…\"}`")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Arg, E> {
+        Ok(Arg::from(text))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Arg, A::Error> {
+        use serde::de::Error;
+        let Some((_, hex)) = map.next_entry::<String, String>()?.filter(|(key, _)| key == "hex") else {
+            return Err(A::Error::custom("expected the key `hex`"));
+        };
+        (0..hex.len())
+            .step_by(2)
+            .map(|at| hex.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+            .collect::<Option<Vec<u8>>>()
+            .map(Arg)
+            .ok_or_else(|| A::Error::custom("an argument's `hex` is not pairs of hexadecimal digits"))
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Recording never changes the outcome of the run and never delays its output. What cannot be recorded is said once.
 
+pub mod lines;
 mod observed;
 pub mod redact;
+pub mod spool;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -27,8 +29,19 @@ pub struct Executed {
     /// How the tool ended.
     pub exit: Exit,
     /// The recorded execution, or why there is none.
-    pub recorded: Result<ExecutionId, String>,
+    pub recorded: Result<Recorded, String>,
 }
+
+/// A run that will not be lost.
+#[derive(Debug)]
+pub struct Recorded {
+    pub id: ExecutionId,
+    /// Why it waits on disk instead of being stored.
+    pub waits: Option<String>,
+}
+
+/// Runs that waited and that `exec` stores along with its own; the loop stores the rest.
+const ALSO_STORED: usize = 64;
 
 /// Runs `tool` with `args` in the current directory with our standard streams, and records it.
 pub fn exec(repo: &Repo, config: &Config, tool: &Tool, args: &[OsString]) -> Executed {
@@ -50,7 +63,7 @@ pub fn exec(repo: &Repo, config: &Config, tool: &Tool, args: &[OsString]) -> Exe
             let cwd = cwd.as_deref().and_then(|cwd| inside(cwd, repo.root()));
             let observed = describe(tool, version, args, cwd, &captured);
             let new = Intake::new(config, &root).admit(&tool.success, observed);
-            keep(repo, config, &new).map(|()| new.execution.id)
+            keep(repo, config, &new)
         }
         (Ok(None), None) => Err(format!("none of the paths of `{}` exist", tool.name)),
         (Err(error), None) => Err(format!("{error:#}")),
@@ -58,8 +71,20 @@ pub fn exec(repo: &Repo, config: &Config, tool: &Tool, args: &[OsString]) -> Exe
     Executed { ending: captured.ending(), exit: captured.exit, recorded }
 }
 
-fn keep(repo: &Repo, config: &Config, new: &NewExecution) -> Result<(), String> {
-    store::open(repo, config).and_then(|mut store| store.record(new)).map_err(|error| error.to_string())
+/// Stores the execution after those that wait, or lets it wait too.
+fn keep(repo: &Repo, config: &Config, new: &NewExecution) -> Result<Recorded, String> {
+    let stored = store::open_briefly(repo, config).map_err(anyhow::Error::from).and_then(|mut store| {
+        spool::drain(repo, store.as_mut(), ALSO_STORED)?;
+        Ok(store.record(new)?)
+    });
+    let id = new.execution.id.clone();
+    match stored {
+        Ok(()) => Ok(Recorded { id, waits: None }),
+        Err(away) => match spool::put(repo, config, new) {
+            Ok(()) => Ok(Recorded { id, waits: Some(format!("{away:#}")) }),
+            Err(error) => Err(format!("{away:#}; and it cannot wait on disk: {error:#}")),
+        },
+    }
 }
 
 fn inside(cwd: &Path, root: &Path) -> Option<String> {

@@ -227,6 +227,11 @@ impl Effects {
         self.store.prune(retention)
     }
 
+    /// The execution store.
+    pub fn store(&mut self) -> &mut dyn Store {
+        self.store.as_mut()
+    }
+
     /// Brings the rollups of these tools in order, see [`Store::settle`].
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub mod lock;
 pub mod passthrough;
 pub mod process;
 pub mod sandbox;
+pub mod spool;
 pub mod store;
 
 use std::path::Path;

@@ -12,6 +12,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::process::Child;
 
+use fractal::model::{Arg, Execution, Exit, Outcome};
+use fractal::world::store::{Query, SqliteStore, Store};
 use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -98,9 +100,15 @@ fn runs_recorded(world: &World) -> i64 {
 
 /// The ids of the recorded runs, oldest first.
 fn executions(world: &World) -> Vec<String> {
-    let store = Connection::open(world.repo().join(STORE)).expect("opens");
-    let mut rows = store.prepare("select id from execution order by id").expect("prepares");
-    rows.query_map([], |row| row.get(0)).expect("asks").collect::<Result<_, _>>().expect("reads")
+    recorded_runs(world).into_iter().map(|run| run.id.0).collect()
+}
+
+/// The recorded runs, oldest first.
+fn recorded_runs(world: &World) -> Vec<Execution> {
+    let store = SqliteStore::open(&world.repo().join(STORE)).expect("opens");
+    let mut runs = store.executions(&Query { limit: 1_000, ..Query::default() }).expect("reads");
+    runs.reverse();
+    runs
 }
 
 fn terminate(child: &Child) {
@@ -338,10 +346,8 @@ fn a_tool_that_never_ends_is_ended_at_its_time_limit_and_recorded_as_a_failure()
     world.commit("greet: waits for ever");
     let said = world.exec("greet", &["ann"]);
     assert_eq!((said.code, said.out.as_str()), (Some(124), "begun\n"), "{said:#?}");
-    let store = Connection::open(world.repo().join(STORE)).expect("opens");
-    let (exit, outcome): (String, String) =
-        store.query_row("select exit, outcome from execution", [], |row| Ok((row.get(0)?, row.get(1)?))).expect("one run");
-    assert_eq!((exit.as_str(), outcome.as_str()), ("\"timed_out\"", "failure"));
+    let run = &recorded_runs(&world)[0];
+    assert_eq!((&run.exit, run.outcome), (&Exit::TimedOut, Outcome::Failure));
 }
 
 #[test]
@@ -403,13 +409,10 @@ fn arguments_and_output_that_are_not_utf8_are_recorded_replayed_and_shown() {
         let said = world.run(world.fractal_command().args(["exec", "greet", "--"]).arg(OsStr::from_bytes(&bytes)));
         assert_eq!(said.code, Some(3));
     }
-    let store = Connection::open(world.repo().join(STORE)).expect("opens");
-    let input: String = store.query_row("select input from execution order by id", [], |row| row.get(0)).expect("one");
-    assert!(input.contains(r#"{"hex":"6efff1"}"#), "{input}");
-    let stderr: Vec<u8> = store
-        .query_row("select content from blob join execution on stderr = blob.id order by execution.id", [], |row| row.get(0))
-        .expect("one");
-    assert_eq!(stderr, b"boom \xff \x1b[31mn\xff\xf1\n");
+    let store = SqliteStore::open(&world.repo().join(STORE)).expect("opens");
+    let first = &recorded_runs(&world)[0];
+    assert_eq!(first.input.args, [Arg(vec![b'n', 0xff, 0xf1])]);
+    assert_eq!(store.stderr(first).expect("reads"), b"boom \xff \x1b[31mn\xff\xf1\n");
     drop(store);
     let told = world.fractal(&["run", "--verbose"]).ok();
     assert!(told.contains("reproduced 1 of 1"), "{told}");

@@ -13,6 +13,7 @@ mod monitor;
 mod people;
 mod remote;
 mod source;
+mod spool;
 mod stages;
 mod story;
 mod support;

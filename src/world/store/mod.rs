@@ -212,6 +212,17 @@ pub fn open(repo: &Repo, config: &Config) -> Result<Box<dyn Store>, StoreError> 
     }
 }
 
+/// The same for somebody who cannot wait long for others: `fractal exec`.
+///
+/// # Errors
+/// As [`open`], also when the store is busy.
+pub fn open_briefly(repo: &Repo, config: &Config) -> Result<Box<dyn Store>, StoreError> {
+    match address(config) {
+        address if address.is_empty() => Ok(Box::new(SqliteStore::open_briefly(&path(repo))?)),
+        _ => open(repo, config),
+    }
+}
+
 /// Opens the store that the configuration names, to read it; an empty one when nothing was ever recorded.
 ///
 /// # Errors

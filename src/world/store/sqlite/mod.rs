@@ -3,8 +3,6 @@
 mod read;
 mod remove;
 mod schema;
-#[cfg(test)]
-mod tests;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +21,7 @@ use super::{
 use crate::model::{BlobId, Execution, ExecutionId, Mark, NewExecution, Recording, Version};
 
 const BUSY: Duration = Duration::from_secs(20);
+const BRIEFLY: Duration = Duration::from_secs(3);
 
 /// See the module.
 pub struct SqliteStore {
@@ -37,11 +36,23 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Newer`] when a newer Fractal made it; nothing is changed then.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_within(path, BUSY)
+    }
+
+    /// The same, but gives up early when others write.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`], and when it is busy.
+    pub fn open_briefly(path: &Path) -> Result<Self, StoreError> {
+        Self::open_within(path, BRIEFLY)
+    }
+
+    fn open_within(path: &Path, patience: Duration) -> Result<Self, StoreError> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
         let connection = Connection::open(path)?;
-        connection.busy_timeout(BUSY)?;
+        connection.busy_timeout(patience)?;
         Self::ready(connection, path).map_err(|error| error.of(path))
     }
 

@@ -1,0 +1,541 @@
+//! Executions as JSON lines: the form in which they are exported, imported, spooled and exchanged. Version 1.
+//!
+//! One object a line. Only `tool`, `at` and one of `exit` and `outcome` are required of a line from elsewhere; keys that are not
+//! listed are an error, so that a misspelt one loses nothing silently.
+//!
+//! | key | value |
+//! |---|---|
+//! | `v` | 1, the version of the form |
+//! | `id` | what names the run: our identity (a UUID), or any text that is unique with `tool` and `at`; made from the rest if absent |
+//! | `tool` | the tool's name |
+//! | `version` | the version of the tool that ran; `unknown` if absent |
+//! | `at` | when it started: RFC 3339, or Unix milliseconds as a whole number |
+//! | `duration_ms` | how long it ran, in milliseconds, fractions allowed |
+//! | `args` | the arguments, each a text or `{"hex": "…"}` |
+//! | `cwd` | working directory relative to the root of the repository; absent when it was outside |
+//! | `stdin`, `stdout`, `stderr` | what went in and came out: text, or `{"base64": "…"}` |
+//! | `truncated` | true when part of `stdin` is missing |
+//! | `input`, `stdout_digest`, `stderr_digest` | digests, where the content is not kept |
+//! | `exit` | an exit code, `{"signal": 9}`, `"timed_out"`, or `{"not_started": "why"}` |
+//! | `outcome` | `success`, `failure` or `error`; by the tool's rule if absent |
+//! | `failure` | `class`, `message`, and from us also `fingerprint` and `frames` |
+//! | `caller` | who ran it; `import` if absent |
+//! | `marked` | true when somebody said that the answer was wrong |
+//! | `expected` | what standard output should have been |
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::observed::{Bytes, Intake, Observed, RunName, Said};
+use crate::model::{
+    Arg, BlobId, Execution, ExecutionId, Exit, Failure, Fingerprint, Frame, Input, Mark, NewExecution, Outcome, SuccessRule,
+    Version, check_tool_name,
+};
+
+/// The version of the form that is written, and the newest that is read.
+pub const VERSION: u32 = 1;
+
+/// A line; see the module.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line<'a> {
+    #[serde(default = "first")]
+    v: u32,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    tool: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    version: Option<Cow<'a, str>>,
+    at: At,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    duration_ms: f64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    args: Vec<Arg>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    cwd: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stdin: Option<Content>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stdout: Option<Content>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stderr: Option<Content>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    truncated: bool,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    input: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    stdout_digest: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    stderr_digest: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exit: Option<Ending>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure: Option<FailureLine>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    caller: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    marked: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expected: Option<Content>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FailureLine {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+    #[serde(default)]
+    class: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    message: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    frames: Vec<Frame>,
+}
+
+/// Text, or bytes in base64.
+#[derive(Clone, Debug, PartialEq)]
+struct Content(Vec<u8>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct At(Timestamp);
+
+#[derive(Clone, Debug)]
+struct Ending(Exit);
+
+fn first() -> u32 {
+    VERSION
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+/// What is wrong with a line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LineError(String);
+
+impl<'a> Line<'a> {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// When it is not the documented form.
+    pub fn parse(text: &'a str) -> Result<Line<'a>, LineError> {
+        let line: Line<'a> = serde_json::from_str(text).map_err(|error| {
+            let message = error.to_string();
+            let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+            LineError(format!("column {}: {message}", error.column()))
+        })?;
+        let refuse = |message: String| Err(LineError(message));
+        if line.v == 0 || line.v > VERSION {
+            return refuse(format!("this is form {} of an execution; this version of Fractal reads up to {VERSION}", line.v));
+        }
+        if let Err(error) = check_tool_name(&line.tool) {
+            return refuse(error.to_string());
+        }
+        if line.exit.is_none() && line.outcome.is_none() {
+            return refuse("neither `exit` nor `outcome` says how the run ended".into());
+        }
+        if !(line.duration_ms.is_finite() && (0.0..=1e12).contains(&line.duration_ms)) {
+            return refuse(format!("`duration_ms` is {}, which is no length of time", line.duration_ms));
+        }
+        Ok(line)
+    }
+
+    /// The execution of a line from elsewhere: redacted, and reduced to the tool's capture level.
+    pub fn admit(self, intake: &Intake<'_>, success: &SuccessRule) -> NewExecution {
+        let bytes = |content: Option<Content>| content.map(|content| Bytes { bytes: content.0, truncated: false });
+        let duration = self.duration();
+        let source = self.name(duration);
+        let exit = self.exit.map_or_else(|| Exit::Code(i32::from(self.outcome != Some(Outcome::Success))), |ending| ending.0);
+        let stdin = bytes(self.stdin).or_else(|| self.truncated.then(Bytes::default));
+        let said = self.failure.as_ref().map(|failure| Said {
+            class: Some(failure.class.clone()).filter(|class| !class.is_empty()),
+            message: failure.message.clone(),
+            trace: String::new(),
+        });
+        let mut new = intake.admit(
+            success,
+            Observed {
+                tool: self.tool.into_owned(),
+                version: Version(self.version.map_or_else(|| "unknown".into(), Cow::into_owned)),
+                source,
+                at: self.at.0,
+                duration,
+                args: self.args.into_iter().map(|arg| arg.0).collect(),
+                cwd: self.cwd.map(Cow::into_owned),
+                stdin: stdin.map(|stdin| Bytes { truncated: self.truncated, ..stdin }),
+                stdout: bytes(self.stdout),
+                stderr: bytes(self.stderr),
+                exit,
+                outcome: self.outcome,
+                failure: said,
+                caller: self.caller.map_or_else(|| "import".into(), Cow::into_owned),
+                marked: self.marked.then(|| self.expected.map(|content| content.0)),
+            },
+        );
+        let execution = &mut new.execution;
+        if let (Some(failure), Some(FailureLine { fingerprint: Some(fingerprint), frames, .. })) =
+            (&mut execution.failure, self.failure)
+            && execution.mark.is_none()
+        {
+            (failure.fingerprint, failure.frames) = (Fingerprint::known(fingerprint), frames);
+        }
+        if let (Some(digest), true) = (self.input, execution.input.args.is_empty() && new.stdin.is_none()) {
+            execution.input = Input { withheld: Some(digest.into_owned()), truncated: self.truncated, ..Input::unknown() };
+        }
+        let digest = |digest: Option<Cow<'_, str>>| digest.map(|digest| BlobId(digest.into_owned()));
+        execution.stdout = execution.stdout.take().or(digest(self.stdout_digest));
+        execution.stderr = execution.stderr.take().or(digest(self.stderr_digest));
+        new
+    }
+
+    /// The execution of a line that we have written, as it was.
+    pub fn restore(self) -> NewExecution {
+        let duration = self.duration();
+        let id = match self.name(duration) {
+            RunName::Ours(id) => id,
+            RunName::Parts(parts) => {
+                ExecutionId::derived(self.ended(duration), &parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
+            }
+        };
+        let content = |content: Option<Content>| content.map(|content| content.0);
+        let (stdin, stdout, stderr) = (content(self.stdin), content(self.stdout), content(self.stderr));
+        let expected = content(self.expected);
+        let blob = |bytes: &Option<Vec<u8>>, digest: Option<Cow<'_, str>>| {
+            bytes.as_deref().map(BlobId::of).or(digest.map(|digest| BlobId(digest.into_owned())))
+        };
+        let input = Input {
+            args: self.args,
+            stdin: stdin.as_deref().map(BlobId::of),
+            cwd: self.cwd.map(Cow::into_owned),
+            truncated: self.truncated,
+            withheld: self.input.map(Cow::into_owned),
+        };
+        let execution = Execution {
+            id,
+            tool: self.tool.into_owned(),
+            version: Version(self.version.map_or_else(|| "unknown".into(), Cow::into_owned)),
+            at: self.at.0,
+            duration,
+            input,
+            exit: self.exit.map_or(Exit::Code(0), |ending| ending.0),
+            outcome: self.outcome.unwrap_or(Outcome::Error),
+            failure: self.failure.map(|failure| Failure {
+                fingerprint: Fingerprint::known(failure.fingerprint.unwrap_or_default()),
+                class: failure.class,
+                message: failure.message,
+                frames: failure.frames,
+            }),
+            stdout: blob(&stdout, self.stdout_digest),
+            stderr: blob(&stderr, self.stderr_digest),
+            caller: self.caller.map_or_else(|| "import".into(), Cow::into_owned),
+            mark: self.marked.then(|| Mark { expected: expected.as_deref().map(BlobId::of) }),
+        };
+        NewExecution { execution, stdin, stdout, stderr, expected }
+    }
+
+    /// The line of an execution.
+    pub fn of(new: &'a NewExecution) -> Line<'a> {
+        let execution = &new.execution;
+        let content = |bytes: &Option<Vec<u8>>| bytes.clone().map(Content);
+        let digest = |id: &'a Option<BlobId>, bytes: &Option<Vec<u8>>| {
+            id.as_ref().filter(|_| bytes.is_none()).map(|id| Cow::Borrowed(id.0.as_str()))
+        };
+        Line {
+            v: VERSION,
+            id: Some(Cow::Borrowed(&execution.id.0)),
+            tool: Cow::Borrowed(&execution.tool),
+            version: Some(Cow::Borrowed(&execution.version.0)),
+            at: At(execution.at),
+            duration_ms: execution.duration.as_micros() as f64 / 1e3,
+            args: execution.input.args.clone(),
+            cwd: execution.input.cwd.as_deref().map(Cow::Borrowed),
+            stdin: content(&new.stdin),
+            stdout: content(&new.stdout),
+            stderr: content(&new.stderr),
+            truncated: execution.input.truncated,
+            input: execution.input.withheld.as_deref().map(Cow::Borrowed),
+            stdout_digest: digest(&execution.stdout, &new.stdout),
+            stderr_digest: digest(&execution.stderr, &new.stderr),
+            exit: Some(Ending(execution.exit.clone())),
+            outcome: Some(execution.outcome),
+            failure: execution.failure.as_ref().map(|failure| FailureLine {
+                fingerprint: Some(failure.fingerprint.as_str().to_string()),
+                class: failure.class.clone(),
+                message: failure.message.clone(),
+                frames: failure.frames.clone(),
+            }),
+            caller: Some(Cow::Borrowed(&execution.caller)),
+            marked: execution.mark.is_some(),
+            expected: content(&new.expected),
+        }
+    }
+
+    /// The line as text, without its end.
+    ///
+    /// # Errors
+    /// Never for an execution that came through our door.
+    pub fn text(&self) -> Result<String, LineError> {
+        serde_json::to_string(self).map_err(|error| LineError(error.to_string()))
+    }
+
+    fn duration(&self) -> Duration {
+        Duration::from_micros((self.duration_ms * 1e3).round() as u64)
+    }
+
+    fn ended(&self, duration: Duration) -> Timestamp {
+        self.at.0.saturating_add(duration).unwrap_or(self.at.0)
+    }
+
+    /// Our own identity when the text is one and its time can be right (recorded within a day of the end), else a name.
+    fn name(&self, duration: Duration) -> RunName {
+        const DAY: i64 = 86_400_000;
+        let ended = self.ended(duration).as_millisecond();
+        let ours = self.id.as_ref().map(|id| ExecutionId(id.to_string())).filter(|id| {
+            let version = id.0.as_bytes().get(14);
+            id.bytes().is_some_and(|bytes| ExecutionId::from_bytes(bytes) == *id)
+                && matches!(version, Some(b'7' | b'8'))
+                && (self.at.0.as_millisecond()..ended.saturating_add(DAY)).contains(&id.ended().as_millisecond())
+        });
+        match (ours, &self.id) {
+            (Some(ours), _) => RunName::Ours(ours),
+            (None, Some(id)) => RunName::of(&["line", &self.tool, id]),
+            (None, None) => {
+                let args = self.args.iter().map(|arg| arg.0.clone());
+                let mut parts: Vec<Vec<u8>> = vec![b"line".to_vec(), self.tool.as_bytes().to_vec()];
+                parts.push(self.at.0.as_nanosecond().to_le_bytes().to_vec());
+                parts.push(self.caller.as_deref().unwrap_or_default().as_bytes().to_vec());
+                parts.extend(args);
+                RunName::Parts(parts)
+            }
+        }
+    }
+}
+
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        match std::str::from_utf8(&self.0) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("base64", &STANDARD.encode(&self.0))?;
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Content;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text, or `{\"base64\": \"…\"}`")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Content, E> {
+                Ok(Content(text.as_bytes().to_vec()))
+            }
+            fn visit_string<E: serde::de::Error>(self, text: String) -> Result<Content, E> {
+                Ok(Content(text.into_bytes()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
+                use serde::de::Error;
+                match map.next_entry::<String, String>()? {
+                    Some((key, text)) if key == "base64" => {
+                        let bytes =
+                            STANDARD.decode(text.as_bytes()).map_err(|error| A::Error::custom(format!("base64: {error}")))?;
+                        Ok(Content(bytes))
+                    }
+                    _ => Err(A::Error::custom("expected the key `base64`")),
+                }
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+impl Serialize for At {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for At {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl Visitor<'_> for Form {
+            type Value = At;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time as RFC 3339 text or whole Unix milliseconds")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<At, E> {
+                text.parse().map(At).map_err(|error| E::custom(format!("`at`: {error}")))
+            }
+            fn visit_i64<E: serde::de::Error>(self, milliseconds: i64) -> Result<At, E> {
+                Timestamp::from_millisecond(milliseconds).map(At).map_err(|error| E::custom(format!("`at`: {error}")))
+            }
+            fn visit_u64<E: serde::de::Error>(self, milliseconds: u64) -> Result<At, E> {
+                self.visit_i64(i64::try_from(milliseconds).unwrap_or(i64::MAX))
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+struct OtherEnding {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_started: Option<String>,
+}
+
+impl Serialize for Ending {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Exit::Code(code) => serializer.serialize_i32(*code),
+            Exit::TimedOut => serializer.serialize_str("timed_out"),
+            Exit::Signal(signal) => OtherEnding { signal: Some(*signal), not_started: None }.serialize(serializer),
+            Exit::NotStarted(why) => OtherEnding { signal: None, not_started: Some(why.clone()) }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Ending {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Ending;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an exit code, `\"timed_out\"`, `{\"signal\": 9}` or `{\"not_started\": \"why\"}`")
+            }
+            fn visit_i64<E: serde::de::Error>(self, code: i64) -> Result<Ending, E> {
+                i32::try_from(code)
+                    .map(|code| Ending(Exit::Code(code)))
+                    .map_err(|_| E::custom("`exit`: no exit code is that large"))
+            }
+            fn visit_u64<E: serde::de::Error>(self, code: u64) -> Result<Ending, E> {
+                self.visit_i64(i64::try_from(code).unwrap_or(i64::MAX))
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Ending, E> {
+                match text {
+                    "timed_out" => Ok(Ending(Exit::TimedOut)),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+                }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Ending, A::Error> {
+                use serde::de::Error;
+                let other = OtherEnding::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                match (other.signal, other.not_started) {
+                    (Some(signal), None) => Ok(Ending(Exit::Signal(signal))),
+                    (None, Some(why)) => Ok(Ending(Exit::NotStarted(why))),
+                    _ => Err(A::Error::custom("`exit`: expected one of the keys `signal` and `not_started`")),
+                }
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_kind() -> Vec<NewExecution> {
+        let config = crate::config::Config::default();
+        let intake = Intake::new(&config, "/nowhere");
+        let exits = [Exit::Code(0), Exit::Code(3), Exit::Signal(11), Exit::TimedOut, Exit::NotStarted("`x`: not found".into())];
+        let mut all = Vec::new();
+        for (at, exit) in exits.into_iter().enumerate() {
+            let bytes = |bytes: &[u8]| Some(Bytes { bytes: bytes.to_vec(), truncated: false });
+            let observed = Observed {
+                tool: "t".into(),
+                version: Version("v1".into()),
+                source: RunName::of(&["test", &at.to_string()]),
+                at: Timestamp::from_millisecond(1_790_000_000_123).expect("valid"),
+                duration: Duration::from_micros(1_234_567),
+                args: vec![b"a b".to_vec(), vec![0xff, 0]],
+                cwd: (at > 1).then(|| "sub".into()),
+                stdin: bytes(b"in\xff"),
+                stdout: bytes(b"out"),
+                stderr: bytes(b"Traceback (most recent call last):\n  File \"a.py\", line 3, in f\nKeyError: 'x'\n"),
+                exit,
+                outcome: None,
+                failure: None,
+                caller: "ci".into(),
+                marked: (at == 0).then(|| Some(b"right".to_vec())),
+            };
+            all.push(intake.admit(&SuccessRule::default(), observed));
+        }
+        let mut digest = all[1].clone();
+        (digest.stdin, digest.stdout, digest.stderr) = (None, None, None);
+        digest.execution.input = digest.execution.input.to_digest();
+        all.push(digest);
+        all
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_as_it_was() {
+        for new in every_kind() {
+            let text = Line::of(&new).text().expect("writes");
+            assert_eq!(Line::parse(&text).expect("reads").restore(), new, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_export_that_is_imported_is_the_same_execution() {
+        let config = crate::config::Config::default();
+        let intake = Intake::new(&config, "/nowhere");
+        for new in every_kind() {
+            let text = Line::of(&new).text().expect("writes");
+            let again = Line::parse(&text).expect("reads").admit(&intake, &SuccessRule::default());
+            assert_eq!(again, new, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_short_line_is_enough_and_the_same_each_time() {
+        let config = crate::config::Config::default();
+        let intake = Intake::new(&config, "/nowhere");
+        let text = r#"{"tool":"backup","at":"2026-01-02T03:04:05Z","exit":1,"id":"job 17"}"#;
+        let admit = || Line::parse(text).expect("reads").admit(&intake, &SuccessRule::default());
+        assert_eq!(admit(), admit());
+        assert_eq!((admit().execution.outcome, admit().execution.caller.as_str()), (Outcome::Failure, "import"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, wanted) in [
+            (r#"{"tool":"a","at":0}"#, "neither `exit` nor `outcome`"),
+            (r#"{"tool":"a","at":0,"exit":0,"argv":[]}"#, "unknown field `argv`"),
+            (r#"{"tool":"a b","at":0,"exit":0}"#, "only letters, digits"),
+            (r#"{"tool":"a","at":"yesterday","exit":0}"#, "`at`"),
+            (r#"{"tool":"a","at":0,"exit":"late"}"#, "an exit code"),
+            (r#"{"tool":"a","at":0,"exit":0,"duration_ms":-1}"#, "no length of time"),
+            (r#"{"tool":"a","at":0,"exit":0,"stdin":{"base64":"?"}}"#, "base64"),
+            (r#"{"v":2,"tool":"a","at":0,"exit":0}"#, "form 2"),
+            ("{", "column 1"),
+        ] {
+            let error = Line::parse(text).expect_err(text).to_string();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+}

@@ -10,6 +10,7 @@ mod kill;
 mod landing;
 mod library;
 mod monitor;
+mod peers;
 mod people;
 mod remote;
 mod source;

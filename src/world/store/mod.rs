@@ -11,7 +11,9 @@ pub use sqlite::SqliteStore;
 
 use super::git::Repo;
 use crate::config::Config;
-use crate::model::{Counts, Execution, ExecutionId, Failure, Fingerprint, NewExecution, Outcome, Recording, Sketch, Version};
+use crate::model::{
+    Counts, Execution, ExecutionId, Failure, Fingerprint, Hints, NewExecution, Outcome, Recording, Sketch, Version,
+};
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -316,6 +318,10 @@ pub trait Store: Send {
     fn receive(&mut self, segment: &str, batch: &[NewExecution]) -> Result<Ingested, StoreError>;
     /// Whether a segment was read.
     fn is_received(&self, segment: &str) -> Result<bool, StoreError>;
+    /// Keeps what somebody else's description says of a tool, instead of what it said before.
+    fn set_hints(&mut self, tool: &str, hints: &Hints) -> Result<(), StoreError>;
+    /// What is said of which tool.
+    fn hints(&self) -> Result<BTreeMap<String, Hints>, StoreError>;
     /// Executions, and the room they take in bytes.
     fn size(&self) -> Result<(u64, u64), StoreError>;
     /// Whether nothing was ever recorded.

@@ -5,6 +5,7 @@ mod remove;
 mod schema;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::{
     Dirty, FailingInput, FailureSummary, Forget, HourSummary, Ingested, LoopCounters, Query, Retention, Store, StoreError,
     VersionSummary,
 };
-use crate::model::{BlobId, Execution, ExecutionId, Mark, NewExecution, Recording, Version};
+use crate::model::{BlobId, Execution, ExecutionId, Hints, Mark, NewExecution, Recording, Version};
 
 const BUSY: Duration = Duration::from_secs(20);
 const BRIEFLY: Duration = Duration::from_secs(3);
@@ -324,6 +325,24 @@ impl Store for SqliteStore {
 
     fn is_received(&self, segment: &str) -> Result<bool, StoreError> {
         Ok(self.connection.prepare_cached("select 1 from received where segment = ?1")?.exists([segment])?)
+    }
+
+    fn set_hints(&mut self, tool: &str, hints: &Hints) -> Result<(), StoreError> {
+        let json = serde_json::to_string(hints)?;
+        self.atomically(|transaction, _| {
+            let mut set = transaction.prepare_cached("insert or replace into keepsake values ('hints/' || ?1, ?2)")?;
+            Ok(set.execute([tool, &json]).map(|_| ())?)
+        })
+    }
+
+    fn hints(&self) -> Result<BTreeMap<String, Hints>, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("select substr(name, 7), value from keepsake where name glob 'hints/*'")?;
+        let rows = statement.query_and_then([], |row| {
+            let json: String = row.get(1)?;
+            Ok::<_, StoreError>((row.get(0)?, serde_json::from_str(&json)?))
+        })?;
+        rows.collect()
     }
 
     fn size(&self) -> Result<(u64, u64), StoreError> {

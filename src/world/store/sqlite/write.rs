@@ -271,10 +271,8 @@ fn read_rollup(connection: &Connection, key: Key) -> Result<Option<Rollup>, Stor
     )?;
     let found = statement.query_row(params![key.0, key.1, key.2], |row| {
         let end = |column: usize| -> rusqlite::Result<_> {
-            Ok(row
-                .get::<_, Option<Bits>>(column)?
-                .map(|id| row.get(column + 1).map(|fingerprint| (id, fingerprint)))
-                .transpose()?)
+            let id: Option<Bits> = row.get(column)?;
+            id.map(|id| row.get(column + 1).map(|fingerprint| (id, fingerprint))).transpose()
         };
         Ok(Rollup {
             runs: row.get(0)?,

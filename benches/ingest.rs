@@ -14,7 +14,7 @@ use fractal::record::Intake;
 use fractal::record::lines::Line;
 use fractal::world::store::{SqliteStore, Store};
 
-const BATCH: usize = 20_000;
+const BATCH: usize = 50_000;
 
 fn main() {
     let runs = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1_000_000);

@@ -9,12 +9,16 @@ use fractal::model::{
 };
 use jiff::Timestamp;
 
-/// A fleet: tools that run in two versions over a month, five runs of a hundred fail.
+/// A fleet: tools that run ten million times a month, in two versions; five runs of a hundred fail. Fewer runs are its last days.
 pub struct Fleet {
     pub tools: u64,
     pub runs: u64,
     pub capture: CaptureLevel,
 }
+
+/// Runs of the fleet in a month.
+const RATE: u64 = 10_000_000;
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 fn random(seed: u64) -> u64 {
@@ -40,8 +44,7 @@ impl Fleet {
     pub fn run(&self, number: u64) -> NewExecution {
         let dice = random(number);
         let tool = dice % self.tools;
-        let month = 30 * 86_400_000u64;
-        let ended = now() - Duration::from_millis(month - number * month / self.runs.max(1));
+        let ended = now() - Duration::from_millis((self.runs - number) * MONTH.as_millis() as u64 / RATE);
         let duration = Duration::from_micros(2_000 + (dice >> 20) % 300_000);
         let version = if number * 2 < self.runs { "before" } else { "after" };
         let failed = (dice >> 8) % 100 < 5;

@@ -14,7 +14,7 @@ pub type Bits = [u8; 16];
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     pub id: Bits,
-    /// Milliseconds from the start to what the identity says is the end.
+    /// Milliseconds from the end, by start and duration, to what the identity says is the end: almost always 0.
     pub lag: i64,
     /// Microseconds.
     pub duration: i64,
@@ -48,6 +48,10 @@ pub struct Names {
 const SIGNAL: i64 = 1 << 40;
 const TIMED_OUT: i64 = 1 << 41;
 const NOT_STARTED: i64 = 1 << 42;
+
+fn milliseconds(microseconds: i64) -> i64 {
+    microseconds / 1000
+}
 
 fn exit_number(exit: &Exit) -> (i64, Option<String>) {
     match exit {
@@ -167,11 +171,12 @@ impl Row {
     pub fn of(execution: &Execution) -> Result<Row, StoreError> {
         let id = id_bits(&execution.id)?;
         let (exit, exit_note) = exit_number(&execution.exit);
+        let duration = i64::try_from(execution.duration.as_micros()).unwrap_or(i64::MAX);
         let blob = |blob: &Option<BlobId>| blob.as_ref().and_then(|blob| bits(&blob.0));
         Ok(Row {
             id,
-            lag: ended(&id) - execution.at.as_millisecond(),
-            duration: i64::try_from(execution.duration.as_micros()).unwrap_or(i64::MAX),
+            lag: ended(&id) - execution.at.as_millisecond() - milliseconds(duration),
+            duration,
             input: bits(&execution.input.digest()),
             exit,
             exit_note,
@@ -204,7 +209,7 @@ impl Row {
             id: ExecutionId::from_bytes(self.id),
             tool: names.tool,
             version: Version(names.version),
-            at: timestamp(ended(&self.id) - self.lag),
+            at: timestamp(ended(&self.id) - self.lag - milliseconds(self.duration)),
             duration: Duration::from_micros(u64::try_from(self.duration).unwrap_or(0)),
             input,
             exit: exit_of(self.exit, self.exit_note),

@@ -89,6 +89,8 @@ impl SqliteStore {
         connection.set_prepared_statement_cache_capacity(64);
         schema::migrate(&mut connection, |found| StoreError::Newer { path: path.display().to_string(), found, known: FORMAT })?;
         connection.pragma_update(None, "synchronous", "normal")?;
+        // In KiB, and only as far as it is needed: a big batch touches pages all over the file.
+        connection.pragma_update(None, "cache_size", -65_536)?;
         Ok(SqliteStore { connection, names: Names::default(), path: path.to_path_buf() })
     }
 

@@ -1,7 +1,8 @@
 //! Executions in, with the rollups that they change, in the caller's transaction.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::HashMap;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use crate::model::{Failure, Mark, NewExecution, Outcome, Rollup, RollupRun, Sketch, hour_begins, hour_of};
@@ -100,6 +101,18 @@ fn number(connection: &Connection, table: &str, name: &str) -> Result<i64, Store
     Ok(statement.query_row([name], |row| row.get(0))?)
 }
 
+/// An execution with the numbers of its names.
+struct Place {
+    /// In the batch.
+    at: usize,
+    row: Row,
+    caller: i64,
+    class: i64,
+    /// Of the fingerprint and of the failure.
+    failure: Option<(i64, i64)>,
+    has_content: bool,
+}
+
 /// Stores what is not there yet. `local` executions are remembered as unsent, if anybody asked for that.
 pub(super) fn ingest(
     connection: &Connection,
@@ -110,52 +123,105 @@ pub(super) fn ingest(
     names.renew(connection)?;
     let forgotten = Forgotten::read(connection)?;
     let mut ingested = Ingested::default();
-    let mut rows = Vec::with_capacity(batch.len());
-    for new in batch {
+    let (mut places, mut order) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+    for (at, new) in batch.iter().enumerate() {
         let row = Row::of(&new.execution)?;
-        match forgotten.holds(connection, &row.id, &new.execution.tool)? {
-            true => ingested.forgotten += 1,
-            false => {
-                let (series, _) = names.series(connection, &new.execution.tool, &new.execution.version.0)?;
-                rows.push((series, row, new));
-            }
+        if forgotten.holds(connection, &row.id, &new.execution.tool)? {
+            ingested.forgotten += 1;
+            continue;
         }
+        let (series, _) = names.series(connection, &new.execution.tool, &new.execution.version.0)?;
+        order.push((series, row.id, places.len()));
+        places.push(names.place(connection, at, row, new)?);
     }
     // In the order of the table: neighbours are written together, and rollups are folded in order.
-    rows.sort_unstable_by_key(|(series, row, _)| (*series, row.id));
+    order.sort_unstable();
     let mut insert = Insert::prepare(connection)?;
     let unsent = local && is_tracked(connection)?;
-    let mut rollups: BTreeMap<Key, Rollup> = BTreeMap::new();
-    let mut marks = Vec::new();
-    for (series, row, new) in &rows {
-        let (caller, class) = names.caller(connection, &new.execution.caller)?;
-        let failure = new.execution.failure.as_ref().map(|failure| names.failure(connection, failure)).transpose()?;
-        if !insert.execution(*series, row, failure, caller)? {
+    let (mut hours, mut marks) = (Hours::of(connection)?, Vec::new());
+    for (series, id, at) in order {
+        let place = &places[at];
+        let new = &batch[place.at];
+        if !insert.execution(series, place)? {
             ingested.known += 1;
-            if row.marked {
-                marks.push((*series, row.id, *new));
+            if place.row.marked {
+                marks.push((series, id, new));
             }
             continue;
         }
         ingested.new += 1;
-        let hour = hour_of(ended(&row.id));
-        keep_content(connection, names, *series, hour, new)?;
-        let fingerprint = failure.map(|(fingerprint, _)| fingerprint);
-        rollups.entry((*series, hour, class)).or_default().add(&row.as_run(fingerprint));
+        let hour = hour_of(ended(&id));
+        if place.has_content {
+            keep_content(connection, names, series, hour, new)?;
+        }
+        let fingerprint = place.failure.map(|(fingerprint, _)| fingerprint);
+        hours.add((series, hour), place.class, &place.row.as_run(fingerprint))?;
+        hours.ran(series, place.at, fingerprint.is_some());
         if unsent {
-            remember_unsent(connection, *series, &row.id)?;
+            remember_unsent(connection, series, &id)?;
         }
     }
-    drop(insert);
-    for (key, rollup) in &rollups {
-        add_rollup(connection, *key, rollup)?;
-    }
-    tell_news(connection, names, &rollups, &rows)?;
+    hours.write()?;
+    let ran = std::mem::take(&mut hours.series);
+    drop((insert, hours));
+    tell_news(connection, names, &ran, batch)?;
     for (series, id, new) in marks {
         let content = new.expected.as_deref();
         mark(connection, names, series, &id, new.execution.mark.as_ref(), content)?;
     }
     Ok(ingested)
+}
+
+impl Names {
+    fn place(&mut self, connection: &Connection, at: usize, row: Row, new: &NewExecution) -> Result<Place, StoreError> {
+        let (caller, class) = self.caller(connection, &new.execution.caller)?;
+        let failure = new.execution.failure.as_ref().map(|failure| self.failure(connection, failure)).transpose()?;
+        let streams = [&new.stdin, &new.stdout, &new.stderr, &new.expected];
+        let has_content = new.execution.input.withheld.is_none() || streams.iter().any(|stream| stream.is_some());
+        Ok(Place { at, row, caller, class, failure, has_content })
+    }
+}
+
+/// The rollups of the hour that is being folded: executions come in the order of series and time.
+struct Hours<'c> {
+    statements: RollupStatements<'c>,
+    /// Series and hour.
+    open: (i64, i64),
+    by_class: Vec<(i64, Rollup)>,
+    /// The series that ran, each with the place of one of its runs in the batch and whether any failed.
+    series: Vec<(i64, usize, bool)>,
+}
+
+impl<'c> Hours<'c> {
+    fn of(connection: &'c Connection) -> Result<Self, StoreError> {
+        let statements = RollupStatements::prepare(connection)?;
+        Ok(Hours { statements, open: (0, 0), by_class: Vec::new(), series: Vec::new() })
+    }
+
+    fn add(&mut self, hour: (i64, i64), class: i64, run: &RollupRun) -> Result<(), StoreError> {
+        if hour != self.open {
+            self.write()?;
+            self.open = hour;
+        }
+        let at = self.by_class.iter().position(|(known, _)| *known == class).unwrap_or_else(|| {
+            self.by_class.push((class, Rollup::default()));
+            self.by_class.len() - 1
+        });
+        self.by_class[at].1.add(run);
+        Ok(())
+    }
+
+    fn ran(&mut self, series: i64, at: usize, failed: bool) {
+        match self.series.last_mut() {
+            Some((last, _, any)) if *last == series => *any |= failed,
+            _ => self.series.push((series, at, failed)),
+        }
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        let (series, hour) = self.open;
+        self.by_class.drain(..).try_for_each(|(class, rollup)| self.statements.add((series, hour, class), rollup))
+    }
 }
 
 struct Insert<'c>(CachedStatement<'c>);
@@ -168,7 +234,8 @@ impl<'c> Insert<'c> {
     }
 
     /// Whether it was not there yet.
-    fn execution(&mut self, series: i64, row: &Row, failure: Option<(i64, i64)>, caller: i64) -> Result<bool, StoreError> {
+    fn execution(&mut self, series: i64, place: &Place) -> Result<bool, StoreError> {
+        let Place { row, failure, caller, .. } = place;
         let written = self.0.execute(params![
             series,
             row.id.as_slice(),
@@ -247,73 +314,88 @@ fn keep_blob(connection: &Connection, series: i64, id: &Bits, hour: i64, content
 
 // ---- rollups ----
 
-/// Adds a rollup to the one that is there.
-fn add_rollup(connection: &Connection, key: Key, rollup: &Rollup) -> Result<(), StoreError> {
-    let mut total = read_rollup(connection, key)?.unwrap_or_default();
-    total.merge(&Rollup { failing: BTreeMap::new(), ..rollup.clone() });
-    write_rollup(connection, key, &total)?;
-    let mut add = connection.prepare_cached(
-        "insert into failing values (?1, ?2, ?3, ?4, ?5, ?6, ?7) on conflict do update
-         set failures = failures + excluded.failures, newest = max(newest, excluded.newest)",
-    )?;
-    for ((fingerprint, input), failing) in &rollup.failing {
-        let input = input.as_ref().map_or(&[][..], |input| &input[..]);
-        let failures = i64::try_from(failing.failures).unwrap_or(i64::MAX);
-        add.execute(params![key.0, key.1, key.2, fingerprint, input, failures, failing.newest.as_slice()])?;
-    }
-    Ok(())
+struct RollupStatements<'c> {
+    insert: CachedStatement<'c>,
+    read: CachedStatement<'c>,
+    replace: CachedStatement<'c>,
+    failing: CachedStatement<'c>,
 }
 
-fn read_rollup(connection: &Connection, key: Key) -> Result<Option<Rollup>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "select runs, failures, errors, episodes, settled, log_sum, log_squares, first, first_fingerprint, last, last_fingerprint,
-         sketch from rollup where series = ?1 and hour = ?2 and caller = ?3",
-    )?;
-    let found = statement.query_row(params![key.0, key.1, key.2], |row| {
-        let end = |column: usize| -> rusqlite::Result<_> {
-            let id: Option<Bits> = row.get(column)?;
-            id.map(|id| row.get(column + 1).map(|fingerprint| (id, fingerprint))).transpose()
-        };
-        Ok(Rollup {
-            runs: row.get(0)?,
-            failures: row.get(1)?,
-            errors: row.get(2)?,
-            episodes: row.get(3)?,
-            settled: row.get(4)?,
-            log_sum: row.get(5)?,
-            log_squares: row.get(6)?,
-            ends: end(7)?.zip(end(9)?),
-            sketch: Sketch::decode(row.get_ref(11)?.as_blob()?).unwrap_or_default(),
-            failing: BTreeMap::new(),
+impl<'c> RollupStatements<'c> {
+    fn prepare(connection: &'c Connection) -> Result<Self, StoreError> {
+        let values = "into rollup values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+        Ok(RollupStatements {
+            insert: connection.prepare_cached(&format!("insert or ignore {values}"))?,
+            replace: connection.prepare_cached(&format!("replace {values}"))?,
+            read: connection.prepare_cached(
+                "select runs, failures, errors, episodes, settled, log_sum, log_squares, first, first_fingerprint, last,
+                 last_fingerprint, sketch from rollup where series = ?1 and hour = ?2 and caller = ?3",
+            )?,
+            failing: connection.prepare_cached(
+                "insert into failing values (?1, ?2, ?3, ?4, ?5, ?6, ?7) on conflict do update
+                 set failures = failures + excluded.failures, newest = max(newest, excluded.newest)",
+            )?,
         })
-    });
-    Ok(found.optional()?)
+    }
+
+    /// Adds a rollup to the one that is there.
+    fn add(&mut self, key: Key, rollup: Rollup) -> Result<(), StoreError> {
+        for ((fingerprint, input), failing) in &rollup.failing {
+            let input = input.as_ref().map_or(&[][..], |input| &input[..]);
+            let failures = i64::try_from(failing.failures).unwrap_or(i64::MAX);
+            let newest = failing.newest.as_slice();
+            self.failing.execute(params![key.0, key.1, key.2, fingerprint, input, failures, newest])?;
+        }
+        if write_rollup(&mut self.insert, key, &rollup)? == 0 {
+            let mut total = self.read(key)?;
+            total.merge(&rollup);
+            write_rollup(&mut self.replace, key, &total)?;
+        }
+        Ok(())
+    }
+
+    /// The rollup that is there, without its failures by input.
+    fn read(&mut self, key: Key) -> Result<Rollup, StoreError> {
+        Ok(self.read.query_row(params![key.0, key.1, key.2], |row| {
+            let end = |column: usize| -> rusqlite::Result<_> {
+                let id: Option<Bits> = row.get(column)?;
+                id.map(|id| row.get(column + 1).map(|fingerprint| (id, fingerprint))).transpose()
+            };
+            Ok(Rollup {
+                runs: row.get(0)?,
+                failures: row.get(1)?,
+                errors: row.get(2)?,
+                episodes: row.get(3)?,
+                settled: row.get(4)?,
+                log_sum: row.get(5)?,
+                log_squares: row.get(6)?,
+                ends: end(7)?.zip(end(9)?),
+                sketch: Sketch::decode(row.get_ref(11)?.as_blob()?).unwrap_or_default(),
+                failing: BTreeMap::new(),
+            })
+        })?)
+    }
 }
 
-fn write_rollup(connection: &Connection, key: Key, rollup: &Rollup) -> Result<(), StoreError> {
+fn write_rollup(statement: &mut CachedStatement<'_>, key: Key, rollup: &Rollup) -> Result<usize, StoreError> {
     let (first, last) = rollup.ends.unzip();
-    connection
-        .prepare_cached(
-            "insert or replace into rollup values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-        )?
-        .execute(params![
-            key.0,
-            key.1,
-            key.2,
-            rollup.runs,
-            rollup.failures,
-            rollup.errors,
-            rollup.episodes,
-            rollup.settled,
-            rollup.log_sum,
-            rollup.log_squares,
-            first.as_ref().map(|(id, _)| id.as_slice()),
-            first.and_then(|(_, fingerprint)| fingerprint),
-            last.as_ref().map(|(id, _)| id.as_slice()),
-            last.and_then(|(_, fingerprint)| fingerprint),
-            rollup.sketch.encode(),
-        ])?;
-    Ok(())
+    Ok(statement.execute(params![
+        key.0,
+        key.1,
+        key.2,
+        rollup.runs,
+        rollup.failures,
+        rollup.errors,
+        rollup.episodes,
+        rollup.settled,
+        rollup.log_sum,
+        rollup.log_squares,
+        first.as_ref().map(|(id, _)| id.as_slice()),
+        first.and_then(|(_, fingerprint)| fingerprint),
+        last.as_ref().map(|(id, _)| id.as_slice()),
+        last.and_then(|(_, fingerprint)| fingerprint),
+        rollup.sketch.encode(),
+    ])?)
 }
 
 /// Folds an hour again from its executions, in order.
@@ -339,32 +421,26 @@ pub(super) fn fold_again(connection: &Connection, series: i64, hour: i64) -> Res
     for table in ["rollup", "failing"] {
         connection.prepare_cached(&format!("delete from {table} where series = ?1 and hour = ?2"))?.execute([series, hour])?;
     }
-    rollups.iter().try_for_each(|(key, rollup)| add_rollup(connection, *key, rollup))
+    let mut statements = RollupStatements::prepare(connection)?;
+    rollups.into_iter().try_for_each(|(key, rollup)| statements.add(key, rollup))
 }
 
 /// A tool has news when a run failed, or when it ran in a version that has failed before.
 fn tell_news(
     connection: &Connection,
     names: &mut Names,
-    rollups: &BTreeMap<Key, Rollup>,
-    rows: &[(i64, Row, &NewExecution)],
+    ran: &[(i64, usize, bool)],
+    batch: &[NewExecution],
 ) -> Result<(), StoreError> {
-    let mut failures: BTreeMap<i64, u64> = BTreeMap::new();
-    for ((series, _, _), rollup) in rollups {
-        *failures.entry(*series).or_default() += rollup.failures;
-    }
-    let mut tools: BTreeSet<&str> = BTreeSet::new();
-    let mut before = None;
-    for (series, _, new) in rows {
-        let Some(failures) = failures.get(series).filter(|_| before != Some(*series)) else { continue };
-        before = Some(*series);
-        let (tool, version) = (new.execution.tool.as_str(), new.execution.version.0.as_str());
+    let mut tools = BTreeSet::new();
+    for (series, at, fails) in ran {
+        let (tool, version) = (batch[*at].execution.tool.as_str(), batch[*at].execution.version.0.as_str());
         let (_, failed) = names.series(connection, tool, version)?;
-        if *failures > 0 && !failed {
+        if *fails && !failed {
             set_failed(connection, *series)?;
             names.series.entry(tool.into()).or_default().insert(version.into(), (*series, true));
         }
-        if *failures > 0 || failed {
+        if *fails || failed {
             tools.insert(tool);
         }
     }

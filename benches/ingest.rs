@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use fractal::config::Config;
 use fractal::model::{CaptureLevel, SuccessRule};
 use fractal::record::Intake;
 use fractal::record::lines::Line;
@@ -25,9 +26,7 @@ fn main() {
         let fleet = common::Fleet { tools: 1_000, runs, capture };
         let lines = folder.path().join("runs.jsonl");
         let csv = folder.path().join("runs.csv");
-        let mut file = std::io::BufWriter::new(std::fs::File::create(&lines).expect("makes"));
-        fleet.write_lines(&mut file);
-        file.flush().expect("writes");
+        write_lines(&fleet, &lines);
         write_csv(&fleet, &csv);
         let database = folder.path().join("executions.db");
         let ours = ours(&fleet, &lines, &database);
@@ -56,7 +55,8 @@ fn on_one_core() {
 
 /// Seconds from text to the committed store.
 fn ours(fleet: &common::Fleet, lines: &Path, database: &Path) -> f64 {
-    let config = fleet.config();
+    let mut config = Config::default();
+    config.record.capture = fleet.capture;
     let intake = Intake::new(&config, "/nowhere");
     let rule = SuccessRule::default();
     let started = Instant::now();
@@ -73,6 +73,15 @@ fn ours(fleet: &common::Fleet, lines: &Path, database: &Path) -> f64 {
     store.record_all(&batch).expect("stores");
     drop(store);
     started.elapsed().as_secs_f64()
+}
+
+fn write_lines(fleet: &common::Fleet, path: &Path) {
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path).expect("makes"));
+    for number in 0..fleet.runs {
+        let new = fleet.run(number);
+        writeln!(file, "{}", Line::of(&new).text().expect("writes")).expect("writes");
+    }
+    file.flush().expect("writes");
 }
 
 fn write_csv(fleet: &common::Fleet, path: &Path) {

@@ -1,9 +1,7 @@
 //! What the benchmarks share: made-up executions of a fleet, the same each time.
 
-use std::io::Write;
 use std::time::Duration;
 
-use fractal::config::Config;
 use fractal::model::{
     Arg, BlobId, CaptureLevel, Execution, ExecutionId, Exit, Failure, Frame, Input, NewExecution, Outcome, Version,
 };
@@ -34,12 +32,6 @@ pub fn now() -> Timestamp {
 }
 
 impl Fleet {
-    pub fn config(&self) -> Config {
-        let mut config = Config::default();
-        config.record.capture = self.capture;
-        config
-    }
-
     /// The run with this number; they are in the order of time.
     pub fn run(&self, number: u64) -> NewExecution {
         let dice = random(number);
@@ -80,14 +72,5 @@ impl Fleet {
             mark: None,
         };
         NewExecution { execution, stdin: None, stdout: None, stderr: None, expected: None }
-    }
-
-    /// The runs as JSON lines.
-    pub fn write_lines(&self, to: &mut impl Write) {
-        for number in 0..self.runs {
-            let new = self.run(number);
-            let line = fractal::record::lines::Line::of(&new).text().expect("writes");
-            writeln!(to, "{line}").expect("writes");
-        }
     }
 }

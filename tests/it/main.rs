@@ -13,6 +13,7 @@ mod monitor;
 mod peers;
 mod people;
 mod remote;
+mod scans;
 mod source;
 mod spool;
 mod stages;

@@ -12,7 +12,10 @@ mod refs;
 mod tree;
 pub mod worktree;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 pub use commit::{Identity, RevertError};
@@ -48,6 +51,8 @@ pub enum OpenError {
 pub struct Repo {
     inner: git2::Repository,
     root: PathBuf,
+    /// Trees that were read, by their ids: what they hold never changes.
+    folders: RefCell<HashMap<git2::Oid, Arc<tree::Folder>>>,
 }
 
 impl Repo {
@@ -65,7 +70,7 @@ impl Repo {
         let inner = git2::Repository::discover(path).map_err(refused)?;
         let root = inner.workdir().map(Path::to_path_buf).ok_or_else(|| OpenError::Bare(inner.path().to_path_buf()))?;
         let root = root.canonicalize().unwrap_or(root);
-        Ok(Repo { inner, root })
+        Ok(Repo { inner, root, folders: RefCell::default() })
     }
 
     /// Sends every object written from now on to memory: what a dry run builds leaves no trace.

@@ -1,7 +1,8 @@
 //! Files as commits have them, and the version of a tool.
 
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
@@ -18,6 +19,19 @@ pub struct TreeFile {
     pub oid: git2::Oid,
 }
 
+/// The entries of one tree by name.
+pub(super) type Folder = BTreeMap<Vec<u8>, Entry>;
+
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    mode: u32,
+    oid: git2::Oid,
+    is_tree: bool,
+}
+
+/// Listings with more entries together are read again.
+const ENTRIES_KEPT: usize = 200_000;
+
 impl TreeFile {
     /// The path when it is UTF-8.
     pub fn utf8(&self) -> Option<&str> {
@@ -31,21 +45,17 @@ impl Repo {
     /// # Errors
     /// When the commit or a tree cannot be read.
     pub fn files_at(&self, commit: &CommitId, paths: &[String]) -> Result<Vec<TreeFile>> {
-        let tree = self.commit(commit)?.tree()?;
+        let root = self.folder(self.commit(commit)?.tree_id())?;
         let mut files = Vec::new();
         if paths.is_empty() {
-            self.collect(&tree, b"", &mut files)?;
+            self.collect(&root, b"", &mut files)?;
         }
         for path in paths {
             let path = path.trim_end_matches('/');
-            let entry = match tree.get_path(Path::new(path)) {
-                Ok(entry) => entry,
-                Err(error) if error.code() == git2::ErrorCode::NotFound => continue,
-                Err(error) => return Err(error.into()),
-            };
-            match entry.kind() {
-                Some(git2::ObjectType::Tree) => self.collect(&self.inner.find_tree(entry.id())?, path.as_bytes(), &mut files)?,
-                _ => files.push(TreeFile { path: path.into(), mode: entry.filemode() as u32, oid: entry.id() }),
+            match self.entry(&root, path)? {
+                None => continue,
+                Some(entry) if entry.is_tree => self.collect(&*self.folder(entry.oid)?, path.as_bytes(), &mut files)?,
+                Some(entry) => files.push(TreeFile { path: path.into(), mode: entry.mode, oid: entry.oid }),
             }
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -53,19 +63,56 @@ impl Repo {
         Ok(files)
     }
 
-    fn collect(&self, tree: &git2::Tree<'_>, prefix: &[u8], files: &mut Vec<TreeFile>) -> Result<()> {
-        for entry in tree {
+    /// What lies at a path below a folder.
+    fn entry(&self, root: &Arc<Folder>, path: &str) -> Result<Option<Entry>> {
+        let mut folder = root.clone();
+        let mut parts = path.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let Some(entry) = folder.get(part.as_bytes()).copied() else { return Ok(None) };
+            if parts.peek().is_none() {
+                return Ok(Some(entry));
+            }
+            if !entry.is_tree {
+                return Ok(None);
+            }
+            folder = self.folder(entry.oid)?;
+        }
+        Ok(None)
+    }
+
+    fn collect(&self, folder: &Folder, prefix: &[u8], files: &mut Vec<TreeFile>) -> Result<()> {
+        for (name, entry) in folder {
             let mut path = prefix.to_vec();
             if !path.is_empty() {
                 path.push(b'/');
             }
-            path.extend_from_slice(entry.name_bytes());
-            match entry.kind() {
-                Some(git2::ObjectType::Tree) => self.collect(&self.inner.find_tree(entry.id())?, &path, files)?,
-                _ => files.push(TreeFile { path, mode: entry.filemode() as u32, oid: entry.id() }),
+            path.extend_from_slice(name);
+            match entry.is_tree {
+                true => self.collect(&*self.folder(entry.oid)?, &path, files)?,
+                false => files.push(TreeFile { path, mode: entry.mode, oid: entry.oid }),
             }
         }
         Ok(())
+    }
+
+    /// The listing of a tree, kept: a cycle asks for the same few folders again and again, and libgit2 does not remember big ones.
+    fn folder(&self, tree: git2::Oid) -> Result<Arc<Folder>> {
+        if let Some(known) = self.folders.borrow().get(&tree) {
+            return Ok(known.clone());
+        }
+        let listing = self.inner.find_tree(tree)?;
+        let entry = |entry: &git2::TreeEntry<'_>| Entry {
+            mode: entry.filemode() as u32,
+            oid: entry.id(),
+            is_tree: entry.kind() == Some(git2::ObjectType::Tree),
+        };
+        let folder: Arc<Folder> = Arc::new(listing.iter().map(|e| (e.name_bytes().to_vec(), entry(&e))).collect());
+        let mut folders = self.folders.borrow_mut();
+        if folders.values().map(|folder| folder.len() + 1).sum::<usize>() > ENTRIES_KEPT {
+            folders.clear();
+        }
+        folders.insert(tree, folder.clone());
+        Ok(folder)
     }
 
     /// The bytes of a blob.

@@ -89,6 +89,15 @@ pub struct VersionSummary {
     pub last: Timestamp,
 }
 
+impl VersionSummary {
+    /// Adds the runs of another time.
+    fn add(&mut self, other: &VersionSummary) {
+        self.counts.runs += other.counts.runs;
+        self.counts.failures += other.counts.failures;
+        (self.first, self.last) = (self.first.min(other.first), self.last.max(other.last));
+    }
+}
+
 /// Failures of one kind of one version. From rollups.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FailureSummary {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use self::schema::FORMAT;
@@ -68,6 +69,7 @@ impl SqliteStore {
         let connection = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(BUSY)?;
         let mut store = SqliteStore { connection, names: Names::default(), path: path.to_path_buf() };
+        tell_statements(&store.connection);
         match store.format().map_err(|error| error.of(path))? {
             0 => return Ok(None),
             FORMAT => {}
@@ -86,6 +88,7 @@ impl SqliteStore {
     }
 
     fn ready(mut connection: Connection, path: &Path) -> Result<Self, StoreError> {
+        tell_statements(&connection);
         connection.set_prepared_statement_cache_capacity(64);
         schema::migrate(&mut connection, |found| StoreError::Newer { path: path.display().to_string(), found, known: FORMAT })?;
         connection.pragma_update(None, "synchronous", "normal")?;
@@ -128,6 +131,20 @@ impl SqliteStore {
         let (stdin, stdout, stderr) =
             (kept(execution.input.stdin.as_ref())?, kept(execution.stdout.as_ref())?, kept(execution.stderr.as_ref())?);
         Ok(NewExecution { execution, stdin, stdout, stderr, expected })
+    }
+}
+
+/// `FRACTAL_LOG=trace` shows every statement, without values.
+fn tell_statements(connection: &Connection) {
+    if tracing::enabled!(target: "fractal::sql", tracing::Level::TRACE) {
+        connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(tell));
+    }
+}
+
+fn tell(event: TraceEvent<'_>) {
+    if let TraceEvent::Stmt(statement, _) = event {
+        let sql = statement.sql();
+        tracing::trace!(target: "fractal::sql", "{}", sql.split_whitespace().collect::<Vec<_>>().join(" "));
     }
 }
 

@@ -1,8 +1,11 @@
 //! What is asked of the store. Sums come from rollups; executions are reached through their series, newest first, never by a scan.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::write::{day_begins, day_of};
 use crate::model::{Counts, Execution, Failure, Fingerprint, Sketch, Version, hour_of};
 use crate::world::store::row::{Bits, Names, Row, ended, first_id, outcome_number, range_of_prefix, timestamp};
 use crate::world::store::{FailingInput, FailureSummary, HourSummary, LoopCounters, Query, StoreError, VersionSummary, Which};
@@ -41,9 +44,10 @@ pub(super) fn series(connection: &Connection, tool: &str, version: &Version) -> 
 
 /// The numbers of all versions of a tool, or of everything.
 pub(super) fn all_series(connection: &Connection, tool: Option<&str>, version: Option<&Version>) -> Result<Vec<i64>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("select id from series where (?1 is null or tool = ?1) and (?2 is null or version = ?2) order by id")?;
+    let which = if tool.is_some() { "tool = ?1" } else { "?1 is null" };
+    let sql = format!("select id from series where {which} and (?2 is null or version = ?2) order by id");
     let version = version.map(|version| version.0.as_str());
+    let mut statement = connection.prepare_cached(&sql)?;
     Ok(statement.query_map(params![tool, version], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
@@ -82,28 +86,39 @@ pub(super) fn versions(
     tools: Option<&[String]>,
     since: Timestamp,
 ) -> Result<Vec<VersionSummary>, StoreError> {
-    // Per series, so that each is one range of the rollups' key.
-    let mut statement = connection.prepare_cached(
-        "select s.tool, s.version, sum(r.runs), sum(r.failures), min(r.first), max(r.last) from series s join rollup r on r.series = s.id
-         where (?1 is null or s.tool = ?1) and r.hour >= ?2 group by s.id having sum(r.runs) > 0 order by s.tool, max(r.last)",
-    )?;
     let hour = hour_of(since.as_millisecond());
-    let mut of = |tool: Option<&str>| -> Result<Vec<VersionSummary>, StoreError> {
-        let rows = statement.query_and_then(params![tool, hour], |row| {
-            let (first, last): (Bits, Bits) = (row.get(4)?, row.get(5)?);
-            Ok::<_, StoreError>(VersionSummary {
-                tool: row.get(0)?,
-                version: Version(row.get(1)?),
-                counts: Counts { runs: row.get(2)?, failures: row.get(3)? },
+    let Some(tools) = tools else { return versions_of(connection, None, hour) };
+    let each = tools.iter().map(|tool| versions_of(connection, Some(tool), hour)).collect::<Result<Vec<_>, _>>()?;
+    Ok(each.into_iter().flatten().collect())
+}
+
+/// The versions of one tool or of all since an hour: from the rest of its day, and from the days after it.
+fn versions_of(connection: &Connection, tool: Option<&str>, hour: i64) -> Result<Vec<VersionSummary>, StoreError> {
+    let which = if tool.is_some() { "s.tool = ?1" } else { "?1 is null" };
+    let next_day = day_of(hour) + 1;
+    let mut found: BTreeMap<i64, VersionSummary> = BTreeMap::new();
+    for (sums, when, from) in [("day", "r.day >= ?2 and ?3 = ?3", next_day), ("rollup", "r.hour >= ?2 and r.hour < ?3", hour)] {
+        let mut statement = connection.prepare_cached(&format!(
+            "select s.id, s.tool, s.version, sum(r.runs), sum(r.failures), min(r.first), max(r.last)
+             from series s join {sums} r on r.series = s.id where {which} and {when} group by s.id having sum(r.runs) > 0"
+        ))?;
+        let mut rows = statement.query(params![tool, from, day_begins(next_day)])?;
+        while let Some(row) = rows.next()? {
+            let (first, last): (Bits, Bits) = (row.get(5)?, row.get(6)?);
+            let summary = VersionSummary {
+                tool: row.get(1)?,
+                version: Version(row.get(2)?),
+                counts: Counts { runs: row.get(3)?, failures: row.get(4)? },
                 first: timestamp(ended(&first)),
                 last: timestamp(ended(&last)),
-            })
-        })?;
-        rows.collect()
-    };
-    let Some(tools) = tools else { return of(None) };
-    let each = tools.iter().map(|tool| of(Some(tool))).collect::<Result<Vec<_>, _>>()?;
-    Ok(each.into_iter().flatten().collect())
+            };
+            let known = found.entry(row.get(0)?);
+            known.and_modify(|known| known.add(&summary)).or_insert(summary);
+        }
+    }
+    let mut found: Vec<VersionSummary> = found.into_values().collect();
+    found.sort_by(|a, b| (&a.tool, a.last).cmp(&(&b.tool, b.last)));
+    Ok(found)
 }
 
 pub(super) fn failures(

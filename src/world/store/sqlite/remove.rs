@@ -51,6 +51,8 @@ fn remove_hours(connection: &Connection, series: &[i64], hour: i64) -> Result<u6
                 .prepare_cached(&format!("delete from {table} where series = ?1 and hour < ?2"))?
                 .execute(params![series, hour])?;
         }
+        connection.prepare_cached("delete from day where series = ?1 and day < ?2")?.execute([*series, write::day_of(hour)])?;
+        write::sum_day_again(connection, *series, write::day_of(hour))?;
     }
     Ok(gone as u64)
 }

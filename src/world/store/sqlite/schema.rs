@@ -14,7 +14,7 @@ pub(super) const FORMAT: i64 = 2;
 
 /// Executions of one tool and version (a series) lie together in the order in which they ended, so that the newest are read without
 /// any further index, and an execution costs little more than its digests. Rollups are kept by class of caller: names that differ
-/// only in numbers (`ci-run-17`) are one class; a class is a caller without one. What repeats is written once: callers, fingerprints,
+/// only in numbers (`ci-run-17`) are one class; a class is a caller without one. Days are the sums of their hours. What repeats is written once: callers, fingerprints,
 /// failures, and within a series inputs and outputs, each with the last hour in which a run had it, after which it may go.
 pub(super) const TABLES: &str = "
 create table series (id integer primary key, tool text not null, version text not null, failed integer not null default 0, unique (tool, version));
@@ -35,6 +35,10 @@ create table rollup (
   first blob, first_fingerprint integer, last blob, last_fingerprint integer, sketch blob not null, primary key (series, hour, caller)
 ) without rowid;
 create index rollup_unsettled on rollup (series, hour) where settled = 0;
+create table day (
+  series integer not null, day integer not null, runs integer not null, failures integer not null, first blob, last blob,
+  primary key (series, day)
+) without rowid;
 create table failing (
   series integer not null, hour integer not null, caller integer not null, fingerprint integer not null, input blob not null,
   failures integer not null, newest blob not null, primary key (series, hour, caller, fingerprint, input)

@@ -220,6 +220,9 @@ impl<'c> Hours<'c> {
 
     fn write(&mut self) -> Result<(), StoreError> {
         let (series, hour) = self.open;
+        if !self.by_class.is_empty() {
+            self.statements.add_to_day(series, hour, &self.by_class)?;
+        }
         self.by_class.drain(..).try_for_each(|(class, rollup)| self.statements.add((series, hour, class), rollup))
     }
 }
@@ -317,6 +320,7 @@ fn keep_blob(connection: &Connection, series: i64, id: &Bits, hour: i64, content
 struct RollupStatements<'c> {
     insert: CachedStatement<'c>,
     read: CachedStatement<'c>,
+    day: CachedStatement<'c>,
     replace: CachedStatement<'c>,
     failing: CachedStatement<'c>,
 }
@@ -330,6 +334,12 @@ impl<'c> RollupStatements<'c> {
             read: connection.prepare_cached(
                 "select runs, failures, errors, episodes, settled, log_sum, log_squares, first, first_fingerprint, last,
                  last_fingerprint, sketch from rollup where series = ?1 and hour = ?2 and caller = ?3",
+            )?,
+            day: connection.prepare_cached(
+                "insert into day values (?1, ?2, ?3, ?4, ?5, ?6) on conflict do update set runs = runs + excluded.runs,
+                 failures = failures + excluded.failures,
+                 first = min(coalesce(first, excluded.first), coalesce(excluded.first, first)),
+                 last = max(coalesce(last, excluded.last), coalesce(excluded.last, last))",
             )?,
             failing: connection.prepare_cached(
                 "insert into failing values (?1, ?2, ?3, ?4, ?5, ?6, ?7) on conflict do update
@@ -351,6 +361,17 @@ impl<'c> RollupStatements<'c> {
             total.merge(&rollup);
             write_rollup(&mut self.replace, key, &total)?;
         }
+        Ok(())
+    }
+
+    /// Adds the runs of all callers in an hour to its day.
+    fn add_to_day(&mut self, series: i64, hour: i64, runs: &[(i64, Rollup)]) -> Result<(), StoreError> {
+        let sum = |of: fn(&Rollup) -> u64| runs.iter().map(|(_, rollup)| of(rollup)).sum::<u64>();
+        let ends = runs.iter().filter_map(|(_, rollup)| rollup.ends);
+        let (first, last): (Vec<Bits>, Vec<Bits>) = ends.map(|((first, _), (last, _))| (first, last)).unzip();
+        let (first, last) = (first.iter().min().map(Bits::as_slice), last.iter().max().map(Bits::as_slice));
+        let (runs, failures) = (sum(|rollup| rollup.runs), sum(|rollup| rollup.failures));
+        self.day.execute(params![series, day_of(hour), runs, failures, first, last])?;
         Ok(())
     }
 
@@ -422,7 +443,33 @@ pub(super) fn fold_again(connection: &Connection, series: i64, hour: i64) -> Res
         connection.prepare_cached(&format!("delete from {table} where series = ?1 and hour = ?2"))?.execute([series, hour])?;
     }
     let mut statements = RollupStatements::prepare(connection)?;
-    rollups.into_iter().try_for_each(|(key, rollup)| statements.add(key, rollup))
+    rollups.into_iter().try_for_each(|(key, rollup)| statements.add(key, rollup))?;
+    sum_day_again(connection, series, day_of(hour))
+}
+
+/// Sums a day again from its hours.
+pub(super) fn sum_day_again(connection: &Connection, series: i64, day: i64) -> Result<(), StoreError> {
+    connection.prepare_cached("delete from day where series = ?1 and day = ?2")?.execute([series, day])?;
+    connection
+        .prepare_cached(
+            "insert into day select series, ?2, sum(runs), sum(failures), min(first), max(last) from rollup
+             where series = ?1 and hour >= ?3 and hour < ?4 group by series",
+        )?
+        .execute([series, day, day_begins(day), day_begins(day + 1)])?;
+    Ok(())
+}
+
+/// Hours of a day.
+const HOURS: i64 = 24;
+
+/// The day of an hour, both counted since the Unix epoch.
+pub(super) fn day_of(hour: i64) -> i64 {
+    hour.div_euclid(HOURS)
+}
+
+/// The first hour of a day.
+pub(super) fn day_begins(day: i64) -> i64 {
+    day * HOURS
 }
 
 /// A tool has news when a run failed, or when it ran in a version that has failed before.

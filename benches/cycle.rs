@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench cycle -- [RUNS…]` (100000 and 10000000 when not given).
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 mod common;
 
 use std::path::Path;

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench ingest -- [RUNS]` (a million when not given). Everything runs on one core.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 mod common;
 
 use std::io::Write;

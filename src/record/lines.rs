@@ -15,7 +15,7 @@
 //! | `cwd` | working directory relative to the root of the repository; absent when it was outside |
 //! | `stdin`, `stdout`, `stderr` | what went in and came out: text, or `{"base64": "…"}` |
 //! | `truncated` | true when part of `stdin` is missing |
-//! | `input`, `stdout_digest`, `stderr_digest` | digests, where the content is not kept |
+//! | `input`, `stdout_digest`, `stderr_digest`, `expected_digest` | digests, where the content is not kept |
 //! | `exit` | an exit code, `{"signal": 9}`, `"timed_out"`, or `{"not_started": "why"}` |
 //! | `outcome` | `success`, `failure` or `error`; by the tool's rule if absent |
 //! | `failure` | `class`, `message`, and from us also `fingerprint` and `frames` |
@@ -87,6 +87,8 @@ pub struct Line<'a> {
     marked: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expected: Option<Content>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    expected_digest: Option<Cow<'a, str>>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -201,6 +203,9 @@ impl<'a> Line<'a> {
         let digest = |digest: Option<Cow<'_, str>>| digest.map(|digest| BlobId(digest.into_owned()));
         execution.stdout = execution.stdout.take().or(digest(self.stdout_digest));
         execution.stderr = execution.stderr.take().or(digest(self.stderr_digest));
+        if let Some(mark) = &mut execution.mark {
+            mark.expected = mark.expected.take().or(digest(self.expected_digest));
+        }
         new
     }
 
@@ -244,7 +249,7 @@ impl<'a> Line<'a> {
             stdout: blob(&stdout, self.stdout_digest),
             stderr: blob(&stderr, self.stderr_digest),
             caller: self.caller.map_or_else(|| "import".into(), Cow::into_owned),
-            mark: self.marked.then(|| Mark { expected: expected.as_deref().map(BlobId::of) }),
+            mark: self.marked.then(|| Mark { expected: blob(&expected, self.expected_digest) }),
         };
         NewExecution { execution, stdin, stdout, stderr, expected }
     }
@@ -283,6 +288,7 @@ impl<'a> Line<'a> {
             caller: Some(Cow::Borrowed(&execution.caller)),
             marked: execution.mark.is_some(),
             expected: content(&new.expected),
+            expected_digest: execution.mark.as_ref().and_then(|mark| digest(&mark.expected, &new.expected)),
         }
     }
 
@@ -489,6 +495,9 @@ mod tests {
         (digest.stdin, digest.stdout, digest.stderr) = (None, None, None);
         digest.execution.input = digest.execution.input.to_digest();
         all.push(digest);
+        let mut marked = all[0].clone();
+        marked.expected = None;
+        all.push(marked);
         all
     }
 

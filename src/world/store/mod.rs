@@ -12,7 +12,7 @@ pub use sqlite::SqliteStore;
 use super::git::Repo;
 use crate::config::Config;
 use crate::model::{
-    Counts, Execution, ExecutionId, Failure, Fingerprint, Hints, NewExecution, Outcome, Recording, Sketch, Version,
+    BlobId, Counts, Execution, ExecutionId, Failure, Fingerprint, Hints, NewExecution, Outcome, Recording, Sketch, Version,
 };
 
 /// Why the store cannot be used.
@@ -163,6 +163,10 @@ pub struct Query<'a> {
     pub since: Timestamp,
     /// Ended before.
     pub until: Option<Timestamp>,
+    /// With a smaller identity: the next page after this one.
+    pub before: Option<&'a ExecutionId>,
+    /// With a greater identity: what came after this one.
+    pub after: Option<&'a ExecutionId>,
     pub limit: usize,
 }
 
@@ -302,6 +306,23 @@ pub trait Store: Send {
     fn load(&self, execution: Execution) -> Result<Recording, StoreError>;
     /// What the tool wrote to standard error; empty when that is not kept.
     fn stderr(&self, execution: &Execution) -> Result<Vec<u8>, StoreError>;
+    /// An execution with everything that is kept of it, as it was stored.
+    fn whole(&self, execution: Execution) -> Result<NewExecution, StoreError> {
+        let stderr = self.stderr(&execution)?;
+        let Recording { execution, stdin, stdout, expected } = self.load(execution)?;
+        // No bytes may be no content, or content that is not kept: the digest tells.
+        let kept = |id: Option<&BlobId>, bytes: Vec<u8>| {
+            id.filter(|id| !bytes.is_empty() || **id == BlobId::of(b"")).is_some().then_some(bytes)
+        };
+        let expected_id = execution.mark.as_ref().and_then(|mark| mark.expected.as_ref());
+        Ok(NewExecution {
+            stdin: kept(execution.input.stdin.as_ref(), stdin),
+            stdout: kept(execution.stdout.as_ref(), stdout),
+            stderr: kept(execution.stderr.as_ref(), stderr),
+            expected: kept(expected_id, expected.unwrap_or_default()),
+            execution,
+        })
+    }
     /// Tools with news: a failure, or any run of a version that has failed before.
     fn dirty(&self) -> Result<Vec<Dirty>, StoreError>;
     /// Says that these news were looked at, in which state of the world, and which tools are to be looked at again all the same. What

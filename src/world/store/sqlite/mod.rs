@@ -122,16 +122,6 @@ impl SqliteStore {
     fn bytes_of(&self, execution: &Execution, blob: Option<&BlobId>) -> Result<Vec<u8>, StoreError> {
         read::blob(&self.connection, self.series_of(execution)?, blob.map(|blob| blob.0.as_str()))
     }
-
-    fn with_bytes(&self, execution: Execution) -> Result<NewExecution, StoreError> {
-        let kept = |blob: Option<&BlobId>| -> Result<Option<Vec<u8>>, StoreError> {
-            Ok(Some(self.bytes_of(&execution, blob)?).filter(|bytes| !bytes.is_empty()))
-        };
-        let expected = kept(execution.mark.as_ref().and_then(|mark| mark.expected.as_ref()))?;
-        let (stdin, stdout, stderr) =
-            (kept(execution.input.stdin.as_ref())?, kept(execution.stdout.as_ref())?, kept(execution.stderr.as_ref())?);
-        Ok(NewExecution { execution, stdin, stdout, stderr, expected })
-    }
 }
 
 /// `FRACTAL_LOG=trace` shows every statement, without values.
@@ -321,7 +311,7 @@ impl Store for SqliteStore {
         for place in places {
             let (series, id) = place?;
             if let Some(execution) = read::one(&self.connection, series, &id)? {
-                unsent.push(self.with_bytes(execution)?);
+                unsent.push(self.whole(execution)?);
             }
         }
         Ok(unsent)

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::write::{day_begins, day_of};
-use crate::model::{Counts, Execution, Failure, Fingerprint, Sketch, Version, hour_of};
+use crate::model::{Counts, Execution, ExecutionId, Failure, Fingerprint, Sketch, Version, hour_of};
 use crate::world::store::row::{Bits, Names, Row, ended, first_id, outcome_number, range_of_prefix, timestamp};
 use crate::world::store::{FailingInput, FailureSummary, HourSummary, LoopCounters, Query, StoreError, VersionSummary, Which};
 
@@ -192,7 +192,7 @@ pub(super) fn failing_inputs(connection: &Connection, series: i64, since: Timest
             fingerprint: Fingerprint::known(row.get(0)?),
             input: Bits::try_from(input).map(|bits| crate::world::store::row::hex(&bits)).unwrap_or_default(),
             failures: row.get(2)?,
-            newest: crate::model::ExecutionId::from_bytes(row.get(3)?),
+            newest: ExecutionId::from_bytes(row.get(3)?),
         })
     })?;
     rows.collect()
@@ -200,8 +200,10 @@ pub(super) fn failing_inputs(connection: &Connection, series: i64, since: Timest
 
 pub(super) fn executions(connection: &Connection, query: &Query<'_>) -> Result<Vec<Execution>, StoreError> {
     let mut found: Vec<Execution> = Vec::new();
-    for series in all_series(connection, query.tool, query.version)? {
-        found.extend(of_series(connection, series, query)?);
+    // Newer versions first: of an older one, nothing below what was found is read.
+    for series in all_series(connection, query.tool, query.version)?.into_iter().rev() {
+        let floor = found.get(query.limit.wrapping_sub(1)).and_then(|oldest| oldest.id.bytes());
+        found.extend(of_series(connection, series, query, floor)?);
         // The newest of all series: more than the limit is never kept.
         found.sort_by(|a, b| b.id.cmp(&a.id));
         found.truncate(query.limit);
@@ -209,31 +211,38 @@ pub(super) fn executions(connection: &Connection, query: &Query<'_>) -> Result<V
     Ok(found)
 }
 
-fn of_series(connection: &Connection, series: i64, query: &Query<'_>) -> Result<Vec<Execution>, StoreError> {
+fn of_series(connection: &Connection, series: i64, query: &Query<'_>, floor: Option<Bits>) -> Result<Vec<Execution>, StoreError> {
     let (condition, wanted) = match query.which {
-        Which::All => ("?6 = ?6", String::new()),
-        Which::Counted => ("e.outcome != 2 and ?6 = ?6", String::new()),
-        Which::Only(outcome) => ("e.outcome = ?6 + 0", outcome_number(outcome).to_string()),
+        Which::All => ("?5 = ?5", String::new()),
+        Which::Counted => ("e.outcome != 2 and ?5 = ?5", String::new()),
+        Which::Only(outcome) => ("e.outcome = ?5 + 0", outcome_number(outcome).to_string()),
         Which::FailuresLike(fingerprint) => {
-            ("e.fingerprint = (select id from fingerprint where name = ?6)", fingerprint.to_string())
+            ("e.fingerprint = (select id from fingerprint where name = ?5)", fingerprint.to_string())
         }
     };
     let index = if condition.starts_with("e.fingerprint") { "indexed by execution_failed" } else { "" };
     let sql = format!(
         "select {COLUMNS} from {joined} where e.series = ?1 and e.id >= ?2 and e.id < ?3 and (?4 is null or c.name = ?4) and {condition}
-         order by e.id desc limit ?5",
+         order by e.id desc",
         joined = JOINED.replacen("execution e", &format!("execution e {index}"), 1)
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let since = query.since.as_millisecond();
+    let bits = |id: Option<&ExecutionId>| id.and_then(ExecutionId::bytes);
     let to = query.until.map_or([0xff; 16], |until| first_id(until.as_millisecond()));
-    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let to = bits(query.before).map_or(to, |before| to.min(before));
     // Whatever started since has ended since.
-    let from = first_id(since);
-    let arguments = params![series, from.as_slice(), to.as_slice(), query.caller, limit, wanted];
+    let from = first_id(since).max(bits(query.after).map_or([0; 16], next)).max(floor.unwrap_or_default());
+    let arguments = params![series, from.as_slice(), to.as_slice(), query.caller, wanted];
     let rows = statement.query_and_then(arguments, execution)?;
     let rows = rows.filter(|row| !row.as_ref().is_ok_and(|row| row.at.as_millisecond() < since));
-    rows.collect()
+    // Rows are read one by one in the order of the key: no more than these.
+    rows.take(query.limit).collect()
+}
+
+/// The identity right after another.
+fn next(id: Bits) -> Bits {
+    u128::from_be_bytes(id).saturating_add(1).to_be_bytes()
 }
 
 /// The content behind a digest; empty when it is not kept.

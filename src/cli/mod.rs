@@ -1,12 +1,16 @@
 //! The command line: one file per subcommand. The only place that prints.
 
+mod columns;
 mod config;
 mod control;
 mod demo;
 mod exec;
+mod executions;
 mod init;
 mod log;
 mod mark;
+mod moment;
+mod plain;
 mod render;
 mod run;
 mod status;
@@ -49,6 +53,8 @@ enum Command {
     Init(init::Init),
     /// Run a tool as if it were run directly, and record the run
     Exec(exec::Exec),
+    /// List recorded runs, show one, follow new ones, export them
+    Executions(executions::Executions),
     /// Say that a recorded run gave a wrong answer
     Mark(mark::Mark),
     /// Run one cycle: detect, investigate, improve, land, watch, revert
@@ -137,9 +143,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let hint = match &error {
             StoreError::Newer { .. } => Some("update Fractal; nothing was changed"),
-            StoreError::NoSuchExecution(_) | StoreError::Ambiguous(_) => {
-                Some("`fractal exec --id-file FILE` writes the id of a run into a file")
-            }
+            StoreError::NoSuchExecution(_) | StoreError::Ambiguous(_) => Some(
+                "`fractal executions` lists the newest runs; `fractal exec --id-file FILE` writes the id of a run into a file",
+            ),
             error if error.is_damage() => Some(
                 "move it away (`fractal/executions.db` in the git directory): the next recorded run begins a new \
                  one, and what was decided is in git",
@@ -201,6 +207,7 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Init(command) => command.run(&repo),
         Command::Exec(command) => command.run(&repo),
+        Command::Executions(command) => command.run(&repo),
         Command::Mark(command) => command.run(&repo),
         Command::Run(command) => command.run(&repo),
         Command::Watch(command) => command.run(&repo),

@@ -19,9 +19,31 @@ static LOST: OnceLock<String> = OnceLock::new();
 
 /// Writes to standard output. A reader that went away is no error, and ends nothing: a cycle goes on to its end unseen.
 pub(super) fn say(text: &str) {
+    goes_on(text);
+}
+
+/// Writes to standard output; whether anybody reads on.
+pub(super) fn goes_on(text: &str) -> bool {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
-    if let Some(error) = written.err().filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+    written.map_err(lose).is_ok()
+}
+
+/// Writes bytes to standard output as they are.
+pub(super) fn write_bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush()).map_err(lose);
+}
+
+/// Says something on standard error that is no error.
+pub(super) fn note(text: &str) {
+    let paint = Paint::for_stderr();
+    let _ = std::io::stderr().write_all(format!("{} {text}\n", paint.cyan("note:")).as_bytes());
+}
+
+/// Remembers why output was lost, unless its reader went away.
+pub(super) fn lose(error: std::io::Error) {
+    if error.kind() != std::io::ErrorKind::BrokenPipe {
         let _ = LOST.set(error.to_string());
     }
 }
@@ -62,6 +84,12 @@ impl Paint {
 
     pub(super) fn for_stderr() -> Self {
         Paint(files::stderr_is_terminal() && files::variable("NO_COLOR").is_none())
+    }
+
+    /// No colours.
+    #[cfg(test)]
+    pub(super) fn off() -> Self {
+        Paint(false)
     }
 
     pub(super) fn is_on(self) -> bool {
@@ -118,7 +146,8 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Ite
     table.to_string()
 }
 
-fn terminal_width() -> u16 {
+/// Columns that lines may have.
+pub(super) fn terminal_width() -> u16 {
     files::terminal_columns().filter(|columns| *columns >= 40).unwrap_or(WIDTH)
 }
 
@@ -133,6 +162,20 @@ pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
         60..=3599 => format!("{} min ago", seconds / 60),
         3600..=86_399 => format!("{} h ago", seconds / 3600),
         _ => format!("{} d ago", seconds / 86_400),
+    }
+}
+
+/// A length of time with two or three digits.
+pub(super) fn took(duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    let number = |value: f64| if value < 9.95 { format!("{value:.1}") } else { format!("{value:.0}") };
+    match seconds {
+        ..0.000_999_5 => format!("{} µs", number(seconds * 1e6)),
+        ..0.999_5 => format!("{} ms", number(seconds * 1e3)),
+        ..119.5 => format!("{} s", number(seconds)),
+        ..7_170.0 => format!("{} min", number(seconds / 60.0)),
+        ..172_800.0 => format!("{} h", number(seconds / 3_600.0)),
+        _ => format!("{} d", number(seconds / 86_400.0)),
     }
 }
 

@@ -57,8 +57,8 @@ impl Watch {
     }
 }
 
-/// Listens before the first cycle begins, so that no signal is missed.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+/// Listens before the work begins, so that no signal is missed.
+pub(super) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -14,7 +14,8 @@ impl Span {
         Span(Duration::from_secs(seconds))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads one; `None` when it is none, or too long for any clock.
+    pub fn parse(text: &str) -> Option<Self> {
         let split = text.find(|c: char| !c.is_ascii_digit())?;
         let (number, unit) = text.split_at(split);
         let milliseconds = match unit.trim() {

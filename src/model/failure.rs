@@ -99,9 +99,15 @@ impl Failure {
     }
 }
 
+/// Whether a character does something to a terminal instead of being shown: controls, and those that turn the direction of what
+/// follows, so that it reads as something else (N. Boucher, R. Anderson, "Trojan Source", 2021).
+pub fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Text from outside as one line of at most `limit` characters that cannot steer a terminal.
 pub fn plain_line(text: &str, limit: usize) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = text.chars().map(|c| if steers(c) { ' ' } else { c }).collect();
     let line = line.trim();
     if line.chars().count() <= limit {
         return line.to_string();
@@ -164,6 +170,7 @@ mod tests {
     #[test]
     fn text_from_outside_cannot_steer_a_terminal() {
         assert_eq!(plain_line("a\u{1b}[31mb\nc\u{9b}d", 80), "a [31mb c d");
+        assert_eq!(plain_line("a\u{202e}b\u{2067}c", 80), "a b c");
         assert_eq!(plain_line("abcdef", 4), "abc…");
     }
 

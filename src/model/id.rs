@@ -85,6 +85,12 @@ impl ExecutionId {
         Self::of(ended, bits, 8)
     }
 
+    /// The identity before all of runs that ended then or later.
+    pub fn first_of(ended: Timestamp) -> Self {
+        let milliseconds = u64::try_from(ended.as_millisecond()).unwrap_or(0);
+        Self::from_bytes((u128::from(milliseconds) << 80).to_be_bytes())
+    }
+
     fn of(ended: Timestamp, rest: [u8; 10], version: u8) -> Self {
         let milliseconds = u64::try_from(ended.as_millisecond()).unwrap_or(0);
         let mut bytes = [0; 16];

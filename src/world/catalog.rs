@@ -29,11 +29,15 @@ impl Catalog {
 
     /// The name most like `name`, for a hint.
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        let names = self.tools.iter().map(|tool| tool.name.as_str());
-        names
-            .min_by_key(|known| strsim::damerau_levenshtein(name, known))
-            .filter(|known| strsim::damerau_levenshtein(name, known) <= 3)
+        nearest(self.tools.iter().map(|tool| tool.name.as_str()), name)
     }
+}
+
+/// The one of these names that is most like `name`, for a hint.
+pub fn nearest<'a>(names: impl Iterator<Item = &'a str>, name: &str) -> Option<&'a str> {
+    names
+        .min_by_key(|known| strsim::damerau_levenshtein(name, known))
+        .filter(|known| strsim::damerau_levenshtein(name, known) <= 3)
 }
 
 /// The declared tools alone: all that `fractal exec` needs for most runs.

@@ -35,6 +35,71 @@ pub fn overwrite(path: &Path, content: &[u8], executable: bool) -> Result<()> {
     write_new(path, content, executable)
 }
 
+/// A file that is being written beside the place where it will be; gone when it is dropped before its end.
+pub struct Draft {
+    inner: Written,
+}
+
+enum Written {
+    Beside(std::io::BufWriter<tempfile::NamedTempFile>, std::path::PathBuf),
+    /// Devices and named pipes are not replaced.
+    Through(std::io::BufWriter<std::fs::File>),
+}
+
+impl Draft {
+    /// For the file at `path`, or where a link there leads.
+    ///
+    /// # Errors
+    /// When nothing can be written beside it.
+    pub fn of(path: &Path) -> Result<Draft> {
+        use std::os::unix::fs::PermissionsExt;
+        let writing = || format!("writing `{}`", path.display());
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        if target.exists() && !target.is_file() {
+            let file = std::fs::OpenOptions::new().write(true).open(&target).with_context(writing)?;
+            return Ok(Draft { inner: Written::Through(std::io::BufWriter::new(file)) });
+        }
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let permissions =
+            std::fs::metadata(&target).map_or_else(|_| std::fs::Permissions::from_mode(0o666), |old| old.permissions());
+        let file =
+            tempfile::Builder::new().prefix(".fractal-").permissions(permissions).tempfile_in(folder).with_context(writing)?;
+        Ok(Draft { inner: Written::Beside(std::io::BufWriter::with_capacity(1 << 16, file), target) })
+    }
+
+    /// Puts it in its place.
+    ///
+    /// # Errors
+    /// When it cannot be written to the end; what was there before is still there then.
+    pub fn finish(self) -> Result<()> {
+        match self.inner {
+            Written::Beside(file, target) => {
+                let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+                file.as_file().sync_all()?;
+                file.persist(&target).with_context(|| format!("writing `{}`", target.display()))?;
+            }
+            Written::Through(mut file) => file.flush()?,
+        }
+        Ok(())
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match &mut self.inner {
+            Written::Beside(file, _) => file.write(bytes),
+            Written::Through(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match &mut self.inner {
+            Written::Beside(file, _) => file.flush(),
+            Written::Through(file) => file.flush(),
+        }
+    }
+}
+
 /// Reads a whole file.
 ///
 /// # Errors
@@ -64,6 +129,15 @@ pub fn stdout_is_terminal() -> bool {
 /// Whether standard error is a terminal.
 pub fn stderr_is_terminal() -> bool {
     std::io::stderr().is_terminal()
+}
+
+/// Whether standard output is a pipe whose reader has gone.
+pub fn nobody_reads_stdout() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stdout = std::io::stdout();
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut watched, Some(&at_once)).is_ok_and(|ready| ready > 0) && watched[0].revents().contains(PollFlags::ERR)
 }
 
 /// Columns of the terminal behind standard output; `None` when it is none.

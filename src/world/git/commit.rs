@@ -141,6 +141,18 @@ impl Repo {
     }
 }
 
+/// How two texts differ: hunks of lines that begin with `+`, `-` or a blank.
+///
+/// # Errors
+/// When libgit2 has no memory.
+pub fn difference(old: &[u8], new: &[u8]) -> Result<String> {
+    let mut diff = git2::Patch::from_buffers(old, None, new, None, None)?;
+    let text = String::from_utf8_lossy(&diff.to_buf()?).into_owned();
+    // The lines above the first hunk name files.
+    let hunks = text.lines().skip_while(|line| !line.starts_with("@@"));
+    Ok(hunks.map(|line| format!("{line}\n")).collect())
+}
+
 fn conflicting_paths(index: &git2::Index) -> Vec<String> {
     let Ok(conflicts) = index.conflicts() else { return vec!["(unknown paths)".into()] };
     let mut paths: Vec<String> = conflicts

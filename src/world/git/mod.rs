@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-pub use commit::{Identity, RevertError};
+pub use commit::{Identity, RevertError, difference};
 pub use history::{Revision, reverted_by};
 pub use log::{LOG_REF, LogError};
 pub use refs::{MoveError, NOTES_REF, PAUSE_REF};

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. The only place that prints.
 
+mod chart;
 mod columns;
 mod config;
 mod control;
@@ -13,6 +14,7 @@ mod moment;
 mod plain;
 mod render;
 mod run;
+mod stats;
 mod status;
 mod tools;
 
@@ -61,6 +63,8 @@ enum Command {
     Run(run::Run),
     /// Run cycles on the configured interval until stopped
     Watch(run::Watch),
+    /// Draw how a tool does, by version and over time, or list how all do
+    Stats(stats::Stats),
     /// Show what the loop did and what it waits for
     Status(status::Status),
     /// List the tools, declared and found
@@ -211,6 +215,7 @@ pub fn main() -> ExitCode {
         Command::Mark(command) => command.run(&repo),
         Command::Run(command) => command.run(&repo),
         Command::Watch(command) => command.run(&repo),
+        Command::Stats(command) => command.run(&repo),
         Command::Status(command) => command.run(&repo),
         Command::Tools(command) => command.run(&repo),
         Command::Log(command) => command.run(&repo),

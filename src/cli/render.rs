@@ -124,6 +124,11 @@ impl Paint {
         self.with("2", text)
     }
 
+    /// One of a few colours that mean nothing, neighbours differ.
+    pub(super) fn hue(self, number: usize, text: &str) -> String {
+        self.with(["36", "35", "34", "33", "96", "95"][number % 6], text)
+    }
+
     pub(super) fn stage(self, stage: Stage) -> String {
         match stage {
             Stage::Kept => self.green(stage.word()),

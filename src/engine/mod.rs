@@ -4,6 +4,7 @@
 
 mod actions;
 mod cycle;
+pub mod figures;
 mod improvement;
 mod maintenance;
 mod news;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::Stream;
 
 use self::actions::Journal;
+pub use self::figures::{Change, Overview, ToolFigures, VersionFigures};
 pub use self::improvement::{Improvement, Landed};
 pub use self::progress::{CycleReport, Progress};
 pub use self::stage::{IllegalEvent, Stage, next};

@@ -441,7 +441,9 @@ fn an_execution_that_does_not_exist_or_is_ambiguous_is_not_marked() {
     world.unchanged_by(|| world.fractal(&["mark", "0", "--bad"])).refused(2, &["no execution was ever recorded", "fractal exec"]);
     world.exec("greet", &["ann"]).ok();
     world.unchanged_by(|| world.fractal(&["mark", "", "--bad"])).refused(2, &["no execution ``"]);
-    world.unchanged_by(|| world.fractal(&["mark", "zz", "--bad"])).refused(2, &["no execution `zz` is recorded", "fractal executions"]);
+    world
+        .unchanged_by(|| world.fractal(&["mark", "zz", "--bad"]))
+        .refused(2, &["no execution `zz` is recorded", "fractal executions"]);
     world.exec("greet", &["bob"]).ok();
     world.unchanged_by(|| world.fractal(&["mark", "0", "--bad"])).refused(2, &["`0` is the beginning of several", "more of it"]);
     let id = &executions(&world)[0];

@@ -1,6 +1,6 @@
 //! History: which commits made which versions of a tool, and what was reverted.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -27,6 +27,30 @@ impl Repo {
     /// # Errors
     /// When history cannot be read.
     pub fn revisions(&self, from: &CommitId, paths: &[String], limit: usize) -> Result<Vec<Revision>> {
+        self.revisions_until(from, paths, |revisions| revisions.len() >= limit)
+    }
+
+    /// The same, until all of these versions are found: those that people only read about are not worth a longer walk.
+    ///
+    /// # Errors
+    /// When history cannot be read.
+    pub fn revisions_of(&self, from: &CommitId, paths: &[String], mut wanted: BTreeSet<Version>) -> Result<Vec<Revision>> {
+        let mut looked_at = 0;
+        self.revisions_until(from, paths, |revisions| {
+            for revision in &revisions[looked_at..] {
+                wanted.remove(&revision.version);
+            }
+            looked_at = revisions.len();
+            wanted.is_empty()
+        })
+    }
+
+    fn revisions_until(
+        &self,
+        from: &CommitId,
+        paths: &[String],
+        mut enough: impl FnMut(&[Revision]) -> bool,
+    ) -> Result<Vec<Revision>> {
         let mut revisions: Vec<Revision> = Vec::new();
         let mut commit = self.commit(from)?;
         let mut version = self.version_at(from, paths)?;
@@ -46,7 +70,7 @@ impl Repo {
                 });
             }
             match parent {
-                Some(parent) if revisions.len() < limit => (commit, version) = (parent, before),
+                Some(parent) if !enough(&revisions) => (commit, version) = (parent, before),
                 _ => break,
             }
         }

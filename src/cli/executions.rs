@@ -40,7 +40,7 @@ Examples:
   fractal executions show 0199abcd-ef01      one run, with input and output
   fractal executions export -o runs.jsonl    all of them, to read in again elsewhere
 
-With --json each run is one line. The keys are those of `export`, without what
+With --json each run is one line, with the keys of `export` but without what
 went in and came out; `input` is the digest of what went in:
   {"id":"0199abcd-ef01-7…","tool":"backup","version":"77aa…",
    "at":"2026-03-01T09:30:00.125Z","ended":"2026-03-01T09:30:02.5Z",
@@ -66,8 +66,8 @@ struct List {
     /// At most so many [default: 20, with --follow 10]
     #[arg(short = 'n', long)]
     limit: Option<usize>,
-    /// Then wait, and print each run when it ends, until interrupted. Oldest first. Runs that arrive long after they ended
-    /// (imported, or brought from another machine) are not printed
+    /// Then wait, and print each run when it ends, until interrupted. Oldest first, times in UTC. Runs that arrive long after
+    /// they ended (imported, or brought from another machine) are not printed
     #[arg(short, long, conflicts_with = "until")]
     follow: bool,
     #[command(flatten)]

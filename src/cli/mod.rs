@@ -56,7 +56,7 @@ enum Command {
     /// Run a tool as if it were run directly, and record the run
     Exec(exec::Exec),
     /// List recorded runs, show one, follow new ones, export them
-    Executions(executions::Executions),
+    Executions(Box<executions::Executions>),
     /// Say that a recorded run gave a wrong answer
     Mark(mark::Mark),
     /// Run one cycle: detect, investigate, improve, land, watch, revert

@@ -37,9 +37,10 @@ pub(super) struct Stats {
     output: Output,
 }
 
-const FIGURES: &str = r#"Success is shown with its 95 % interval (Wilson), time taken by quantiles to 1 %. Errors of the environment do not count.
-A version is worse or better when the factor of the alarm says so, slower or faster when its median changed by half.
-News are "new" until a cycle has looked at them.
+const FIGURES: &str = r#"Success has its 95 % interval (Wilson), time taken is exact to 1 %. Errors of
+the environment do not count. A version is worse or better when the factor of
+the alarm says so, slower or faster when its median changed by half. News are
+"new" until a cycle has looked at them.
 
 With --json, for one tool:
   {"tool":"backup","since":"…","until":"…","runs":50,"failures":10,"errors":2,
@@ -218,6 +219,16 @@ fn kinds(figures: &ToolFigures, now: Timestamp, look: Look) -> Vec<String> {
 
 // ---- versions ----
 
+/// The colours that versions have in the charts.
+const HUES: [fn(Paint, &str) -> String; 6] = [
+    |paint, text| paint.hue(0, text),
+    |paint, text| paint.hue(1, text),
+    |paint, text| paint.hue(2, text),
+    |paint, text| paint.hue(3, text),
+    |paint, text| paint.hue(4, text),
+    |paint, text| paint.hue(5, text),
+];
+
 /// The letter of a version in tables and charts; the newest 26 have one.
 fn letter(at: usize, of: usize) -> char {
     let first = of.saturating_sub(26);
@@ -243,7 +254,7 @@ fn versions(figures: &ToolFigures, now: Timestamp, look: Look) -> Vec<String> {
     ];
     let of = figures.versions.len();
     let newest = figures.versions.iter().enumerate().rev().take(SHOWN);
-    let rows: Vec<Vec<Cell>> = newest.map(|(at, version)| row(version, letter(at, of), now, look)).collect();
+    let rows: Vec<Vec<Cell>> = newest.map(|(at, version)| row(version, letter(at, of), at, now, look)).collect();
     let columns = Columns::of(&COLUMNS, &rows, look.width, look.paint);
     let mut lines = vec![String::new(), columns.head()];
     lines.extend(rows.iter().map(|row| columns.line(row)));
@@ -253,7 +264,7 @@ fn versions(figures: &ToolFigures, now: Timestamp, look: Look) -> Vec<String> {
     lines
 }
 
-fn row(figures: &VersionFigures, letter: char, now: Timestamp, look: Look) -> Vec<Cell> {
+fn row(figures: &VersionFigures, letter: char, hue: usize, now: Timestamp, look: Look) -> Vec<Cell> {
     const PICTURE: usize = 17;
     let rate = figures.success.unwrap_or(Rate { rate: 1.0, low: 0.0, high: 1.0 });
     let took = |quantile: fn(&Latency) -> std::time::Duration| {
@@ -261,7 +272,7 @@ fn row(figures: &VersionFigures, letter: char, now: Timestamp, look: Look) -> Ve
     };
     let (change, colour) = change(&figures.changes);
     vec![
-        Cell::of(letter, Paint::bold),
+        Cell::of(letter, HUES[hue % HUES.len()]),
         Cell::of(plain_line(figures.version.short(), 8), Paint::dim),
         Cell::plain(figures.counts.runs.to_string()),
         Cell::of(chart::interval(rate.low, rate.rate, rate.high, PICTURE, look.glyphs), colour_of(rate)),
@@ -306,7 +317,7 @@ fn overview(all: &[Overview], now: Timestamp, look: Look) -> Vec<String> {
         Column::right("last run", 3),
         Column::rest("news"),
     ];
-    let picture = if look.width >= 100 { 30 } else { 17 };
+    let picture = [(130, 30), (100, 20)].into_iter().find(|(width, _)| look.width >= *width).map_or(17, |(_, picture)| picture);
     let now_hour = hour_of(now.as_millisecond());
     let first = all.iter().flat_map(|tool| &tool.hours).map(|(hour, _)| *hour).min().unwrap_or(now_hour);
     let row = |tool: &Overview| {

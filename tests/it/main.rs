@@ -9,6 +9,7 @@ mod faults;
 mod kill;
 mod landing;
 mod library;
+mod look;
 mod monitor;
 mod peers;
 mod people;

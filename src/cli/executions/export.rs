@@ -20,7 +20,6 @@ use crate::world::git::Repo;
 use crate::world::read_config;
 use crate::world::store::{self, Store, StoreError};
 
-/// Newest first; a run that is recorded meanwhile is not in it.
 #[derive(clap::Args)]
 #[command(disable_version_flag = true, after_help = FORMS)]
 pub(super) struct Export {
@@ -40,15 +39,17 @@ pub(super) struct Export {
 }
 
 const FORMS: &str = "\
-lines: one JSON object a line, with everything that is kept of a run; `fractal import` reads it, and the runs are the same
-again. The keys: v, id, tool, version, at, duration_ms, args, cwd, stdin, stdout, stderr (text, or {\"base64\": \"…\"}), truncated,
-input, stdout_digest, stderr_digest, expected_digest (where content is not kept), exit (a code, {\"signal\": 9}, \"timed_out\" or
-{\"not_started\": \"why\"}), outcome, failure, caller, marked, expected.
+lines: one JSON object a line, with everything that is kept of a run; `fractal import` reads it, and the runs are the same again. \
+The keys are v, id, tool, version, at, duration_ms, args, cwd, stdin, stdout, stderr (each a text, or {\"base64\": \"…\"}), \
+truncated (stdin is not whole), input, stdout_digest, stderr_digest, expected_digest (where the content is not kept), exit (a code, \
+{\"signal\": 9}, \"timed_out\" or {\"not_started\": \"why\"}), outcome, failure, caller, marked, expected.
 
-csv: RFC 4180 with a header, without what went in and came out:
-  id, tool, version, at, ended (RFC 3339), duration_ms, outcome, exit (`1`, `signal 11`, `time-out`, `not started: why`), class,
-  message, fingerprint, caller, marked (true, false), cwd, args (a JSON array), input (digest of arguments, input and folder).
-  Text that a spreadsheet would take for a formula (it begins with = + - @, a tab or a return) has a ' before it.";
+csv: RFC 4180 with a header, without what went in and came out. The columns are id, tool, version, at and ended (RFC 3339), \
+duration_ms, outcome, exit (`1`, `signal 11`, `time-out`, `not started: why`), class, message and fingerprint of a failure, caller, \
+marked (true or false), cwd, args (a JSON array), input (the digest of arguments, standard input and folder). A text that a \
+spreadsheet would take for a formula (it begins with = + - @, a tab or a return) has a ' before it.
+
+Newest first. A run that is recorded meanwhile is not in it.";
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum Format {

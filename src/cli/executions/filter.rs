@@ -64,7 +64,7 @@ impl Filter {
             known(repo, config, store, tool)?;
         }
         if let Some(like) = &self.like
-            && !like.strip_prefix('f').and_then(|rest| rest.split_once('-')).is_some_and(|(_, digits)| digits.len() == 16)
+            && like.strip_prefix('f').and_then(|rest| rest.split_once('-')).is_none_or(|(_, digits)| digits.len() != 16)
         {
             return Err(Failure::mistake(
                 format!("`{like}` is no fingerprint"),

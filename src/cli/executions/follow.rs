@@ -23,6 +23,8 @@ use crate::world::store::{self, Query, Store};
 const PAUSE: Duration = Duration::from_millis(500);
 /// How much later than its end a run may be stored and is new all the same: `exec` waits 3 s for the store, then lets the run wait.
 const LATE: SignedDuration = SignedDuration::from_secs(10);
+/// A time of day needs no date.
+const TODAY: SignedDuration = SignedDuration::from_hours(12);
 /// Runs that are read in one look.
 const LOOK: usize = 10_000;
 
@@ -127,7 +129,9 @@ impl Printer {
         };
         let ids = short_ids(store, &executions)?;
         // "3 s ago" would be wrong as soon as it is there.
-        let when = |execution: &Execution| ended(execution).strftime("%H:%M:%S").to_string();
+        let today = now().now().saturating_sub(TODAY).unwrap_or(Timestamp::UNIX_EPOCH);
+        let form = |at: Timestamp| if at >= today { "%H:%M:%S" } else { "%m-%d %H:%M" };
+        let when = |execution: &Execution| ended(execution).strftime(form(ended(execution))).to_string();
         Ok(executions.iter().zip(ids).all(|(execution, id)| render::goes_on(&columns.line(&row(execution, id, when(execution))))))
     }
 }

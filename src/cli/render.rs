@@ -7,6 +7,7 @@ use comfy_table::{Cell, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
+use super::plain::inert;
 use crate::engine::{Progress, Stage};
 use crate::model::{CheckStatus, Counts, Priority, Verdict};
 use crate::world::files;
@@ -55,12 +56,12 @@ pub(super) fn lost() -> Option<&'static str> {
 
 /// Writes one JSON value on one line.
 pub(super) fn say_json(value: &impl serde::Serialize) {
-    say(&serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")));
+    say(&inert(&serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))));
 }
 
 /// Writes one JSON value for reading.
 pub(super) fn say_json_pretty(value: &impl serde::Serialize) {
-    say(&serde_json::to_string_pretty(value).unwrap_or_default());
+    say(&inert(&serde_json::to_string_pretty(value).unwrap_or_default()));
 }
 
 /// An error on standard error, with what to do about it.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::super::plain::{inert, quoted, stream, visible};
+use super::super::plain::{quoted, stream, visible};
 use super::{Failure, Outcome, Paint, ended, now, outcome, render, short_ids};
 use crate::config::Config;
 use crate::model::{self, BlobId, Execution, NewExecution, Tool, plain_line};
@@ -11,7 +11,7 @@ use crate::record::lines::Line;
 use crate::world::catalog::{catalog, declared};
 use crate::world::git::{Repo, difference};
 use crate::world::read_config;
-use crate::world::store::{self, StoreError};
+use crate::world::store;
 
 #[derive(clap::Args)]
 #[command(disable_version_flag = true, after_help = SAFE)]
@@ -50,8 +50,7 @@ impl Show {
             return write_raw(&new, raw, &short);
         }
         if self.json {
-            let text = serde_json::to_string_pretty(&Line::of(&new)).map_err(StoreError::from)?;
-            render::say(&inert(&text));
+            render::say_json_pretty(&Line::of(&new));
             return Ok(ExitCode::SUCCESS);
         }
         let paint = Paint::for_stdout();

@@ -8,6 +8,8 @@ use super::{FRAMES, Trace, frame, regex};
 
 static AT: LazyLock<Regex> =
     LazyLock::new(|| regex(r"^\s+at (?:(?:async )?(.+?) \()?(?:async )?(?:file://)?(.+?):(\d+):\d+\)?$"));
+/// Between the frames with a place.
+static NOWHERE: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s+at .+ \((?:<anonymous>|index \d+|native)\)$"));
 static THROWN: LazyLock<Regex> =
     LazyLock::new(|| regex(r"^(?:Uncaught |\[)?((?:[A-Za-z_$][\w$]*)?(?:Error|Exception))(?: \[\w+\])?(?:: .*)?$"));
 static PREFACE: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?:file://)?(/[^:]+|[^\s:]+\.[cm]?js):(\d+)$"));
@@ -17,14 +19,15 @@ const MESSAGE_LINES: usize = 30;
 pub(super) fn read(text: &str, root: &str) -> Option<Trace> {
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     let last_at = lines.iter().rposition(|line| AT.is_match(line))?;
-    let begin = lines[..=last_at].iter().rposition(|line| !AT.is_match(line)).map_or(0, |before| before + 1);
+    let begin =
+        lines[..=last_at].iter().rposition(|line| !AT.is_match(line) && !NOWHERE.is_match(line)).map_or(0, |before| before + 1);
     let earliest = begin.saturating_sub(MESSAGE_LINES);
     let header = (earliest..begin).rev().find(|at| THROWN.is_match(lines[*at]))?;
     let error_type = THROWN.captures(lines[header])?.get(1).map(|name| name.as_str().to_string());
     let mut frames: Vec<_> = lines[begin..=last_at]
         .iter()
-        .take(FRAMES)
         .filter_map(|line| AT.captures(line))
+        .take(FRAMES)
         .map(|at| {
             let part = |index: usize| at.get(index).map(|found| found.as_str());
             frame(part(2).unwrap_or_default(), part(3).unwrap_or_default(), part(1), root)
@@ -43,6 +46,15 @@ pub(super) fn read(text: &str, root: &str) -> Option<Trace> {
 #[cfg(test)]
 mod tests {
     use super::super::read_failure;
+
+    #[test]
+    fn a_frame_without_a_place_does_not_hide_those_before_it() {
+        let stderr = b"Error: expect(received)\n\nExpected: 90\n    at Object.toBe (/r/t/shop.test.js:5:52)\n    \
+            at new Promise (<anonymous>)\n    at run (/r/node_modules/x.js:1:2)\n";
+        let trace = read_failure(stderr, "/r");
+        assert_eq!((trace.error_type.as_deref(), trace.frames.len()), (Some("Error"), 2));
+        assert_eq!((trace.frames[0].path.as_str(), trace.frames[0].in_repo), ("t/shop.test.js", true));
+    }
 
     #[test]
     fn an_uncaught_error_has_its_type_its_message_and_its_frames() {

@@ -6,6 +6,7 @@
 mod environment;
 mod grammar;
 mod javascript;
+mod pytest;
 mod python;
 mod remarks;
 mod rust;
@@ -71,13 +72,14 @@ fn by_shebang(first_bytes: &[u8]) -> Language {
     }
 }
 
-/// What `stderr` tells about a failure: the traces of Python, Node.js, Rust and the shell are known, in this order; else the
+/// What `stderr` tells about a failure: the traces of Python, pytest, Node.js, Rust and the shell are known, in this order; else the
 /// last line that is not empty. `root` is the folder of the checkout the tool ran in: paths below it become
 /// repository-relative. Reads the last 64 KiB; text that is not UTF-8 is read with replacement characters.
 pub fn read_failure(stderr: &[u8], root: &str) -> Trace {
     let tail = stderr.get(stderr.len().saturating_sub(TAIL)..).unwrap_or_default();
     let text = String::from_utf8_lossy(tail);
     python::read(&text, root)
+        .or_else(|| pytest::read(&text, root))
         .or_else(|| javascript::read(&text, root))
         .or_else(|| rust::read(&text, root))
         .or_else(|| shell::read(&text, root))

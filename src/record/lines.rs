@@ -3,25 +3,9 @@
 //! One object a line. Only `tool`, `at` and one of `exit` and `outcome` are required of a line from elsewhere; keys that are not
 //! listed are an error, so that a misspelt one loses nothing silently.
 //!
-//! | key | value |
-//! |---|---|
-//! | `v` | 1, the version of the form |
-//! | `id` | what names the run: our identity (a UUID), or any text that is unique with `tool` and `at`; made from the rest if absent |
-//! | `tool` | the tool's name |
-//! | `version` | the version of the tool that ran; `unknown` if absent |
-//! | `at` | when it started: RFC 3339, or Unix milliseconds as a whole number |
-//! | `duration_ms` | how long it ran, in milliseconds, fractions allowed |
-//! | `args` | the arguments, each a text or `{"hex": "…"}` |
-//! | `cwd` | working directory relative to the root of the repository; absent when it was outside |
-//! | `stdin`, `stdout`, `stderr` | what went in and came out: text, or `{"base64": "…"}` |
-//! | `truncated` | true when part of `stdin` is missing |
-//! | `input`, `stdout_digest`, `stderr_digest`, `expected_digest` | digests, where the content is not kept |
-//! | `exit` | an exit code, `{"signal": 9}`, `"timed_out"`, or `{"not_started": "why"}` |
-//! | `outcome` | `success`, `failure` or `error`; by the tool's rule if absent |
-//! | `failure` | `class`, `message`, and from us also `fingerprint` and `frames` |
-//! | `caller` | who ran it; `import` if absent |
-//! | `marked` | true when somebody said that the answer was wrong |
-//! | `expected` | what standard output should have been |
+//! The keys are the fields of [`Line`]; `fractal import --schema` prints them.
+
+mod schema;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -30,6 +14,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -42,64 +27,91 @@ use crate::model::{
 /// The version of the form that is written, and the newest that is read.
 pub const VERSION: u32 = 1;
 
-/// A line; see the module.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// One execution. Of a line from elsewhere only `tool`, `at` and one of `exit` and `outcome` are required.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Line<'a> {
+    /// The version of the form: 1.
     #[serde(default = "first")]
     v: u32,
+    /// What names the run: our identity (a UUID), or any text that is unique with `tool` and `at`. Made from the rest if absent.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     id: Option<Cow<'a, str>>,
+    /// The tool's name.
     #[serde(borrow)]
     tool: Cow<'a, str>,
+    /// The version of the tool that ran; `unknown` if absent.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     version: Option<Cow<'a, str>>,
+    /// When it started: RFC 3339, or Unix milliseconds as a whole number.
     at: At,
+    /// How long it ran, in milliseconds, fractions allowed.
     #[serde(default, skip_serializing_if = "is_zero")]
     duration_ms: f64,
+    /// The arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::argument")]
     args: Vec<Arg>,
+    /// Working directory relative to the root of the repository; absent when it was outside.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     cwd: Option<Cow<'a, str>>,
+    /// What went in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stdin: Option<Content>,
+    /// What came out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stdout: Option<Content>,
+    /// What came out as standard error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stderr: Option<Content>,
+    /// Part of `stdin` is missing.
     #[serde(default, skip_serializing_if = "is_false")]
     truncated: bool,
+    /// Digest of the input, where it is not kept.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     input: Option<Cow<'a, str>>,
+    /// Digest of `stdout`, where it is not kept.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     stdout_digest: Option<Cow<'a, str>>,
+    /// Digest of `stderr`, where it is not kept.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     stderr_digest: Option<Cow<'a, str>>,
+    /// An exit code, `{"signal": 9}`, `"timed_out"`, or `{"not_started": "why"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     exit: Option<Ending>,
+    /// By the tool's rule if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     outcome: Option<Outcome>,
+    /// What went wrong; read from `stderr` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure: Option<FailureLine>,
+    /// Who ran it; `import` if absent.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     caller: Option<Cow<'a, str>>,
+    /// Somebody said that the answer was wrong.
     #[serde(default, skip_serializing_if = "is_false")]
     marked: bool,
+    /// What standard output should have been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expected: Option<Content>,
+    /// Digest of `expected`, where it is not kept.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     expected_digest: Option<Cow<'a, str>>,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct FailureLine {
+    /// Only from us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fingerprint: Option<String>,
+    /// `ZeroDivisionError`, `panic`, `exit 3`: what kind of failure.
     #[serde(default)]
     class: String,
+    /// In one line.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     message: String,
+    /// Only from us.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     frames: Vec<Frame>,
 }
@@ -156,6 +168,11 @@ impl<'a> Line<'a> {
             return refuse(format!("`duration_ms` is {}, which is no length of time", line.duration_ms));
         }
         Ok(line)
+    }
+
+    /// The tool that ran.
+    pub fn tool(&self) -> &str {
+        &self.tool
     }
 
     /// The execution of a line from elsewhere: redacted, and reduced to the tool's capture level.

@@ -7,6 +7,7 @@ mod control;
 mod demo;
 mod exec;
 mod executions;
+mod import;
 mod init;
 mod log;
 mod mark;
@@ -59,6 +60,8 @@ enum Command {
     Executions(Box<executions::Executions>),
     /// Say that a recorded run gave a wrong answer
     Mark(mark::Mark),
+    /// Record runs that other programs report: JSON lines, JUnit XML, GitHub workflow runs
+    Import(import::Import),
     /// Run one cycle: detect, investigate, improve, land, watch, revert
     Run(run::Run),
     /// Run cycles on the configured interval until stopped
@@ -213,6 +216,7 @@ pub fn main() -> ExitCode {
         Command::Exec(command) => command.run(&repo),
         Command::Executions(command) => command.run(&repo),
         Command::Mark(command) => command.run(&repo),
+        Command::Import(command) => command.run(&repo),
         Command::Run(command) => command.run(&repo),
         Command::Watch(command) => command.run(&repo),
         Command::Stats(command) => command.run(&repo),

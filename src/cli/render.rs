@@ -185,6 +185,19 @@ pub(super) fn took(duration: std::time::Duration) -> String {
     }
 }
 
+/// A bar for bytes that are read, where somebody watches and it takes a while.
+pub(super) fn bar(bytes: Option<u64>) -> Option<ProgressBar> {
+    const A_WHILE: u64 = 8 << 20;
+    let bytes = bytes.filter(|bytes| *bytes >= A_WHILE && files::stderr_is_terminal())?;
+    let style = ProgressStyle::with_template("{bar:32} {percent:>3} % of {total_bytes}, {eta} left {msg}");
+    Some(ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+}
+
+/// A number of things, in words: `1 run`, `2 runs`.
+pub(super) fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A verdict as people read it.
 pub(super) fn verdict(verdict: &Verdict, paint: Paint) -> String {
     let line = |check: &crate::model::Check| {

@@ -30,5 +30,7 @@ pub use investigation::{Conclusion, Culprit, Investigation, Location, Reproducti
 pub use opportunity::{Opportunity, Priority, Signal};
 pub use rollup::{Failing, Rollup, RollupRun, hour_begins, hour_of};
 pub use sketch::{SKETCH_ERROR, Sketch};
-pub use tool::{JsonPredicate, Language, Origin, SideEffects, StdinUse, SuccessRule, Tool, ToolNameError, check_tool_name};
+pub use tool::{
+    JsonPredicate, Language, Origin, SideEffects, StdinUse, SuccessRule, Tool, ToolNameError, check_tool_name, clean_tool_name,
+};
 pub use verdict::{Check, CheckStatus, Judgement, Verdict};

@@ -194,6 +194,23 @@ pub fn check_tool_name(name: &str) -> Result<(), ToolNameError> {
     Err(ToolNameError { name: name.chars().take(80).collect(), why })
 }
 
+/// What somebody else calls a tool, as a name that a tool can have: other characters become `-`. `None` when nothing is left.
+pub fn clean_tool_name(name: &str) -> Option<String> {
+    let mut clean = String::new();
+    for c in name.chars() {
+        let c = if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
+        let repeats = clean.ends_with(c) && matches!(c, '-' | '.');
+        if clean.len() < 64 && !repeats {
+            clean.push(c);
+        }
+    }
+    let mut clean = clean.trim_matches(['.', '-']);
+    while let Some(rest) = clean.strip_suffix(".lock") {
+        clean = rest.trim_end_matches(['.', '-']);
+    }
+    check_tool_name(clean).is_ok().then(|| clean.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,6 +240,19 @@ mod tests {
         for good in ["a", "buggy_calculator", "disk-units", "v1.2"] {
             assert_eq!(check_tool_name(good), Ok(()));
         }
+    }
+
+    #[test]
+    fn what_others_call_their_tools_becomes_a_name_that_git_allows() {
+        let clean = |name: &str| clean_tool_name(name);
+        assert_eq!(clean("CI / Build & test (ubuntu)").as_deref(), Some("CI-Build-test-ubuntu"));
+        assert_eq!(clean("../../.hidden.lock").as_deref(), Some("hidden"));
+        assert_eq!(clean("a..b.lock.lock").as_deref(), Some("a.b"));
+        assert_eq!(clean(&"x".repeat(100)).map(|name| name.len()), Some(64));
+        for nothing in ["", " ", "../", "\u{65e5}\u{672c}", "--", "..."] {
+            assert_eq!(clean(nothing), None, "{nothing:?}");
+        }
+        assert_eq!(clean("buggy_calculator").as_deref(), Some("buggy_calculator"));
     }
 
     #[test]

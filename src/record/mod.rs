@@ -2,6 +2,9 @@
 //!
 //! Recording never changes the outcome of the run and never delays its output. What cannot be recorded is said once.
 
+pub mod github;
+pub mod import;
+pub mod junit;
 pub mod lines;
 mod observed;
 pub mod redact;

@@ -10,6 +10,7 @@ pub mod clock;
 mod effects;
 pub mod files;
 pub mod git;
+pub mod incoming;
 pub mod lock;
 pub mod passthrough;
 pub mod process;

@@ -48,6 +48,18 @@ impl Repo {
         }
     }
 
+    /// The commit that a person names: a branch, a tag, `HEAD~2`, the beginning of an id; `None` when it names none.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub fn commit_named(&self, name: &str) -> Result<Option<CommitId>> {
+        match self.inner.revparse_single(name).and_then(|object| object.peel_to_commit()) {
+            Ok(commit) => Ok(Some(id_of(commit.id()))),
+            Err(error) if error.class() == git2::ErrorClass::Os => Err(error).with_context(|| format!("reading `{name}`")),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// The commit at the tip of a local branch.
     ///
     /// # Errors

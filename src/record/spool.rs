@@ -17,33 +17,62 @@ const BATCH: usize = 500;
 /// # Errors
 /// When it cannot be written, or too much waits.
 pub fn put(repo: &Repo, config: &Config, new: &NewExecution) -> Result<()> {
-    let text = Line::of(new).text()?;
-    Spool::of(repo).put(&new.execution.id.0, text.as_bytes(), config.record.spool_mib << 20)
+    put_all(repo, config, std::slice::from_ref(new))
 }
 
-/// Stores at most `limit` of the runs that wait, the oldest first; returns how many. A kill in between costs nothing: what was
-/// stored and not removed yet is known by its identity the next time.
+/// Lets executions wait on disk, many in one file: one file each would take longer than storing them.
+///
+/// # Errors
+/// As [`put`]; some may wait then.
+pub fn put_all(repo: &Repo, config: &Config, batch: &[NewExecution]) -> Result<()> {
+    for runs in batch.chunks(BATCH) {
+        let lines = runs.iter().map(|new| Line::of(new).text()).collect::<Result<Vec<_>, _>>()?;
+        Spool::of(repo).put(&runs[0].execution.id.0, lines.join("\n").as_bytes(), config.record.spool_mib << 20)?;
+    }
+    Ok(())
+}
+
+/// Stores the runs that wait, the oldest first, until it has stored `limit` or a few more; returns how many. A kill in between costs
+/// nothing: what was stored and not removed yet is known by its identity the next time.
 ///
 /// # Errors
 /// When the store cannot be written; the rest waits on.
 pub fn drain(repo: &Repo, store: &mut dyn Store, limit: usize) -> Result<usize> {
     let spool = Spool::of(repo);
-    let names = spool.names()?;
-    let mut stored = 0;
-    for names in names[..names.len().min(limit)].chunks(BATCH) {
-        let mut batch = Vec::new();
-        for name in names {
-            let Some(content) = spool.read(name)? else { continue };
-            match std::str::from_utf8(&content).ok().and_then(|text| Line::parse(text).ok()) {
-                Some(line) => batch.push(line.restore()),
-                None => spool.set_aside(name)?,
+    let (mut batch, mut files, mut stored) = (Vec::new(), Vec::new(), 0);
+    for name in spool.names()? {
+        if let Some(content) = spool.read(&name)? {
+            match runs(&content) {
+                Some(runs) => {
+                    batch.extend(runs);
+                    files.push(name);
+                }
+                None => spool.set_aside(&name)?,
             }
         }
-        store.record_all(&batch).context("storing runs that waited on disk")?;
-        names.iter().try_for_each(|name| spool.remove(name))?;
-        stored += batch.len();
+        if batch.len() >= BATCH || stored + batch.len() >= limit {
+            stored += settle(&spool, store, &mut batch, &mut files)?;
+        }
+        if stored >= limit {
+            return Ok(stored);
+        }
     }
-    Ok(stored)
+    Ok(stored + settle(&spool, store, &mut batch, &mut files)?)
+}
+
+/// Stores a batch and removes its files; how many runs it was.
+fn settle(spool: &Spool, store: &mut dyn Store, batch: &mut Vec<NewExecution>, files: &mut Vec<String>) -> Result<usize> {
+    if !batch.is_empty() {
+        store.record_all(batch).context("storing runs that waited on disk")?;
+    }
+    files.drain(..).try_for_each(|name| spool.remove(&name))?;
+    Ok(std::mem::take(batch).len())
+}
+
+/// The runs in a file, one a line; `None` when one of them is not readable.
+fn runs(content: &[u8]) -> Option<Vec<NewExecution>> {
+    let text = std::str::from_utf8(content).ok()?;
+    text.lines().map(|line| Line::parse(line).ok().map(Line::restore)).collect()
 }
 
 /// Opens the store to write to it, with what waited for it.

@@ -7,6 +7,7 @@ pub mod import;
 pub mod junit;
 pub mod lines;
 mod observed;
+pub mod otlp;
 pub mod redact;
 pub mod spool;
 

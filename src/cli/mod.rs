@@ -15,6 +15,7 @@ mod moment;
 mod plain;
 mod render;
 mod run;
+mod serve;
 mod stats;
 mod status;
 mod tools;
@@ -66,6 +67,8 @@ enum Command {
     Run(run::Run),
     /// Run cycles on the configured interval until stopped
     Watch(run::Watch),
+    /// Receive executions from programs that speak OpenTelemetry
+    Serve(serve::Serve),
     /// Draw how a tool does, by version and over time, or list how all do
     Stats(stats::Stats),
     /// Show what the loop did and what it waits for
@@ -219,6 +222,7 @@ pub fn main() -> ExitCode {
         Command::Import(command) => command.run(&repo),
         Command::Run(command) => command.run(&repo),
         Command::Watch(command) => command.run(&repo),
+        Command::Serve(command) => command.run(&repo),
         Command::Stats(command) => command.run(&repo),
         Command::Status(command) => command.run(&repo),
         Command::Tools(command) => command.run(&repo),

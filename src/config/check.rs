@@ -9,6 +9,8 @@ use crate::model::check_tool_name;
 const DAYS_MAX: u64 = 36_500;
 /// The most that is kept or used of anything that is measured in bytes: one tebibyte.
 const MIB_MAX: u64 = 1 << 20;
+/// A request is in memory as a whole.
+const BODY_MIB_MAX: u64 = 1 << 10;
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 const TRIAL_MIN: Duration = Duration::from_millis(10);
 
@@ -22,6 +24,8 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     at_most("record.limit_kib", config.record.limit_kib as u64, MIB_MAX)?;
     at_most("improve.revert_days", config.improve.revert_days.into(), DAYS_MAX)?;
     at_most("monitor.days", config.monitor.days.into(), DAYS_MAX)?;
+    at_most("serve.body_mib", config.serve.body_mib, BODY_MIB_MAX)?;
+    demand(config.serve.body_mib > 0, || "`serve.body_mib` is 0, so that no request would fit".into())?;
     at_most("validate.checkout_mib", config.validate.checkout_mib, MIB_MAX)?;
     at_most("validate.memory_mib", config.validate.memory_mib, MIB_MAX)?;
     at_least("engine.interval", config.engine.interval, INTERVAL_MIN)?;

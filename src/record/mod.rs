@@ -9,7 +9,9 @@ pub mod lines;
 mod observed;
 pub mod otlp;
 pub mod redact;
+pub mod serve;
 pub mod spool;
+mod writer;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;

@@ -11,6 +11,7 @@ mod effects;
 pub mod files;
 pub mod git;
 pub mod incoming;
+pub mod http;
 pub mod lock;
 pub mod passthrough;
 pub mod process;

@@ -14,6 +14,7 @@ mod landing;
 mod library;
 mod look;
 mod monitor;
+mod otlp;
 mod peers;
 mod people;
 mod remote;

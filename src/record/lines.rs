@@ -177,6 +177,10 @@ impl<'a> Line<'a> {
 
     /// The execution of a line from elsewhere: redacted, and reduced to the tool's capture level.
     pub fn admit(self, intake: &Intake<'_>, success: &SuccessRule) -> NewExecution {
+        // A rule about output that nobody has sent demands nothing.
+        let exit_alone =
+            (self.stdout.is_none() && success.stdout.is_some()).then(|| SuccessRule { stdout: None, ..success.clone() });
+        let success = exit_alone.as_ref().unwrap_or(success);
         let bytes = |content: Option<Content>| content.map(|content| Bytes { bytes: content.0, truncated: false });
         let duration = self.duration();
         let source = self.name(duration);
@@ -545,6 +549,20 @@ mod tests {
         let admit = || Line::parse(text).expect("reads").admit(&intake, &SuccessRule::default());
         assert_eq!(admit(), admit());
         assert_eq!((admit().execution.outcome, admit().execution.caller.as_str()), (Outcome::Failure, "import"));
+    }
+
+    #[test]
+    fn a_rule_about_output_demands_nothing_of_a_line_without_any() {
+        let config = crate::config::Config::default();
+        let equals = serde_json::json!(true);
+        let rule =
+            SuccessRule { stdout: Some(crate::model::JsonPredicate { pointer: "/ok".into(), equals }), ..SuccessRule::default() };
+        let outcome = |rest: &str| {
+            let text = format!(r#"{{"tool":"a","at":0,"exit":0{rest}}}"#);
+            Line::parse(&text).expect("reads").admit(&Intake::new(&config, "/nowhere"), &rule).execution.outcome
+        };
+        assert_eq!(outcome(""), Outcome::Success);
+        assert_eq!(outcome(r#","stdout":"{}""#), Outcome::Failure);
     }
 
     #[test]

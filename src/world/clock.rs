@@ -40,3 +40,11 @@ impl Stopwatch {
         self.0.elapsed()
     }
 }
+
+/// When something was seen: the time of day says when it was, the steady time how long it took, whatever somebody does to the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    pub at: Timestamp,
+    /// Since a beginning that all moments of one run share.
+    pub steady: Duration,
+}

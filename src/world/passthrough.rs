@@ -17,6 +17,7 @@
 mod input;
 mod keep;
 mod output;
+pub mod relay;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
@@ -350,7 +351,7 @@ fn null() -> Result<OwnedFd, Errno> {
     rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
 }
 
-fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T: ?Sized>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

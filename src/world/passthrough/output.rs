@@ -20,6 +20,38 @@ use rustix::termios::{OptionalActions, OutputModes};
 use super::keep::Keep;
 use super::{CHUNK, Running, Stream, lock, null, wait};
 
+/// Sees what is passed on.
+pub(super) trait Witness: Send {
+    /// These bytes were read then, and go out when this returns.
+    fn read(&mut self, _bytes: &[u8], _at: Instant) {}
+    /// They have gone out.
+    fn passed(&mut self, _bytes: &[u8]) {}
+    /// No more is passed on.
+    fn ended(&mut self, why: Stop);
+}
+
+/// Why no more is passed on.
+pub(super) enum Stop {
+    /// No more comes.
+    AtEnd,
+    /// Nobody reads it.
+    Unread,
+    /// It could not be, although somebody wanted it.
+    Lost(String),
+}
+
+impl Witness for Keep {
+    fn passed(&mut self, bytes: &[u8]) {
+        self.add(bytes);
+    }
+
+    fn ended(&mut self, why: Stop) {
+        if let Stop::Lost(why) = why {
+            self.lost = Some(why);
+        }
+    }
+}
+
 /// After the child's end its background processes may still write: silence this long ends our part.
 const IDLE: Duration = Duration::from_millis(100);
 /// … and so does this much time, however much they write.
@@ -44,7 +76,7 @@ impl Outlet {
         let (from, keep) = (Arc::new(from), Arc::new(Mutex::new(keep)));
         let window = terminal.then(|| Window { ours: Arc::downgrade(&from), real: to });
         if !has_no_reader(to) {
-            flow.pump(from, to, Arc::clone(&keep))?;
+            flow.pump(from, to, Arc::<Mutex<Keep>>::clone(&keep))?;
         }
         Ok(Outlet { window, child: Some(child), keep })
     }
@@ -103,10 +135,10 @@ impl Flow {
         Ok(Flow { done, pumping: Arc::new(pumping), ended: Arc::new(ended), running })
     }
 
-    fn pump(&self, from: Arc<OwnedFd>, to: BorrowedFd<'static>, keep: Arc<Mutex<Keep>>) -> io::Result<()> {
+    pub(super) fn pump(&self, from: Arc<OwnedFd>, to: BorrowedFd<'static>, witness: Arc<Mutex<dyn Witness>>) -> io::Result<()> {
         let (pumping, ended) = (Arc::clone(&self.pumping), Arc::clone(&self.ended));
         let work = move || {
-            pump(from, to, &keep, &ended);
+            pump(from, to, &witness, &ended);
             drop(pumping);
         };
         thread::Builder::new().spawn(work).map(drop)
@@ -132,8 +164,9 @@ impl Flow {
 
 /// Passes on what comes out of `from` until its end, or until nobody reads `to` any more: then `from` is closed at once, so
 /// that the child learns it with its next write, as it would have directly.
-fn pump(from: Arc<OwnedFd>, to: BorrowedFd<'static>, keep: &Mutex<Keep>, ended: &PipeReader) {
+fn pump(from: Arc<OwnedFd>, to: BorrowedFd<'static>, witness: &Mutex<dyn Witness>, ended: &PipeReader) {
     let mut buffer = vec![0; CHUNK];
+    let mut why = Stop::AtEnd;
     // Since the child's end: the bytes that it has left behind, and until when others may add to them.
     let mut rest: Option<(u64, Instant)> = None;
     loop {
@@ -143,6 +176,7 @@ fn pump(from: Arc<OwnedFd>, to: BorrowedFd<'static>, keep: &Mutex<Keep>, ended: 
         wait(&mut fds, idle);
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         if ready[1] {
+            why = Stop::Unread;
             break;
         }
         if ready.get(2) == Some(&true) {
@@ -164,16 +198,19 @@ fn pump(from: Arc<OwnedFd>, to: BorrowedFd<'static>, keep: &Mutex<Keep>, ended: 
             Ok(0) | Err(_) => break,
             Ok(length) => length,
         };
+        lock(witness).read(&buffer[..length], Instant::now());
         rest = rest.map(|(owed, until)| (owed.saturating_sub(length as u64), until));
         let passed = pass_on(to, &buffer[..length]);
-        let mut keep = lock(keep);
-        keep.add(&buffer[..length]);
+        lock(witness).passed(&buffer[..length]);
         if let Err(error) = passed {
-            let unwanted = error == Errno::PIPE;
-            keep.lost = (!unwanted).then(|| format!("output could not be passed on: {}", io::Error::from(error)));
+            why = match error {
+                Errno::PIPE => Stop::Unread,
+                error => Stop::Lost(format!("output could not be passed on: {}", io::Error::from(error))),
+            };
             break;
         }
     }
+    lock(witness).ended(why);
     drop(from);
     if to.as_raw_fd() == rustix::stdio::raw_stdout() {
         // Whoever waits for the end of our output need not wait for the recording.
@@ -189,7 +226,7 @@ fn hand_over(from: &OwnedFd, to: BorrowedFd<'_>) {
 }
 
 /// Writes all of it, also to a descriptor that somebody else has made non-blocking.
-fn pass_on(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
+pub(super) fn pass_on(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match rustix::io::write(to, bytes) {
             Ok(length) => bytes = &bytes[length..],
@@ -201,7 +238,7 @@ fn pass_on(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-fn has_no_reader(to: BorrowedFd<'_>) -> bool {
+pub(super) fn has_no_reader(to: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::new(&to, PollFlags::empty())];
     wait(&mut fds, Some(Instant::now()));
     !fds[0].revents().is_empty()

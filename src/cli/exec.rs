@@ -67,7 +67,8 @@ impl Exec {
     }
 }
 
-fn say_once(text: &str) {
+/// For a process whose standard error is somebody else's.
+pub(super) fn say_once(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "fractal: {text}");
 }

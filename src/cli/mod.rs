@@ -11,6 +11,7 @@ mod import;
 mod init;
 mod log;
 mod mark;
+mod mcp;
 mod moment;
 mod plain;
 mod render;
@@ -45,8 +46,8 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 something outside failed (git, files, a damaged log); 2 a mistake in the call or in \
-fractal.toml; 3 another loop is running on this repository. `fractal exec` ends exactly as the tool does: with its exit code or its \
-signal, 124 after its time limit, 126 or 127 when it cannot be run.\n\nStart with `fractal demo`, or in a repository of yours with \
+fractal.toml; 3 another loop is running on this repository. `fractal exec` and `fractal mcp` end exactly as the tool or the server does: with \
+its exit code or its signal, 124 after its time limit, 126 or 127 when it cannot be run.\n\nStart with `fractal demo`, or in a repository of yours with \
 `fractal init`.";
 
 #[derive(Subcommand)]
@@ -59,6 +60,8 @@ enum Command {
     Exec(exec::Exec),
     /// List recorded runs, show one, follow new ones, export them
     Executions(Box<executions::Executions>),
+    /// Stand between a client and an MCP server, and record the calls of its tools
+    Mcp(mcp::Mcp),
     /// Say that a recorded run gave a wrong answer
     Mark(mark::Mark),
     /// Record runs that other programs report: JSON lines, JUnit XML, GitHub workflow runs
@@ -207,7 +210,7 @@ type Outcome = Result<ExitCode, Failure>;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let repo = cli.repo.clone().unwrap_or_else(|| PathBuf::from("."));
-    if !matches!(cli.command, Command::Exec(_)) {
+    if !matches!(cli.command, Command::Exec(_) | Command::Mcp(_)) {
         let level = crate::world::files::variable("FRACTAL_LOG").and_then(|level| level.parse().ok());
         let level: tracing::Level = level.unwrap_or(tracing::Level::WARN);
         let ansi = render::Paint::for_stderr().is_on();
@@ -218,6 +221,7 @@ pub fn main() -> ExitCode {
         Command::Init(command) => command.run(&repo),
         Command::Exec(command) => command.run(&repo),
         Command::Executions(command) => command.run(&repo),
+        Command::Mcp(command) => command.run(&repo),
         Command::Mark(command) => command.run(&repo),
         Command::Import(command) => command.run(&repo),
         Command::Run(command) => command.run(&repo),

@@ -6,6 +6,7 @@ pub mod github;
 pub mod import;
 pub mod junit;
 pub mod lines;
+pub mod mcp;
 mod observed;
 pub mod otlp;
 pub mod redact;

@@ -13,6 +13,7 @@ mod kill;
 mod landing;
 mod library;
 mod look;
+mod mcp;
 mod monitor;
 mod otlp;
 mod peers;

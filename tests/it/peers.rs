@@ -24,3 +24,10 @@ pub fn python() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/python/bin/python");
     or_not_run(path.is_file().then_some(path), "target/peers/python (`.ci/peers` makes it)")
 }
+
+/// A program of the packages for Node.js of `.ci/peers`.
+#[track_caller]
+pub fn node_program(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/node/node_modules/.bin").join(name);
+    or_not_run(path.is_file().then_some(path), &format!("target/peers/node with `{name}` (`.ci/peers` makes it)"))
+}

@@ -8,6 +8,7 @@ mod demo;
 mod exec;
 mod executions;
 mod import;
+mod forget;
 mod init;
 mod log;
 mod mark;
@@ -19,7 +20,9 @@ mod run;
 mod serve;
 mod stats;
 mod status;
+mod sync;
 mod tools;
+mod when;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +69,10 @@ enum Command {
     Mark(mark::Mark),
     /// Record runs that other programs report: JSON lines, JUnit XML, GitHub workflow runs
     Import(import::Import),
+    /// Remove executions for good, here and wherever they were sent
+    Forget(forget::Forget),
+    /// Exchange executions with others through a git remote
+    Sync(sync::Sync),
     /// Run one cycle: detect, investigate, improve, land, watch, revert
     Run(run::Run),
     /// Run cycles on the configured interval until stopped
@@ -224,6 +231,8 @@ pub fn main() -> ExitCode {
         Command::Mcp(command) => command.run(&repo),
         Command::Mark(command) => command.run(&repo),
         Command::Import(command) => command.run(&repo),
+        Command::Forget(command) => command.run(&repo),
+        Command::Sync(command) => command.run(&repo),
         Command::Run(command) => command.run(&repo),
         Command::Watch(command) => command.run(&repo),
         Command::Serve(command) => command.run(&repo),

@@ -198,6 +198,15 @@ pub(super) fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Bytes for people.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..0x0010_0000 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
 /// A verdict as people read it.
 pub(super) fn verdict(verdict: &Verdict, paint: Paint) -> String {
     let line = |check: &crate::model::Check| {
@@ -262,6 +271,7 @@ impl Teller {
                 let dry = if *dry_run { " (dry run: nothing is changed)" } else { "" };
                 p.bold(&format!("cycle on {base} at {commit}{dry}"))
             }
+            Progress::Synced { report } => p.dim(&format!("  sync: {}", super::sync::summary(report))),
             Progress::Reconciled { tool, what, .. } => plain("noticed", tool, what),
             Progress::Detected { tool, priority, summary, .. } => {
                 let priority = match priority {

@@ -22,6 +22,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     at_most("detect.window_days", config.detect.window_days.into(), DAYS_MAX)?;
     at_most("record.retention_days", config.record.retention_days.into(), DAYS_MAX)?;
     at_most("record.limit_kib", config.record.limit_kib as u64, MIB_MAX)?;
+    at_most("sync.size_mib", config.sync.size_mib, MIB_MAX)?;
     at_most("improve.revert_days", config.improve.revert_days.into(), DAYS_MAX)?;
     at_most("monitor.days", config.monitor.days.into(), DAYS_MAX)?;
     at_most("serve.body_mib", config.serve.body_mib, BODY_MIB_MAX)?;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -11,9 +12,13 @@ use super::improvement::Improvement;
 use super::news::News;
 use super::progress::Progress;
 use crate::model::{Action, ActionKind, Approver, CommitId, Event, ImprovementId, Patch, Record};
+use crate::record::exchange::{self, SyncError, Terms};
 use crate::world::git::LogError;
 use crate::world::store::Retention;
 use crate::world::{ActionError, Effects, View};
+
+/// For one answer of the remote through which executions are exchanged, and for reading them within one cycle.
+const SYNC_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How an outward act went.
 #[derive(Debug, PartialEq, Eq)]
@@ -202,6 +207,29 @@ impl<'a> Journal<'a> {
             Some(effects) => crate::record::spool::drain(&self.view.repo, effects.store(), usize::MAX).map(|_| ()),
             None => Ok(()),
         }
+    }
+
+    /// Exchanges executions with others, when a remote is named for that. One that is away, or another process that is at it, is no
+    /// reason not to go on.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        let config = &self.view.config;
+        let (Some(effects), remote) = (&mut self.effects, config.sync.remote.as_str()) else { return Ok(()) };
+        if remote.is_empty() {
+            return Ok(());
+        }
+        let now = self.view.clock.now();
+        let terms = Terms { config, remote, now, patience: SYNC_PATIENCE, reading: SYNC_PATIENCE };
+        match exchange::sync(&self.view.repo, &terms, effects.store(), &mut |_| ()) {
+            Ok(report) => {
+                report.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                if report.is_news() {
+                    self.tell(Progress::Synced { report });
+                }
+            }
+            Err(SyncError::Store(error)) => return Err(error.into()),
+            Err(SyncError::Exchange(error)) => tracing::warn!("executions were not exchanged: {error}"),
+        }
+        Ok(())
     }
 
     /// Removes executions that need not be kept.

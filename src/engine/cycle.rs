@@ -52,6 +52,7 @@ pub(super) fn run(journal: &mut Journal<'_>) -> Result<CycleReport> {
     let tools = catalog(&view.repo, &view.config, &tip)?;
     let mut cycle = Cycle { journal, tools, report: CycleReport::default() };
     cycle.journal.drain()?;
+    cycle.journal.sync()?;
     reconcile(&mut cycle)?;
     cycle.watch_all()?;
     cycle.land_all()?;

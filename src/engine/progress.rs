@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::stage::Stage;
 use crate::model::{Analysis, Conclusion, Counts, Finding, ImprovementId, Investigation, Opportunity, Priority, Verdict};
+use crate::record::exchange::Synced;
 
 /// Something happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -13,6 +14,10 @@ pub enum Progress {
         base: String,
         commit: String,
         dry_run: bool,
+    },
+    /// Executions were exchanged with others.
+    Synced {
+        report: Synced,
     },
     /// What people did since the last cycle, or what a killed run had left open.
     Reconciled {

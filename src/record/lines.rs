@@ -175,6 +175,13 @@ impl<'a> Line<'a> {
         &self.tool
     }
 
+    /// The identity of ours that it names, when it has the form of one.
+    pub fn identity(&self) -> Option<ExecutionId> {
+        let id = ExecutionId(self.id.as_ref()?.to_string());
+        let same = id.bytes().is_some_and(|bytes| ExecutionId::from_bytes(bytes) == id);
+        (same && matches!(id.0.as_bytes().get(14), Some(b'7' | b'8'))).then_some(id)
+    }
+
     /// The execution of a line from elsewhere: redacted, and reduced to the tool's capture level.
     pub fn admit(self, intake: &Intake<'_>, success: &SuccessRule) -> NewExecution {
         // A rule about output that nobody has sent demands nothing.
@@ -333,12 +340,9 @@ impl<'a> Line<'a> {
     fn name(&self, duration: Duration) -> RunName {
         const DAY: i64 = 86_400_000;
         let ended = self.ended(duration).as_millisecond();
-        let ours = self.id.as_ref().map(|id| ExecutionId(id.to_string())).filter(|id| {
-            let version = id.0.as_bytes().get(14);
-            id.bytes().is_some_and(|bytes| ExecutionId::from_bytes(bytes) == *id)
-                && matches!(version, Some(b'7' | b'8'))
-                && (self.at.0.as_millisecond()..ended.saturating_add(DAY)).contains(&id.ended().as_millisecond())
-        });
+        let ours = self
+            .identity()
+            .filter(|id| (self.at.0.as_millisecond()..ended.saturating_add(DAY)).contains(&id.ended().as_millisecond()));
         match (ours, &self.id) {
             (Some(ours), _) => RunName::Ours(ours),
             (None, Some(id)) => RunName::of(&["line", &self.tool, id]),

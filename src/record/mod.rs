@@ -5,6 +5,7 @@
 pub mod github;
 pub mod import;
 pub mod junit;
+pub mod exchange;
 pub mod lines;
 pub mod mcp;
 mod observed;

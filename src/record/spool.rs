@@ -75,6 +75,14 @@ fn runs(content: &[u8]) -> Option<Vec<NewExecution>> {
     text.lines().map(|line| Line::parse(line).ok().map(Line::restore)).collect()
 }
 
+/// Removes what is left in the spool after it was emptied and matches: nobody can read it otherwise.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub fn forget(repo: &Repo, pattern: &regex::bytes::Regex) -> Result<()> {
+    Spool::of(repo).remove_where(|content| pattern.is_match(content))
+}
+
 /// Opens the store to write to it, with what waited for it.
 ///
 /// # Errors

@@ -100,6 +100,20 @@ impl Spool {
         Ok(fs::rename(self.path(name), self.folder.join(format!("{name}.unreadable")))?)
     }
 
+    /// Removes every file whose content is to go, also one that was put aside or that a killed process has left half written.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or a file cannot be removed.
+    pub fn remove_where(&self, goes: impl Fn(&[u8]) -> bool) -> Result<()> {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return Ok(()) };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if fs::read(&path).is_ok_and(|content| goes(&content)) {
+                fs::remove_file(&path).with_context(|| format!("removing `{}`", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.{WAITING}"))
     }

@@ -5,6 +5,7 @@
 //! [`worktree`], which advances them only where they are exactly what the old commit says.
 
 mod commit;
+pub mod exchange;
 mod history;
 mod index;
 mod log;

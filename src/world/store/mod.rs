@@ -3,7 +3,7 @@
 pub mod row;
 mod sqlite;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -213,7 +213,7 @@ pub struct Forget {
     /// Found in the arguments, standard input, output or error, or in a message.
     pub pattern: Option<regex::bytes::Regex>,
     /// These and no others.
-    pub ids: Option<std::collections::BTreeSet<ExecutionId>>,
+    pub ids: Option<BTreeSet<ExecutionId>>,
 }
 
 /// Opens the store that the configuration names, to write to it.
@@ -267,6 +267,23 @@ fn shown(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.chars().take(80).collect() };
     let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     format!("{scheme}://{}", rest.split('?').next().unwrap_or_default())
+}
+
+/// What was forgotten, and stays away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    pub ids: BTreeSet<ExecutionId>,
+    pub ranges: BTreeSet<ForgottenRange>,
+}
+
+/// Everything of a tool, or of all, that ended within a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ForgottenRange {
+    pub tool: Option<String>,
+    /// Ended then or later, in Unix milliseconds.
+    pub since: i64,
+    /// Ended before.
+    pub until: i64,
 }
 
 /// Keeps executions.
@@ -340,6 +357,10 @@ pub trait Store: Send {
     fn prune(&mut self, retention: &Retention) -> Result<u64, StoreError>;
     /// Removes executions for good, with everything that is only theirs; they stay away when they are delivered again.
     fn forget(&mut self, what: &Forget) -> Result<Vec<ExecutionId>, StoreError>;
+    /// What [`Store::forget`] would remove now, each with its tool; oldest first within a tool and version.
+    fn matching(&self, what: &Forget) -> Result<Vec<(String, ExecutionId)>, StoreError>;
+    /// What was forgotten so far.
+    fn forgotten(&self) -> Result<Forgotten, StoreError>;
     /// Executions of this machine that others have not been sent, oldest first. The first call begins to keep track.
     fn unsent(&mut self, limit: usize) -> Result<Vec<NewExecution>, StoreError>;
     /// Says that they were sent.
@@ -348,6 +369,8 @@ pub trait Store: Send {
     fn receive(&mut self, segment: &str, batch: &[NewExecution]) -> Result<Ingested, StoreError>;
     /// Whether a segment was read.
     fn is_received(&self, segment: &str) -> Result<bool, StoreError>;
+    /// Forgets which segments were read, except for these: the others are nowhere any more.
+    fn keep_received(&mut self, segments: &BTreeSet<String>) -> Result<(), StoreError>;
     /// Keeps what somebody else's description says of a tool, instead of what it said before.
     fn set_hints(&mut self, tool: &str, hints: &Hints) -> Result<(), StoreError>;
     /// What is said of which tool.

@@ -1,11 +1,12 @@
 //! Executions in one SQLite file in the repository's git directory. Many recorders write at once: WAL, and a busy time-out.
 
+mod exchange;
 mod read;
 mod remove;
 mod schema;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ use self::schema::FORMAT;
 use self::write::Names;
 use super::row::id_bits;
 use super::{
-    Dirty, FailingInput, FailureSummary, Forget, HourSummary, Ingested, LoopCounters, Query, Retention, Store, StoreError,
-    VersionSummary,
+    Dirty, FailingInput, FailureSummary, Forget, Forgotten, HourSummary, Ingested, LoopCounters, Query, Retention, Store,
+    StoreError, VersionSummary,
 };
 use crate::model::{BlobId, Execution, ExecutionId, Hints, Mark, NewExecution, Recording, Version};
 
@@ -296,6 +297,14 @@ impl Store for SqliteStore {
         Ok(gone)
     }
 
+    fn matching(&self, what: &Forget) -> Result<Vec<(String, ExecutionId)>, StoreError> {
+        exchange::matching(&self.connection, what)
+    }
+
+    fn forgotten(&self) -> Result<Forgotten, StoreError> {
+        exchange::forgotten(&self.connection)
+    }
+
     fn unsent(&mut self, limit: usize) -> Result<Vec<NewExecution>, StoreError> {
         if !write::is_tracked(&self.connection)? {
             self.atomically(|transaction, _| {
@@ -334,6 +343,10 @@ impl Store for SqliteStore {
 
     fn is_received(&self, segment: &str) -> Result<bool, StoreError> {
         Ok(self.connection.prepare_cached("select 1 from received where segment = ?1")?.exists([segment])?)
+    }
+
+    fn keep_received(&mut self, segments: &BTreeSet<String>) -> Result<(), StoreError> {
+        self.atomically(|transaction, _| exchange::keep_received(transaction, segments))
     }
 
     fn set_hints(&mut self, tool: &str, hints: &Hints) -> Result<(), StoreError> {

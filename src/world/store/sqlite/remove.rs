@@ -125,7 +125,13 @@ pub(super) fn forget(connection: &Connection, what: &Forget) -> Result<Vec<Execu
 }
 
 /// The executions of a series that the wish is about.
-fn candidates(connection: &Connection, series: i64, since: i64, until: i64, what: &Forget) -> Result<Vec<Bits>, StoreError> {
+pub(super) fn candidates(
+    connection: &Connection,
+    series: i64,
+    since: i64,
+    until: i64,
+    what: &Forget,
+) -> Result<Vec<Bits>, StoreError> {
     let to = if until == i64::MAX { [0xff; 16] } else { first_id(until) };
     let mut statement =
         connection.prepare_cached("select id from execution where series = ?1 and id >= ?2 and id <= ?3 order by id")?;

@@ -56,28 +56,31 @@ impl<'a> Inbox<'a> {
                 }
             }
         }
-        let refused = (refused > 0).then(|| format!("{refused} of its {} executions: {why}", name.runs));
+        let refused = (refused > 0).then(|| format!("{refused} of its {} executions, the last because it {why}", name.runs));
         Ok((batch, refused))
     }
 
     fn execution(&self, line: &str, name: &Name) -> Result<NewExecution, String> {
         if line.len() > LINE_MAX {
-            return Err(format!("one has {} bytes, more than {LINE_MAX}", line.len()));
+            return Err(format!("has {} bytes, more than {LINE_MAX}", line.len()));
         }
-        let line = Line::parse(line).map_err(|error| error.to_string())?;
-        let id = line.identity().ok_or("one has no identity")?;
+        let line = Line::parse(line).map_err(|error| {
+            let why = error.to_string();
+            format!("is not of the form: {}", why.split(", expected one of").next().unwrap_or_default())
+        })?;
+        let id = line.identity().ok_or("has no identity")?;
         if !(name.first..=name.last).contains(&id.ended().as_millisecond()) {
-            return Err("one ended at another time than the segment's name says".into());
+            return Err("ended at another time than the segment's name says".into());
         }
         if is_from_the_future(&id, self.now) {
-            return Err(format!("one says that it ended at {}, which is yet to come", id.ended()));
+            return Err(format!("says that it ended at {}, which is yet to come", id.ended()));
         }
         let mut new = line.admit(&self.intake, &SuccessRule::default());
         new.execution.id = id;
         let execution = &new.execution;
         let fingerprint = execution.failure.as_ref().map_or("", |failure| failure.fingerprint.as_str());
         if [&execution.version.0, &execution.caller, fingerprint].iter().any(|name| name.len() > NAME_MAX) {
-            return Err(format!("one has a name of more than {NAME_MAX} bytes"));
+            return Err(format!("has a name of more than {NAME_MAX} bytes"));
         }
         Ok(new)
     }

@@ -251,12 +251,18 @@ impl Sync<'_> {
                 break;
             }
             (self.tell)(Step::Receiving(at as u64, all));
-            let read = inbox.read(&self.exchange, file);
-            let (batch, refused) = read.unwrap_or_else(|why| (Vec::new(), Some(why)));
-            if let Some(why) = refused {
-                let name = plain_line(&file.name, 100);
-                self.report.warn(&format!("segment `{name}` of writer {writer} was skipped: {why}"));
-            }
+            let name = plain_line(&file.name, 100);
+            let batch = match inbox.read(&self.exchange, file) {
+                Ok((batch, None)) => batch,
+                Ok((batch, Some(without))) => {
+                    self.report.warn(&format!("segment `{name}` of writer {writer} was read without {without}"));
+                    batch
+                }
+                Err(why) => {
+                    self.report.warn(&format!("segment `{name}` of writer {writer} was skipped: {why}"));
+                    Vec::new()
+                }
+            };
             // Also what cannot be read is remembered: it will not get better.
             let ingested = self.store.receive(&file.object, &batch)?;
             self.report.received += ingested.new;
@@ -335,6 +341,9 @@ impl Sync<'_> {
     /// Removes from the disk what is not published any more, at once when something forgotten may be in it.
     fn tidy(&mut self, before: &BTreeMap<String, String>) -> Result<(), SyncError> {
         let after = self.exchange.present()?;
+        if &after == before {
+            return Ok(());
+        }
         let gone: Vec<&String> = before.iter().filter(|(object, _)| !after.contains_key(*object)).map(|(_, name)| name).collect();
         if !gone.is_empty() {
             self.store.keep_received(&after.keys().cloned().collect())?;

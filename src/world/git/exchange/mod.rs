@@ -222,7 +222,7 @@ impl Exchange {
     }
 
     fn published(&self, oid: git2::Oid) -> Result<Published> {
-        let commit = self.inner.find_commit(oid).context("it is no commit")?;
+        let commit = self.inner.find_commit(oid).map_err(|_| anyhow!("it is no commit"))?;
         let tree = self.tree(commit.tree_id())?;
         let small = |name: &str, limit: u64| {
             let entry = tree.get_name(name).filter(|entry| entry.filemode() == 0o100_644)?;

@@ -19,8 +19,6 @@ const ANSWER_MAX: usize = 8 << 20;
 /// What of a push did not happen.
 enum Refusal {
     Moved,
-    /// The remote takes no commit that does not follow from the one that it has.
-    NotForward,
     Said(String),
 }
 
@@ -46,14 +44,8 @@ impl Exchange {
         }
         match pushed? {
             None => {}
-            Some(Refusal::NotForward) => {
-                // The old one goes first. Until the new one is there, readers see nothing of us and lose nothing.
-                let (old, new) = (known(writer), commit.to_string());
-                for step in [(writer, old, String::new()), (writer, String::new(), new)] {
-                    self.try_push(remote, &[step])?.map_or(Ok(()), |refusal| Err(refused(remote, refusal)))?;
-                }
-            }
-            Some(refusal) => return Err(refused(remote, refusal)),
+            Some(Refusal::Moved) => return Err(ExchangeError::Moved(remote.to_string())),
+            Some(Refusal::Said(why)) => return Err(ExchangeError::Remote(format!("`{remote}` refused the push: {why}"))),
         }
         let known = self.remotes();
         if !known.iter().any(|known| known == remote) {
@@ -89,7 +81,6 @@ impl Exchange {
             "failed to lock",
         ];
         let refusal = match answer.lines().filter(|line| line.starts_with('!')).map(str::to_string).reduce(|a, b| a + &b) {
-            Some(line) if line.contains("[remote rejected] (non-fast-forward)") => Refusal::NotForward,
             Some(line) if moved.iter().any(|word| line.contains(word) || said.contains(word)) => Refusal::Moved,
             Some(line) => {
                 let why = line.rsplit('\t').next().unwrap_or_default();
@@ -179,16 +170,6 @@ impl Exchange {
         spawn.env = [("GIT_TERMINAL_PROMPT", "0"), ("LC_ALL", "C")].map(|(name, value)| (name.into(), value.into())).into();
         spawn.env.extend(self.settings.clone());
         process::run(&spawn)
-    }
-}
-
-fn refused(remote: &str, refusal: Refusal) -> ExchangeError {
-    match refusal {
-        Refusal::Moved => ExchangeError::Moved(remote.to_string()),
-        Refusal::NotForward => {
-            ExchangeError::Remote(format!("`{remote}` takes neither a new commit nor a removal of `{EXECUTIONS}*`"))
-        }
-        Refusal::Said(why) => ExchangeError::Remote(format!("`{remote}` refused the push: {why}")),
     }
 }
 

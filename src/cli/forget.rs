@@ -70,9 +70,10 @@ impl Forget {
         let mut store = store::open(&repo, &config)?;
         spool::drain(&repo, store.as_mut(), usize::MAX)?;
         let mut done = Done { dry_run: self.dry_run, ..Done::default() };
-        for (tool, _) in store.matching(&what)? {
-            *done.tools.entry(tool).or_default() += 1;
-            done.executions += 1;
+        let found = store.matching(&what)?;
+        done.executions = found.len() as u64;
+        for (tool, _) in &found {
+            *done.tools.entry(tool.clone()).or_default() += 1;
         }
         if let Some(pattern) = &what.pattern {
             done.quoted = exchange::quoted_in_log(&repo, pattern)?;
@@ -84,7 +85,12 @@ impl Forget {
                     "add `--yes` to do it; there is no way back",
                 ));
             }
-            store.forget(&what)?;
+            // What was found by a pattern is what goes; it is not looked for twice.
+            let wish = match what.pattern {
+                Some(_) => exchange::exactly(found.into_iter().map(|(_, id)| id).collect()),
+                None => Some(what.clone()),
+            };
+            wish.map_or(Ok(Vec::new()), |wish| store.forget(&wish))?;
             if let Some(pattern) = &what.pattern {
                 spool::forget(&repo, pattern)?;
             }

@@ -64,9 +64,8 @@ fn a_mark_follows_its_execution_and_counts_once_everywhere() {
     fs::write(fleet.beside("right"), "good day\n").expect("writes");
     let right = fleet.beside("right").display().to_string();
     fleet.fractal(1, &["mark", &id, "--bad", "--expect", &right]).ok();
-    for clone in [1, 0, 2, 1, 0, 2] {
-        fleet.sync(clone);
-    }
+    let sent: Vec<u64> = [1, 0, 2, 1, 0, 2].iter().map(|clone| number(&fleet.sync(*clone), "sent")).collect();
+    assert_eq!(sent, [1, 0, 0, 0, 0, 0], "only whoever marked it sends it");
     fleet.all_have(3, 1);
     let execution = fleet.executions(2).remove(0);
     assert_eq!(fleet.store(2).load(execution).expect("loads").expected.as_deref(), Some(&b"good day\n"[..]));

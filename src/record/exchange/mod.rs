@@ -17,7 +17,7 @@ mod inbox;
 mod outbox;
 mod segment;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -244,7 +244,7 @@ impl Sync<'_> {
             }
         }
         let all = waiting.len() as u64;
-        let mut from = std::collections::BTreeSet::new();
+        let mut from = BTreeSet::new();
         for (at, (writer, file)) in waiting.into_iter().enumerate() {
             if self.clock.elapsed() > self.terms.reading {
                 self.report.unfinished = true;
@@ -368,12 +368,17 @@ fn forget_all(store: &mut dyn Store, what: &Forgotten) -> Result<u64, StoreError
         let forget = Forget { tool: range.tool.clone(), since: time(range.since), until: time(range.until), ..Forget::default() };
         gone += store.forget(&forget)?.len();
     }
-    if let (Some(first), Some(last)) = (what.ids.first(), what.ids.last()) {
-        let until = last.ended().as_millisecond() + 1;
-        let ids = Some(what.ids.clone());
-        gone += store.forget(&Forget { since: Some(first.ended()), until: time(until), ids, ..Forget::default() })?.len();
+    if let Some(forget) = exactly(what.ids.clone()) {
+        gone += store.forget(&forget)?.len();
     }
     Ok(gone as u64)
+}
+
+/// The wish to forget these and no others, looked for only where they can be; `None` when there are none.
+pub fn exactly(ids: BTreeSet<ExecutionId>) -> Option<Forget> {
+    let (since, last) = (ids.first()?.ended(), ids.last()?.ended());
+    let until = Timestamp::from_millisecond(last.as_millisecond() + 1).ok();
+    Some(Forget { since: Some(since), until, ids: Some(ids), ..Forget::default() })
 }
 
 /// Takes what was forgotten in the store out of what we publish, as far as it is on this machine. The next exchange publishes it; the

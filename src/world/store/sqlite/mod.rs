@@ -148,7 +148,7 @@ impl Store for SqliteStore {
         self.atomically(|transaction, names| {
             let (series, bits) = read::place(transaction, &id.0)?;
             let mark = Mark { expected: expected.map(BlobId::of) };
-            write::mark(transaction, names, series, &bits, Some(&mark), expected)
+            write::mark(transaction, names, (series, &bits), Some(&mark), expected, true)
         })
     }
 

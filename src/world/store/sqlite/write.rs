@@ -167,7 +167,7 @@ pub(super) fn ingest(
     tell_news(connection, names, &ran, batch)?;
     for (series, id, new) in marks {
         let content = new.expected.as_deref();
-        mark(connection, names, series, &id, new.execution.mark.as_ref(), content)?;
+        mark(connection, names, (series, &id), new.execution.mark.as_ref(), content, local)?;
     }
     Ok(ingested)
 }
@@ -507,14 +507,14 @@ pub(super) fn has_news(connection: &Connection, tool: &str) -> Result<(), StoreE
 // ---- marks ----
 
 /// Marks an execution that is there as wrong. Of two marks the one with an expected output stays, and of two of those the one whose
-/// digest is greater, so that the order in which they come does not matter.
+/// digest is greater, so that the order in which they come does not matter. A `local` mark is to be sent to others.
 pub(super) fn mark(
     connection: &Connection,
     names: &mut Names,
-    series: i64,
-    id: &Bits,
+    (series, id): (i64, &Bits),
     mark: Option<&Mark>,
     content: Option<&[u8]>,
+    local: bool,
 ) -> Result<(), StoreError> {
     let expected = mark.and_then(|mark| mark.expected.as_ref()).and_then(|blob| bits(&blob.0));
     let key = params![series, id.as_slice()];
@@ -541,7 +541,7 @@ pub(super) fn mark(
             fingerprint,
             failure
         ])?;
-    if is_tracked(connection)? {
+    if local && is_tracked(connection)? {
         remember_unsent(connection, series, id)?;
     }
     set_failed(connection, series)?;

@@ -187,16 +187,21 @@ fn counted(done: &Done) -> String {
 /// Takes it out of our segments here and at every remote that we have used.
 fn publish(repo: &Repo, config: &Config, store: &mut dyn Store, done: &mut Done) -> Result<(), Failure> {
     let now = now().now();
-    let terms = Terms { config, remote: "", now, patience: PATIENCE, reading: PATIENCE };
+    let terms = Terms { config, remote: "", now, patience: PATIENCE, work: PATIENCE };
     let mut remotes: BTreeSet<String> = exchange::forget_here(repo, &terms, store)?.into_iter().collect();
     remotes.extend(Some(config.sync.remote.clone()).filter(|remote| !remote.is_empty()));
     for remote in remotes {
         let synced = exchange::sync(repo, &Terms { remote: &remote, ..terms }, store, &mut |_| ());
-        match synced {
-            Ok(synced) if synced.paused => drop(done.waiting.insert(remote, "Fractal is paused (`fractal resume`)".into())),
-            Ok(_) => done.published.push(remote),
-            Err(error) => drop(done.waiting.insert(remote, error.to_string())),
-        }
+        let remote = exchange::clean(&remote);
+        let waits = match synced {
+            Ok(synced) if !synced.paused => {
+                done.published.push(remote);
+                continue;
+            }
+            Ok(_) => "Fractal is paused (`fractal resume`)".to_string(),
+            Err(error) => error.to_string(),
+        };
+        done.waiting.insert(remote, waits);
     }
     Ok(())
 }

@@ -16,8 +16,8 @@ use crate::world::read_config;
 
 /// For one answer of the remote, and for another process that exchanges.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
-/// Everything is read when a person asks for it.
-const READING: Duration = Duration::from_secs(24 * 3600);
+/// Everything is read and sent when a person asks for it.
+const WORK: Duration = Duration::from_secs(24 * 3600);
 
 /// Each clone appends its executions to a ref of its own below `refs/fractal/executions/` and reads everyone else's. Doing it again
 /// changes nothing, and one that was killed is continued by the next. `fractal run` and `fractal watch` do it by themselves when
@@ -44,7 +44,7 @@ impl Sync {
         }
         let mut store = spool::open(&repo, &config)?;
         let bar = Bar::new(self.output.json);
-        let terms = Terms { config: &config, remote, now: now().now(), patience: PATIENCE, reading: READING };
+        let terms = Terms { config: &config, remote, now: now().now(), patience: PATIENCE, work: WORK };
         let synced = exchange::sync(&repo, &terms, store.as_mut(), &mut |step| bar.show(step));
         bar.end();
         let synced = synced?;
@@ -84,7 +84,7 @@ pub(super) fn summary(synced: &Synced) -> String {
         parts.push(format!("took over from {} silent for two weeks", count(synced.adopted, "writer")));
     }
     if synced.unfinished {
-        parts.push("more to read the next time".to_string());
+        parts.push("the rest follows the next time".to_string());
     }
     if !synced.warnings.is_empty() {
         parts.push(format!("{} (see above)", count(synced.warnings.len() as u64, "warning")));
@@ -98,6 +98,9 @@ impl From<SyncError> for Failure {
         let (hint, code) = match error {
             SyncError::Store(error) => return error.into(),
             SyncError::Exchange(ExchangeError::Busy) => ("let it finish, and try again", BUSY),
+            SyncError::Exchange(ExchangeError::Other(_)) => {
+                ("if it lasts: remove `fractal/exchange.git` in the git directory; it is made and read anew", OUTSIDE)
+            }
             SyncError::Exchange(_) => ("nothing is lost: `fractal sync` goes on from here", OUTSIDE),
         };
         Failure { message, hint: Some(hint.into()), code }

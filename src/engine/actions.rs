@@ -17,7 +17,7 @@ use crate::world::git::LogError;
 use crate::world::store::Retention;
 use crate::world::{ActionError, Effects, View};
 
-/// For one answer of the remote through which executions are exchanged, and for reading them within one cycle.
+/// For one answer of the remote through which executions are exchanged, and for reading and packing them within one cycle.
 const SYNC_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How an outward act went.
@@ -218,7 +218,7 @@ impl<'a> Journal<'a> {
             return Ok(());
         }
         let now = self.view.clock.now();
-        let terms = Terms { config, remote, now, patience: SYNC_PATIENCE, reading: SYNC_PATIENCE };
+        let terms = Terms { config, remote, now, patience: SYNC_PATIENCE, work: SYNC_PATIENCE };
         match exchange::sync(&self.view.repo, &terms, effects.store(), &mut |_| ()) {
             Ok(report) => {
                 report.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

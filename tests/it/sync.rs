@@ -106,6 +106,54 @@ fn many_writers_that_push_at_once_and_are_killed_lose_nothing_and_double_nothing
     assert!(segments.values().flatten().map(runs).sum::<usize>() >= recorded);
 }
 
+/// A `git` that kills whoever called it, at its `AT`-th call: before the work, after it, or before it and does the work alone.
+const DEADLY: &str = r#"#!/bin/sh
+count=$(($(cat "$COUNT") + 1))
+echo $count > "$COUNT"
+PATH=$REAL
+test $count != $AT || test $WHEN = after || kill -9 $PPID
+test $count != $AT || test $WHEN != before || exit 1
+git "$@"
+code=$?
+test $count != $AT || kill -9 $PPID
+exit $code
+"#;
+
+#[test]
+fn whenever_it_is_killed_the_next_exchange_goes_on_under_the_same_name() {
+    let fleet = Fleet::of(2, &synced("segments = 2"));
+    let bin = fleet.beside("bin");
+    fs::create_dir(&bin).expect("makes a folder");
+    executable(&bin.join("git"), DEADLY);
+    let mut recorded = 0;
+    let mut record = |clone: usize| {
+        recorded += 1;
+        fleet.record(clone, "greet", &[format!("run {recorded}")]);
+        recorded
+    };
+    for when in ["before", "after", "alone"] {
+        let kills = (1..20).take_while(|at| {
+            record(0);
+            // Something to fetch, too.
+            let all = record(1);
+            fleet.sync(1);
+            fs::write(fleet.beside("count"), "0").expect("writes");
+            let mut command = fleet.command(0, &["sync"]);
+            let real =
+                command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path).expect("is set").to_owned();
+            command.env("PATH", format!("{}:{}", bin.display(), real.display())).env("REAL", real);
+            command.env("COUNT", fleet.beside("count")).env("AT", at.to_string()).env("WHEN", when);
+            let killed = ended(command.spawn().expect("starts")).code.is_none();
+            fleet.sync(0);
+            fleet.sync(1);
+            fleet.all_have(2, all);
+            killed
+        });
+        assert_eq!(kills.count(), 4, "asks, fetches, pushes, tidies up ({when})");
+    }
+    assert_eq!(fleet.segments().len(), 2);
+}
+
 #[test]
 fn two_exchanges_in_one_clone_take_turns() {
     let fleet = Fleet::of(1, &synced(""));
@@ -358,6 +406,51 @@ fn secrets_that_are_kept_here_do_not_leave_the_machine() {
     assert!(!holds(&fleet.everything_of(&fleet.origin(), false), &token));
     assert!(!holds(&files_below(&fleet.at(1).join(".git/fractal")), &token));
     assert_eq!(fleet.executions(1)[0].input.display(80), "'[redacted]'");
+}
+
+#[test]
+fn the_users_way_to_a_remote_is_used_and_nothing_else_of_the_users_settings() {
+    let fleet = Fleet::of(2, &synced(""));
+    fleet.exec(0, "1");
+    fleet.sync(0);
+    for (key, value) in [
+        ("url.../.insteadOf", "fleet:"),
+        ("remote.short.url", "fleet:origin.git"),
+        ("remote.short.promisor", "true"),
+        ("remote.short.partialclonefilter", "blob:none"),
+        ("transfer.fsckObjects", "true"),
+        ("fetch.prune", "true"),
+    ] {
+        fleet.git(1, &["config", key, value]);
+    }
+    fleet.git_in(&fleet.origin(), &["config", "uploadpack.allowFilter", "true"]);
+    executable(&fleet.at(1).join(".git/hooks/pre-push"), "#!/bin/sh\nexit 1\n");
+    fleet.exec(1, "2");
+    let report = fleet.fractal(1, &["sync", "--remote", "short", "--json"]).json();
+    assert_eq!((number(&report, "sent"), number(&report, "received")), (1, 1), "{report:#}");
+    fleet.sync(0);
+    fleet.all_have(2, 2);
+}
+
+#[test]
+fn an_exchange_that_is_damaged_on_this_disk_begins_anew() {
+    let fleet = Fleet::of(2, &synced(""));
+    fleet.exec(0, "1");
+    fleet.sync(0);
+    let exchange = fleet.at(0).join(".git/fractal/exchange.git");
+    let commit = fleet.git_in(&exchange, &["rev-parse", "refs/outbox"]);
+    let object = exchange.join("objects").join(&commit[..2]).join(commit[2..].trim());
+    fs::remove_file(&object).expect("is loose");
+    fleet.exec(0, "2");
+    let said = fleet.fractal(0, &["sync"]);
+    assert!(said.code == Some(0) && said.err.contains("begins anew, under a new name"), "{said:#?}");
+    fleet.sync(1);
+    fleet.all_have(2, 2);
+    fs::remove_dir_all(&exchange).expect("removes");
+    fleet.exec(0, "3");
+    fleet.sync(0);
+    fleet.sync(1);
+    fleet.all_have(2, 3);
 }
 
 #[test]

@@ -2,8 +2,6 @@
 //!
 //! One JSON object a line. Text in, values out; removing is done elsewhere.
 
-use std::collections::BTreeSet;
-
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -118,11 +116,6 @@ impl Forgotten {
         self.ids.contains(&head.id)
             || self.ranges.iter().any(|range| range.tool.as_ref().is_none_or(|tool| *tool == head.tool) && range.has(&head.id))
     }
-
-    /// The identities.
-    pub fn ids(&self) -> &BTreeSet<ExecutionId> {
-        &self.ids
-    }
 }
 
 impl ForgottenRange {
@@ -137,6 +130,8 @@ impl ForgottenRange {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn at(milliseconds: i64) -> Timestamp {

@@ -83,7 +83,7 @@ pub struct Synced {
     pub adopted: u64,
     /// Nothing was sent, because somebody paused us.
     pub paused: bool,
-    /// There was no time to read everything; the next exchange goes on.
+    /// There was no time for everything; the next exchange goes on.
     pub unfinished: bool,
     /// What was skipped, and why.
     pub warnings: Vec<String>,
@@ -104,7 +104,7 @@ impl Synced {
 }
 
 /// One line, without what others must not see: an address may hold a password.
-fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     plain_line(&String::from_utf8_lossy(&redact(text.as_bytes())), 500)
 }
 
@@ -127,8 +127,8 @@ pub struct Terms<'a> {
     pub now: Timestamp,
     /// For one answer of the remote, and for another process that exchanges.
     pub patience: Duration,
-    /// For reading what others sent; the rest is read the next time.
-    pub reading: Duration,
+    /// For reading what others sent, and for packing what they were not sent; the rest follows the next time.
+    pub work: Duration,
 }
 
 /// Exchanges executions with everyone who uses `terms.remote`.
@@ -246,7 +246,7 @@ impl Sync<'_> {
         let all = waiting.len() as u64;
         let mut from = BTreeSet::new();
         for (at, (writer, file)) in waiting.into_iter().enumerate() {
-            if self.clock.elapsed() > self.terms.reading {
+            if self.clock.elapsed() > self.terms.work {
                 self.report.unfinished = true;
                 break;
             }
@@ -280,7 +280,7 @@ impl Sync<'_> {
             _ => Published::default(),
         };
         let mut outbox = Outbox::open(&self.exchange, self.terms)?;
-        outbox.pack(self.store, self.tell, &mut self.report)?;
+        outbox.pack(self.store, &self.clock, self.tell, &mut self.report)?;
         let forgotten = self.store.forgotten()?;
         outbox.scrub(&forgotten)?;
         let abandoned = if may_adopt { self.abandoned(mirror, writer)? } else { BTreeMap::new() };

@@ -10,6 +10,7 @@ use super::segment::{self, Head, LINE_MAX, Lines, NEW_MAX, Name, Packed, Segment
 use super::{Step, Synced, Terms, author, forgotten, oldest};
 use crate::config::Config;
 use crate::model::{CaptureLevel, ExecutionId, NewExecution, SuccessRule};
+use crate::world::clock::Stopwatch;
 use crate::world::git::exchange::{Exchange, ExchangeError, Published, SegmentFile};
 use crate::world::store::{Forgotten, Store};
 
@@ -104,6 +105,7 @@ impl<'a> Outbox<'a> {
     pub(super) fn pack(
         &mut self,
         store: &mut dyn Store,
+        clock: &Stopwatch,
         tell: &mut dyn FnMut(Step),
         report: &mut Synced,
     ) -> Result<(), SyncError> {
@@ -138,6 +140,10 @@ impl<'a> Outbox<'a> {
             store.sent(&ids)?;
             packed += ids.len() as u64;
             if batch.len() < BATCH {
+                return Ok(());
+            }
+            if clock.elapsed() > self.terms.work {
+                report.unfinished = true;
                 return Ok(());
             }
         }
@@ -273,11 +279,8 @@ pub(super) fn runs(files: &[SegmentFile]) -> u64 {
 /// The configuration by which executions leave the machine: no secrets, whatever is kept here.
 fn shared(config: &Config) -> Config {
     let mut shared = config.clone();
-    let share = |level: CaptureLevel| level.min(CaptureLevel::Redacted);
-    shared.record.capture = share(shared.record.capture);
-    for tool in &mut shared.tools {
-        tool.capture = tool.capture.map(share);
-    }
+    let levels = shared.tools.iter_mut().filter_map(|tool| tool.capture.as_mut());
+    levels.chain([&mut shared.record.capture]).for_each(|level| *level = CaptureLevel::Redacted.min(*level));
     shared
 }
 

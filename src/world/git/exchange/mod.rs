@@ -96,7 +96,8 @@ impl Exchange {
         let folder = folder(repo);
         let made = git2::Repository::open_bare(&folder).or_else(|_| git2::Repository::init_bare(&folder));
         let inner = made.with_context(|| format!("opening `{}`", folder.display()))?;
-        let mut config = inner.config().context("the exchange's settings")?;
+        let config = inner.config().and_then(|config| config.open_level(git2::ConfigLevel::Local));
+        let mut config = config.context("the exchange's settings")?;
         // Segments are compressed already. Tidying up is done under our lock, and takes everything that nothing leads to.
         let own = [
             ("core.logAllRefUpdates", "false"),
@@ -113,7 +114,14 @@ impl Exchange {
             }
         }
         let settings = remote::settings_of(repo)?;
-        Ok(Exchange { inner, folder, root: repo.root().to_path_buf(), settings, patience, _lock: lock })
+        let exchange = Exchange { inner, folder, root: repo.root().to_path_buf(), settings, patience, _lock: lock };
+        if let Err(why) = exchange.outbox() {
+            // A disk that failed, or a machine that lost power. What is at remotes stays there, under the old name.
+            tracing::warn!("what was to be published is damaged ({why:#}); this clone begins anew, under a new name");
+            exchange.remove(OUTBOX)?;
+            exchange.new_writer()?;
+        }
+        Ok(exchange)
     }
 
     // ---- who we are ----

@@ -185,7 +185,9 @@ pub(super) fn said(finished: &process::Finished) -> String {
 /// What the user has set for this repository about reaching remotes, as environment variables: an argument could be read by everybody
 /// on the machine, and there may be a token in it. Settings for all repositories are read by git itself.
 pub(super) fn settings_of(repo: &Repo) -> Result<Vec<(OsString, OsString)>> {
-    const KEYS: [&str; 8] = ["remote.", "url.", "http.", "credential.", "ssh.", "protocol.", "core.sshcommand", "core.gitproxy"];
+    const KEYS: [&str; 7] = ["url.", "http.", "credential.", "ssh.", "protocol.", "core.sshcommand", "core.gitproxy"];
+    // What is fetched and pushed is said each time, and always all of it.
+    const OF_REMOTE: [&str; 7] = [".url", ".pushurl", ".proxy", ".proxyauthmethod", ".uploadpack", ".receivepack", ".vcs"];
     let mut found = Vec::new();
     let config = repo.inner.config().context("reading git's settings")?;
     let entries = config.entries(None).context("reading git's settings")?;
@@ -193,10 +195,8 @@ pub(super) fn settings_of(repo: &Repo) -> Result<Vec<(OsString, OsString)>> {
         .for_each(|entry| {
             let local = matches!(entry.level(), git2::ConfigLevel::Local | git2::ConfigLevel::Worktree);
             let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
-            // What is fetched and pushed is said each time.
-            let said =
-                name.starts_with("remote.") && (name.ends_with(".fetch") || name.ends_with(".push") || name.ends_with(".mirror"));
-            if local && !said && KEYS.iter().any(|key| name.starts_with(key)) {
+            let of_remote = name.starts_with("remote.") && OF_REMOTE.iter().any(|key| name.ends_with(key));
+            if local && (of_remote || KEYS.iter().any(|key| name.starts_with(key))) {
                 let value = if entry.has_value() { entry.value_bytes().to_vec() } else { b"true".to_vec() };
                 found.push((name, value));
             }

@@ -287,7 +287,7 @@ impl Sync<'_> {
         for published in abandoned.values() {
             outbox.adopt(published, &forgotten)?;
         }
-        outbox.keep_within(self.terms.config)?;
+        outbox.keep_within();
         outbox.join()?;
         outbox.save()?;
         let stale = self.terms.now.duration_since(outbox.at) > SIGN_OF_LIFE;

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::lines::Line;
 use super::super::observed::Intake;
-use super::segment::{self, Head, LINE_MAX, Lines, NEW_MAX, Name, Packed, Segment, unpack};
+use super::segment::{self, Head, LINE_MAX, Lines, NEW_MAX, Name, Segment, unpack};
 use super::{Step, Synced, Terms, author, forgotten, oldest};
 use crate::config::Config;
 use crate::model::{CaptureLevel, ExecutionId, NewExecution, SuccessRule};
@@ -121,11 +121,13 @@ impl<'a> Outbox<'a> {
             let mut lines = Lines::default();
             let mut bytes = 0;
             for new in &batch {
-                let line = outgoing(new, &intake)?;
-                if line.len() > LINE_MAX {
-                    report.warn(&format!("execution {} of `{}` is too large to be sent", new.execution.id, new.execution.tool));
-                    continue;
-                }
+                let line = match outgoing(new, &intake) {
+                    Ok(line) => line,
+                    Err(why) => {
+                        report.warn(&format!("execution {} of `{}` was not sent: {why}", new.execution.id, new.execution.tool));
+                        continue;
+                    }
+                };
                 if bytes + line.len() as u64 > NEW_MAX && bytes > 0 {
                     self.add(std::mem::take(&mut lines))?;
                     bytes = 0;
@@ -149,22 +151,14 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    fn add(&mut self, lines: Lines) -> Done<u64> {
-        let packed = lines.pack().map_err(anyhow::Error::from)?;
-        match packed {
-            Some(packed) => self.keep(packed),
-            None => Ok(0),
-        }
-    }
-
-    /// How many runs are in it.
-    fn keep(&mut self, packed: Packed) -> Done<u64> {
+    fn add(&mut self, lines: Lines) -> Done {
+        let Some(packed) = lines.pack().map_err(anyhow::Error::from)? else { return Ok(()) };
         let object = self.exchange.keep(&packed.content)?;
-        let (name, size) = (packed.name(&object), packed.content.len() as u64);
         if !self.segments.iter().any(|segment| segment.object == object) {
-            self.segments.push(Segment { name, object, packed: size });
+            let (name, packed) = (packed.name(&object), packed.content.len() as u64);
+            self.segments.push(Segment { name, object, packed });
         }
-        Ok(packed.runs)
+        Ok(())
     }
 
     /// Publishes what a writer that was given up has published.
@@ -207,15 +201,14 @@ impl<'a> Outbox<'a> {
     }
 
     /// Leaves out what need not be kept: what is too old, and the oldest of what takes too much room.
-    pub(super) fn keep_within(&mut self, config: &Config) -> Done {
+    pub(super) fn keep_within(&mut self) {
+        let config = self.terms.config;
         let oldest = oldest(config, self.terms.now).as_millisecond();
         let before = self.runs();
         self.segments.retain(|segment| segment.name.last >= oldest);
-        let (stays, _) = segment::within(std::mem::take(&mut self.segments), config.sync.size_mib << 20);
-        self.segments = stays;
+        self.segments = segment::within(std::mem::take(&mut self.segments), config.sync.size_mib << 20);
         self.dropped += before - self.runs();
         self.removed += before - self.runs();
-        Ok(())
     }
 
     /// Joins small segments while there are too many. What is joined loses what its tool does not keep so long.
@@ -257,8 +250,7 @@ impl<'a> Outbox<'a> {
         }
         let mut at = 0..;
         self.segments.retain(|_| !places.contains(&at.next().unwrap_or(usize::MAX)));
-        self.add(lines)?;
-        Ok(())
+        self.add(lines)
     }
 }
 
@@ -284,10 +276,16 @@ fn shared(config: &Config) -> Config {
     shared
 }
 
-fn outgoing(new: &NewExecution, intake: &Intake<'_>) -> Done<String> {
-    let text = Line::of(new).text().map_err(anyhow::Error::from)?;
-    let line = Line::parse(&text).map_err(anyhow::Error::from)?;
+/// The line of an execution that leaves the machine.
+///
+/// # Errors
+/// Why nobody would take it.
+fn outgoing(new: &NewExecution, intake: &Intake<'_>) -> Result<String, String> {
+    let text = Line::of(new).text().map_err(|error| error.to_string())?;
+    let line = Line::parse(&text).map_err(|error| error.to_string())?;
+    let id = line.identity().ok_or("its identity is none of ours")?;
     let mut again = line.admit(intake, &SuccessRule::default());
-    again.execution.id = new.execution.id.clone();
-    Ok(Line::of(&again).text().map_err(anyhow::Error::from)?)
+    again.execution.id = id;
+    let text = Line::of(&again).text().map_err(|error| error.to_string())?;
+    if text.len() > LINE_MAX { Err(format!("it has {} bytes, more than {LINE_MAX}", text.len())) } else { Ok(text) }
 }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use regex::bytes::Regex;
 
+use super::moment::{FORMS, Moment};
 use super::sync::PATIENCE;
-use super::when::when;
 use super::{Failure, Outcome, Output, now, render};
 use crate::config::Config;
 use crate::model::{ExecutionId, check_tool_name};
@@ -24,12 +24,11 @@ pub(super) struct Forget {
     /// Executions of this tool
     #[arg(long, value_name = "NAME")]
     tool: Option<String>,
-    /// Executions that ended then or later: `2026-01-31`, `2026-01-31T18:00:00Z`, or how long ago: `90d`
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse, help = format!("Executions that ended then or later: {FORMS}"))]
+    since: Option<Moment>,
     /// Executions that ended before [default: now]
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    until: Option<Moment>,
     /// Executions in whose arguments, input, output or message this regular expression is found
     #[arg(long, value_name = "REGEX")]
     matching: Option<String>,
@@ -102,8 +101,7 @@ impl Forget {
 
     fn what(&self, store: &dyn Store) -> Result<What, Failure> {
         let now = now().now();
-        let time = |text: &Option<String>| text.as_ref().map(|text| when(text, now)).transpose();
-        let (since, until) = (time(&self.since)?, time(&self.until)?);
+        let [since, until] = [self.since, self.until].map(|moment| moment.map(|moment| moment.from(now)));
         if self.tool.is_none() && since.is_none() && until.is_none() && self.matching.is_none() && self.id.is_empty() {
             return Err(Failure::mistake(
                 "nothing says which executions to forget",

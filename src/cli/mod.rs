@@ -7,8 +7,8 @@ mod control;
 mod demo;
 mod exec;
 mod executions;
-mod import;
 mod forget;
+mod import;
 mod init;
 mod log;
 mod mark;
@@ -22,7 +22,6 @@ mod stats;
 mod status;
 mod sync;
 mod tools;
-mod when;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

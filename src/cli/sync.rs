@@ -60,7 +60,7 @@ impl Sync {
 
 /// One line for people.
 pub(super) fn summary(synced: &Synced) -> String {
-    let count = |number: u64, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let count = render::count;
     let mut parts = Vec::new();
     parts.push(match (synced.paused, synced.segments) {
         (true, _) => "nothing was sent, because Fractal is paused (`fractal resume`)".to_string(),

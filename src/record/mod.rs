@@ -2,10 +2,10 @@
 //!
 //! Recording never changes the outcome of the run and never delays its output. What cannot be recorded is said once.
 
+pub mod exchange;
 pub mod github;
 pub mod import;
 pub mod junit;
-pub mod exchange;
 pub mod lines;
 pub mod mcp;
 mod observed;

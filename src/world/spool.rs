@@ -100,14 +100,15 @@ impl Spool {
         Ok(fs::rename(self.path(name), self.folder.join(format!("{name}.unreadable")))?)
     }
 
-    /// Removes every file whose content is to go, also one that was put aside or that a killed process has left half written.
+    /// Removes every file whose content is to go among those that do not wait: put aside, or left half written by a killed process.
     ///
     /// # Errors
     /// When the folder cannot be read, or a file cannot be removed.
     pub fn remove_where(&self, goes: impl Fn(&[u8]) -> bool) -> Result<()> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Ok(()) };
         for path in entries.flatten().map(|entry| entry.path()) {
-            if fs::read(&path).is_ok_and(|content| goes(&content)) {
+            let waits = path.extension().is_some_and(|extension| extension == WAITING);
+            if !waits && fs::read(&path).is_ok_and(|content| goes(&content)) {
                 fs::remove_file(&path).with_context(|| format!("removing `{}`", path.display()))?;
             }
         }

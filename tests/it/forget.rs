@@ -38,7 +38,7 @@ fn nothing_goes_without_a_yes_and_what_would_go_is_said() {
     forget(&[]).refused(2, &["nothing says which executions to forget", "--tool"]);
     forget(&["--matching", SECRET]).refused(2, &["2 executions (greet 1, other 1) would be forgotten for good", "--yes"]);
     forget(&["--matching", "(", "--yes"]).refused(2, &["no regular expression: unclosed group"]);
-    forget(&["--since", "soon", "--yes"]).refused(2, &["`soon` is no time", "90d"]);
+    forget(&["--since", "soon", "--yes"]).refused(2, &["invalid value 'soon'", "how long ago"]);
     forget(&["--since", "1h", "--until", "2h", "--yes"]).refused(2, &["no execution can have ended within that time"]);
     forget(&["--until", "2999-01-01", "--yes"]).refused(2, &["no execution can have ended within that time"]);
     forget(&["--id", "ffffffff", "--yes"]).refused(2, &["no execution `ffffffff` is recorded"]);

@@ -433,6 +433,30 @@ fn the_users_way_to_a_remote_is_used_and_nothing_else_of_the_users_settings() {
 }
 
 #[test]
+fn locks_and_drafts_that_a_killed_process_left_are_in_nobodys_way() {
+    let fleet = Fleet::of(2, &synced(""));
+    let state = fleet.at(0).join(".git/fractal");
+    fs::create_dir_all(state.join("exchange.new")).expect("makes half a repository");
+    fs::write(state.join("exchange.new/config.lock"), "").expect("locks it");
+    fleet.exec(0, "1");
+    let writer = fleet.sync(0)["writer"].as_str().expect("a name").to_string();
+    fleet.exec(1, "2");
+    fleet.sync(1);
+    let exchange = state.join("exchange.git");
+    fleet.git_in(&exchange, &["pack-refs", "--all"]);
+    let mirror = fleet.git_in(&exchange, &["for-each-ref", "--format=%(refname)", &format!("refs/mirror/*/{writer}")]);
+    for name in ["packed-refs", "refs/outbox", mirror.trim()] {
+        let lock = exchange.join(format!("{name}.lock"));
+        fs::create_dir_all(lock.parent().expect("has a folder")).expect("makes folders");
+        fs::write(lock, "").expect("locks");
+    }
+    fleet.exec(0, "3");
+    assert_eq!(number(&fleet.sync(0), "sent"), 1);
+    fleet.sync(1);
+    fleet.all_have(2, 3);
+}
+
+#[test]
 fn an_exchange_that_is_damaged_on_this_disk_begins_anew() {
     let fleet = Fleet::of(2, &synced(""));
     fleet.exec(0, "1");

@@ -33,6 +33,8 @@ const FORMAT: &str = "fractal executions 1\n";
 const LISTING_MAX: usize = 4 << 20;
 /// Commits that we offered to a remote and still know.
 const OFFERED_MAX: usize = 64;
+/// A lock that has not changed for so long was left by a process that was killed.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why nothing could be exchanged.
@@ -94,25 +96,11 @@ impl Exchange {
     pub fn open(repo: &Repo, patience: Duration) -> Result<Exchange, ExchangeError> {
         let lock = lock(&repo.state_dir(), patience)?;
         let folder = folder(repo);
-        let made = git2::Repository::open_bare(&folder).or_else(|_| git2::Repository::init_bare(&folder));
-        let inner = made.with_context(|| format!("opening `{}`", folder.display()))?;
-        let config = inner.config().and_then(|config| config.open_level(git2::ConfigLevel::Local));
-        let mut config = config.context("the exchange's settings")?;
-        // Segments are compressed already. Tidying up is done under our lock, and takes everything that nothing leads to.
-        let own = [
-            ("core.logAllRefUpdates", "false"),
-            ("core.bigFileThreshold", "1k"),
-            ("gc.auto", "2000"),
-            ("gc.autoPackLimit", "40"),
-            ("gc.autoDetach", "false"),
-            ("gc.pruneExpire", "now"),
-            ("gc.cruftPacks", "false"),
-        ];
-        if config.get_string("gc.cruftPacks").is_err() {
-            for (name, value) in own {
-                config.set_str(name, value).context("the exchange's settings")?;
-            }
+        if !folder.is_dir() {
+            make(&folder).with_context(|| format!("making `{}`", folder.display()))?;
         }
+        release_left_locks(&folder)?;
+        let inner = git2::Repository::open_bare(&folder).with_context(|| format!("opening `{}`", folder.display()))?;
         let settings = remote::settings_of(repo)?;
         let exchange = Exchange { inner, folder, root: repo.root().to_path_buf(), settings, patience, _lock: lock };
         if let Err(why) = exchange.outbox() {
@@ -323,15 +311,8 @@ impl Exchange {
         Ok(commit.to_string())
     }
 
-    /// A lock that a killed process left is removed: nobody else writes these refs, and we hold the lock of all of them.
     fn point(&self, name: &str, to: git2::Oid) -> Result<()> {
-        match self.inner.reference(name, to, true, "fractal") {
-            Err(error) if error.code() == git2::ErrorCode::Locked => {
-                std::fs::remove_file(self.folder.join(format!("{name}.lock")))?;
-                self.inner.reference(name, to, true, "fractal")?;
-            }
-            done => drop(done?),
-        }
+        self.inner.reference(name, to, true, "fractal")?;
         Ok(())
     }
 
@@ -374,6 +355,64 @@ impl Exchange {
 
 fn folder(repo: &Repo) -> PathBuf {
     repo.state_dir().join("exchange.git")
+}
+
+/// Makes an empty one, whole or not at all.
+fn make(folder: &Path) -> Result<()> {
+    let draft = folder.with_extension("new");
+    if draft.is_dir() {
+        std::fs::remove_dir_all(&draft)?;
+    }
+    let mut config = git2::Repository::init_bare(&draft)?.config()?.open_level(git2::ConfigLevel::Local)?;
+    // Segments are compressed already. Tidying up is done under our lock, and takes everything that nothing leads to.
+    for (name, value) in [
+        ("core.logAllRefUpdates", "false"),
+        ("core.bigFileThreshold", "1k"),
+        ("gc.auto", "2000"),
+        ("gc.autoPackLimit", "40"),
+        ("gc.autoDetach", "false"),
+        ("gc.pruneExpire", "now"),
+        ("gc.cruftPacks", "false"),
+    ] {
+        config.set_str(name, value)?;
+    }
+    Ok(std::fs::rename(draft, folder)?)
+}
+
+/// Removes the locks of refs that a process left that was killed. Nobody else of us is at work, but a `git` that a killed process had
+/// started may be, for the milliseconds that it holds one.
+fn release_left_locks(folder: &Path) -> Result<()> {
+    let deadline = Instant::now() + 2 * LOCK_PATIENCE;
+    loop {
+        let locks = locks_below(folder, true);
+        let held = |lock: &&PathBuf| {
+            let since = lock.metadata().and_then(|lock| lock.modified()).ok().and_then(|at| at.elapsed().ok());
+            since.is_some_and(|since| since < LOCK_PATIENCE)
+        };
+        if Instant::now() > deadline || !locks.iter().any(|lock| held(&lock)) {
+            return locks.iter().try_for_each(|lock| match std::fs::remove_file(lock) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(error).with_context(|| format!("removing `{}`", lock.display()))
+                }
+                _ => Ok(()),
+            });
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+}
+
+fn locks_below(folder: &Path, is_top: bool) -> Vec<PathBuf> {
+    let mut locks = Vec::new();
+    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            if !is_top || path.ends_with("refs") {
+                locks.extend(locks_below(&path, false));
+            }
+        } else if path.extension().is_some_and(|extension| extension == "lock") {
+            locks.push(path);
+        }
+    }
+    locks
 }
 
 fn mirror_of(remote: &str) -> String {

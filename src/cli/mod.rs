@@ -162,6 +162,10 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let hint = match &error {
             StoreError::Newer { .. } => Some("update Fractal; nothing was changed"),
+            StoreError::Away { .. } => Some(
+                "is the server running, and may this machine reach it? `store` in fractal.toml or `FRACTAL_STORE` names it; runs of \
+                 tools wait on disk meanwhile",
+            ),
             StoreError::NoSuchExecution(_) | StoreError::Ambiguous(_) => Some(
                 "`fractal executions` lists the newest runs; `fractal exec --id-file FILE` writes the id of a run into a file",
             ),
@@ -171,7 +175,10 @@ impl From<StoreError> for Failure {
             ),
             _ => None,
         };
-        let mistake = matches!(error, StoreError::NoSuchExecution(_) | StoreError::Ambiguous(_));
+        let mistake = matches!(
+            error,
+            StoreError::NoSuchExecution(_) | StoreError::Ambiguous(_) | StoreError::Address(_) | StoreError::Unusable { .. }
+        );
         Failure { message: error.to_string(), hint: hint.map(str::to_string), code: if mistake { MISTAKE } else { OUTSIDE } }
     }
 }

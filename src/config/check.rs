@@ -16,6 +16,7 @@ const TRIAL_MIN: Duration = Duration::from_millis(10);
 
 /// Refuses values that have the right type and no meaning.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    no_password(&config.store)?;
     share("detect.threshold", config.detect.threshold)?;
     share("detect.high_below", config.detect.high_below)?;
     at_most("detect.recent_hours", config.detect.recent_hours, 24 * DAYS_MAX)?;
@@ -49,6 +50,18 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
 
 fn demand(fits: bool, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
     if fits { Ok(()) } else { Err(ConfigError { message: message(), hint: None }) }
+}
+
+/// The file is committed, and read by everyone who has the repository.
+fn no_password(store: &str) -> Result<(), ConfigError> {
+    let user = store.split_once("://").and_then(|(_, rest)| rest.split(['/', '?']).next()?.rsplit_once('@'));
+    if !user.is_some_and(|(user, _)| user.contains(':')) && !store.contains("password=") {
+        return Ok(());
+    }
+    Err(ConfigError {
+        message: "`store` holds a password, and this file is for everyone who has the repository".into(),
+        hint: Some("take it out and set `PGPASSWORD`, or the whole address as `FRACTAL_STORE`".into()),
+    })
 }
 
 fn share(name: &str, value: f64) -> Result<(), ConfigError> {

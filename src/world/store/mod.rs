@@ -1,11 +1,13 @@
 //! The execution store: what was run, with what, and how it ended. Data, not decisions.
 
+mod postgres;
 pub mod row;
 mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+pub use postgres::PostgresStore;
 use serde::{Deserialize, Serialize};
 pub use sqlite::SqliteStore;
 
@@ -26,12 +28,20 @@ pub enum StoreError {
         "`{0}` is no address of an execution store; write `postgres://USER@HOST/DATABASE`, or nothing for a file in the git directory"
     )]
     Address(String),
+    #[error("the execution store `{address}`: {why}")]
+    Unusable { address: String, why: String },
+    #[error("the execution store `{address}` cannot be reached: {why}")]
+    Away { address: String, why: String },
+    #[error("the execution store: others changed it each time we tried")]
+    Busy,
     #[error("no execution `{0}` is recorded")]
     NoSuchExecution(String),
     #[error("`{0}` is the beginning of several executions' ids; write more of it")]
     Ambiguous(String),
     #[error("the execution store: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    #[error("the execution store: {}", postgres::chain(.0))]
+    Postgres(#[from] tokio_postgres::Error),
     #[error("the execution store: {0}")]
     Io(#[from] std::io::Error),
     #[error("the execution store holds something unreadable: {0}")]
@@ -223,6 +233,7 @@ pub struct Forget {
 pub fn open(repo: &Repo, config: &Config) -> Result<Box<dyn Store>, StoreError> {
     match address(config) {
         address if address.is_empty() => Ok(Box::new(SqliteStore::open(&path(repo))?)),
+        address if is_postgres(&address) => Ok(Box::new(PostgresStore::open(&address)?)),
         address => Err(StoreError::Address(shown(&address))),
     }
 }
@@ -234,6 +245,7 @@ pub fn open(repo: &Repo, config: &Config) -> Result<Box<dyn Store>, StoreError> 
 pub fn open_briefly(repo: &Repo, config: &Config) -> Result<Box<dyn Store>, StoreError> {
     match address(config) {
         address if address.is_empty() => Ok(Box::new(SqliteStore::open_briefly(&path(repo))?)),
+        address if is_postgres(&address) => Ok(Box::new(PostgresStore::open_briefly(&address)?)),
         _ => open(repo, config),
     }
 }
@@ -245,6 +257,10 @@ pub fn open_briefly(repo: &Repo, config: &Config) -> Result<Box<dyn Store>, Stor
 pub fn open_to_read(repo: &Repo, config: &Config) -> Result<Box<dyn Store>, StoreError> {
     match address(config) {
         address if address.is_empty() => match SqliteStore::open_to_read(&path(repo))? {
+            Some(store) => Ok(Box::new(store)),
+            None => Ok(Box::new(SqliteStore::in_memory()?)),
+        },
+        address if is_postgres(&address) => match PostgresStore::open_to_read(&address)? {
             Some(store) => Ok(Box::new(store)),
             None => Ok(Box::new(SqliteStore::in_memory()?)),
         },
@@ -260,6 +276,10 @@ pub fn path(repo: &Repo) -> std::path::PathBuf {
 /// The environment goes before the file.
 fn address(config: &Config) -> String {
     super::files::variable("FRACTAL_STORE").unwrap_or_else(|| config.store.clone())
+}
+
+fn is_postgres(address: &str) -> bool {
+    address.starts_with("postgres://") || address.starts_with("postgresql://")
 }
 
 /// An address without the password that somebody may have written into it.

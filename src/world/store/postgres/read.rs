@@ -1,0 +1,314 @@
+//! What is asked of the store. Sums come from rollups; executions are reached through their series, newest first, never by a scan.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row as Answer};
+use uuid::Uuid;
+
+use super::connection::Param;
+use super::names::key;
+use super::sums::{self, PART};
+use super::table::{plain, uuid};
+use crate::model::{BlobId, Counts, Execution, ExecutionId, Failure, Fingerprint, NewExecution, Recording, Version, hour_of};
+use crate::world::store::row::{Bits, Names, Row, bits, ended, first_id, hex, outcome_number, range_of_prefix, timestamp};
+use crate::world::store::{FailingInput, FailureSummary, HourSummary, LoopCounters, Query, StoreError, VersionSummary, Which};
+
+/// Everything of an execution, with what the dictionaries say.
+const COLUMNS: &str =
+    "e.id, e.began, e.duration, e.input, e.exit, e.exit_note, e.outcome, e.stdout, e.stderr, e.marked, e.expected,
+ s.tool, s.version, c.name, f.body, e.given, e.series";
+const JOINED: &str = "join series s on s.id = e.series join caller c on c.id = e.caller left join failure f on f.id = e.failure";
+
+fn execution(row: &Answer) -> Result<Execution, StoreError> {
+    let digest =
+        |column: usize| -> Result<Option<Bits>, StoreError> { Ok(row.try_get::<_, Option<Uuid>>(column)?.map(Uuid::into_bytes)) };
+    let id = row.try_get::<_, Uuid>(0)?.into_bytes();
+    let columns = Row {
+        id,
+        lag: ended(&id) - row.try_get::<_, i64>(1)?,
+        duration: row.try_get(2)?,
+        input: digest(3)?,
+        exit: row.try_get(4)?,
+        exit_note: row.try_get(5)?,
+        outcome: row.try_get(6)?,
+        stdout: digest(7)?,
+        stderr: digest(8)?,
+        marked: row.try_get(9)?,
+        expected: digest(10)?,
+    };
+    columns.execution(Names {
+        tool: row.try_get(11)?,
+        version: row.try_get(12)?,
+        caller: row.try_get(13)?,
+        failure: row.try_get(14)?,
+        input: row.try_get(15)?,
+    })
+}
+
+fn number(row: &Answer, column: usize) -> Result<u64, StoreError> {
+    Ok(u64::try_from(row.try_get::<_, i64>(column)?).unwrap_or(0))
+}
+
+fn hour(since: Timestamp) -> i32 {
+    i32::try_from(hour_of(since.as_millisecond())).unwrap_or(0)
+}
+
+/// The number of a tool's version.
+pub(super) async fn series(client: &Client, tool: &str, version: &Version) -> Result<Option<i32>, StoreError> {
+    let key = key(&[tool, version.as_str()]);
+    let row = client.query_typed_opt("select id from series where key = $1", &[(&key, Type::UUID)]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// One execution; `None` when it is gone.
+pub(super) async fn one(client: &Client, series: i32, id: &Bits) -> Result<Option<Execution>, StoreError> {
+    let sql = format!("select {COLUMNS} from execution e {JOINED} where e.series = $1 and e.id = $2");
+    let row = client.query_typed_opt(&sql, &[(&series, Type::INT4), (&uuid(id), Type::UUID)]).await?;
+    row.as_ref().map(execution).transpose()
+}
+
+/// Executions of a series from one identity on and before another, in their order.
+pub(super) async fn page(
+    client: &Client,
+    series: i32,
+    from: &Bits,
+    to: &Bits,
+    limit: usize,
+) -> Result<Vec<Execution>, StoreError> {
+    let sql = format!(
+        "select {COLUMNS} from execution e {JOINED} where e.series = $1 and e.id >= $2 and e.id < $3 order by e.id limit $4"
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (from, to) = (uuid(from), uuid(to));
+    let parameters: [Param<'_>; 4] = [(&series, Type::INT4), (&from, Type::UUID), (&to, Type::UUID), (&limit, Type::INT8)];
+    client.query_typed(&sql, &parameters).await?.iter().map(execution).collect()
+}
+
+/// The series and the identity of the execution whose identity begins so.
+pub(super) async fn place(client: &Client, prefix: &str) -> Result<(i32, Bits), StoreError> {
+    let gone = || StoreError::NoSuchExecution(prefix.chars().take(80).collect());
+    let (from, to) = range_of_prefix(prefix).ok_or_else(gone)?;
+    let sql = "select e.series, e.id from series s cross join lateral (
+                 select series, id from execution where series = s.id and id between $1 and $2 limit 2) e limit 2";
+    let rows = client.query_typed(sql, &[(&uuid(&from), Type::UUID), (&uuid(&to), Type::UUID)]).await?;
+    match rows.as_slice() {
+        [] => Err(gone()),
+        [only] => Ok((only.try_get(0)?, only.try_get::<_, Uuid>(1)?.into_bytes())),
+        _ => Err(StoreError::Ambiguous(prefix.to_string())),
+    }
+}
+
+pub(super) async fn find(client: &Client, prefix: &str) -> Result<Execution, StoreError> {
+    let (series, id) = place(client, prefix).await?;
+    one(client, series, &id).await?.ok_or_else(|| StoreError::NoSuchExecution(prefix.to_string()))
+}
+
+pub(super) async fn versions(
+    client: &Client,
+    tools: Option<&[String]>,
+    since: Timestamp,
+) -> Result<Vec<VersionSummary>, StoreError> {
+    let sql = "select s.tool, s.version, sum(r.runs), sum(r.failures), min(r.first::text collate \"C\")::uuid,
+                 max(r.last::text collate \"C\")::uuid
+               from series s join rollup r on r.series = s.id where ($1::text[] is null or s.tool = any($1)) and r.hour >= $2
+               group by s.id having sum(r.runs) > 0
+               order by array_position($1, s.tool), s.tool collate \"C\", max(r.last::text collate \"C\")";
+    let rows = client.query_typed(sql, &[(&tools, Type::TEXT_ARRAY), (&hour(since), Type::INT4)]).await?;
+    let summary = |row: &Answer| {
+        let at = |column: usize| -> Result<_, StoreError> { Ok(timestamp(ended(row.try_get::<_, Uuid>(column)?.as_bytes()))) };
+        Ok(VersionSummary {
+            tool: row.try_get(0)?,
+            version: Version(row.try_get(1)?),
+            counts: Counts { runs: number(row, 2)?, failures: number(row, 3)? },
+            first: at(4)?,
+            last: at(5)?,
+        })
+    };
+    rows.iter().map(summary).collect()
+}
+
+pub(super) async fn failures(
+    client: &Client,
+    series: i32,
+    since: Timestamp,
+    recent: Timestamp,
+) -> Result<Vec<FailureSummary>, StoreError> {
+    let sql = "select f.body, g.failures, g.recent, g.inputs, g.newest from (
+                 select fingerprint, sum(failures) as failures, coalesce(sum(failures) filter (where hour >= $3), 0) as recent,
+                   count(distinct input) as inputs, max(newest::text collate \"C\")::uuid as newest
+                 from failing where series = $1 and hour >= $2 group by fingerprint) as g
+               join execution e on e.series = $1 and e.id = g.newest join failure f on f.id = e.failure
+               order by g.failures desc, g.fingerprint";
+    let (since, recent) = (hour(since), hour(recent));
+    let rows = client.query_typed(sql, &[(&series, Type::INT4), (&since, Type::INT4), (&recent, Type::INT4)]).await?;
+    let summary = |row: &Answer| {
+        Ok(FailureSummary {
+            failure: serde_json::from_str::<Failure>(row.try_get(0)?)?,
+            failures: number(row, 1)?,
+            recent: number(row, 2)?,
+            distinct_inputs: number(row, 3)?,
+            last: timestamp(ended(row.try_get::<_, Uuid>(4)?.as_bytes())),
+        })
+    };
+    rows.iter().map(summary).collect()
+}
+
+pub(super) async fn hours(client: &Client, series: i32, since: Timestamp) -> Result<Vec<HourSummary>, StoreError> {
+    let sql = format!("select {PART} from rollup where series = $1 and hour >= $2");
+    let sums = sums::add_up(&client.query_typed(&sql, &[(&series, Type::INT4), (&hour(since), Type::INT4)]).await?)?;
+    let callers: Vec<i32> = sums.keys().map(|(.., caller)| *caller).collect();
+    let ends = || sums.values().filter_map(|rollup| rollup.ends).flat_map(|(first, last)| [first.1, last.1]);
+    let prints: Vec<i32> = ends().flatten().filter_map(|print| i32::try_from(print).ok()).collect();
+    let (callers, prints) = (texts(client, "caller", &callers).await?, texts(client, "fingerprint", &prints).await?);
+    let end = |end: Option<(Bits, Option<i64>)>| {
+        let print = end.and_then(|(_, print)| i32::try_from(print?).ok()).and_then(|print| prints.get(&print));
+        (timestamp(end.map_or(0, |(id, _)| ended(&id))), print.cloned().map(Fingerprint::known))
+    };
+    let summary = |((_, hour, caller), rollup): (sums::Key, crate::model::Rollup)| {
+        let (first, last) = rollup.ends.unzip();
+        HourSummary {
+            hour: hour.into(),
+            caller: callers.get(&caller).cloned().unwrap_or_default(),
+            counts: Counts { runs: rollup.runs, failures: rollup.failures },
+            errors: rollup.errors,
+            episodes: rollup.episodes,
+            settled: rollup.settled,
+            log_sum: rollup.log_sum,
+            log_squares: rollup.log_squares,
+            durations: rollup.sketch,
+            first: end(first),
+            last: end(last),
+        }
+    };
+    Ok(sums.into_iter().map(summary).collect())
+}
+
+/// The names behind numbers.
+async fn texts(client: &Client, table: &str, numbers: &[i32]) -> Result<HashMap<i32, String>, StoreError> {
+    let sql = format!("select id, name from {table} where id = any($1)");
+    let rows = client.query_typed(&sql, &[(&numbers, Type::INT4_ARRAY)]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+pub(super) async fn failing_inputs(client: &Client, series: i32, since: Timestamp) -> Result<Vec<FailingInput>, StoreError> {
+    let sql = "select p.name, g.input, g.failures, g.newest from (
+                 select fingerprint, input, sum(failures) as failures, max(newest::text collate \"C\")::uuid as newest
+                 from failing where series = $1 and hour >= $2 group by fingerprint, input) as g
+               join fingerprint p on p.id = g.fingerprint order by g.newest desc";
+    let rows = client.query_typed(sql, &[(&series, Type::INT4), (&hour(since), Type::INT4)]).await?;
+    let failing = |row: &Answer| {
+        let input: Option<Uuid> = row.try_get(1)?;
+        Ok(FailingInput {
+            fingerprint: Fingerprint::known(row.try_get(0)?),
+            input: input.map(|input| hex(input.as_bytes())).unwrap_or_default(),
+            failures: number(row, 2)?,
+            newest: ExecutionId::from_bytes(row.try_get::<_, Uuid>(3)?.into_bytes()),
+        })
+    };
+    rows.iter().map(failing).collect()
+}
+
+pub(super) async fn executions(client: &Client, query: &Query<'_>) -> Result<Vec<Execution>, StoreError> {
+    let (condition, outcome, print) = match query.which {
+        Which::All => ("true", 0, None),
+        Which::Counted => ("x.outcome <> 2", 0, None),
+        Which::Only(outcome) => ("x.outcome = $8", outcome_number(outcome), None),
+        Which::FailuresLike(print) => ("x.fingerprint = (select id from fingerprint where key = $9)", 0, Some(key(&[print]))),
+    };
+    let sql = format!(
+        "select {COLUMNS} from series w cross join lateral (
+           select * from execution x where x.series = w.id and x.id >= $3 and x.id < $4 and x.began >= $5
+             and ($6::uuid is null or x.caller = (select id from caller where key = $6)) and {condition}
+             and ($8::smallint is not null or $9::uuid is null)
+           order by x.id desc limit $7) e {JOINED}
+         where ($1::text is null or w.tool = $1) and ($2::text is null or w.version = $2) order by e.id desc limit $7"
+    );
+    let since = query.since.as_millisecond();
+    // Whatever started since has ended since.
+    let from = uuid(&first_id(since));
+    let to = uuid(&query.until.map_or([0xff; 16], |until| first_id(until.as_millisecond())));
+    let version = query.version.map(|version| plain(version.as_str()));
+    let caller = query.caller.map(|caller| key(&[caller]));
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let parameters: [Param<'_>; 9] = [
+        (&query.tool, Type::TEXT),
+        (&version, Type::TEXT),
+        (&from, Type::UUID),
+        (&to, Type::UUID),
+        (&since, Type::INT8),
+        (&caller, Type::UUID),
+        (&limit, Type::INT8),
+        (&outcome, Type::INT2),
+        (&print, Type::UUID),
+    ];
+    client.query_typed(&sql, &parameters).await?.iter().map(execution).collect()
+}
+
+/// The contents behind digests, in their order; empty where none is kept.
+pub(super) async fn contents<const N: usize>(
+    client: &Client,
+    execution: &Execution,
+    blobs: [Option<&BlobId>; N],
+) -> Result<[Vec<u8>; N], StoreError> {
+    let wanted = blobs.map(|blob| blob.and_then(|blob| bits(&blob.0)).as_ref().map(uuid));
+    let mut found: [Vec<u8>; N] = std::array::from_fn(|_| Vec::new());
+    let ids: Vec<Uuid> = wanted.iter().flatten().copied().collect();
+    if ids.is_empty() {
+        return Ok(found);
+    }
+    let sql = "select b.id, b.content from blob b join series s on s.id = b.series where s.key = $1 and b.id = any($2)";
+    let series = key(&[&execution.tool, execution.version.as_str()]);
+    for row in client.query_typed(sql, &[(&series, Type::UUID), (&ids, Type::UUID_ARRAY)]).await? {
+        let id: Uuid = row.try_get(0)?;
+        for (wanted, content) in wanted.iter().zip(&mut found) {
+            if *wanted == Some(id) {
+                *content = row.try_get(1)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// An execution with its bytes.
+pub(super) async fn load(client: &Client, execution: Execution) -> Result<Recording, StoreError> {
+    let expected = execution.mark.as_ref().and_then(|mark| mark.expected.as_ref());
+    let is_expected = expected.is_some();
+    let blobs = [execution.input.stdin.as_ref(), execution.stdout.as_ref(), expected];
+    let [stdin, stdout, expected] = contents(client, &execution, blobs).await?;
+    Ok(Recording { stdin, stdout, expected: is_expected.then_some(expected), execution })
+}
+
+/// Executions that were not sent, oldest first, with their bytes.
+pub(super) async fn unsent(client: &Client, limit: usize) -> Result<Vec<NewExecution>, StoreError> {
+    let sql = format!(
+        "select {COLUMNS} from (select series, id from unsent order by id limit $1) u
+         join execution e on e.series = u.series and e.id = u.id {JOINED} order by e.id"
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut unsent = Vec::new();
+    for row in client.query_typed(&sql, &[(&limit, Type::INT8)]).await? {
+        let execution = execution(&row)?;
+        let expected = execution.mark.as_ref().and_then(|mark| mark.expected.as_ref());
+        let blobs = [execution.input.stdin.as_ref(), execution.stdout.as_ref(), execution.stderr.as_ref(), expected];
+        let kept = contents(client, &execution, blobs).await?;
+        let [stdin, stdout, stderr, expected] = kept.map(|bytes| Some(bytes).filter(|bytes| !bytes.is_empty()));
+        unsent.push(NewExecution { execution, stdin, stdout, stderr, expected });
+    }
+    Ok(unsent)
+}
+
+pub(super) async fn counters(client: &Client) -> Result<LoopCounters, StoreError> {
+    let rows = client.query_typed("select name, value from counter", &[]).await?;
+    let all: BTreeMap<String, i64> =
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, StoreError>>()?;
+    let number = |name: &str| all.get(name).and_then(|value| u64::try_from(*value).ok()).unwrap_or(0);
+    Ok(LoopCounters {
+        cycles_completed: number("cycles"),
+        tools_analysed: number("tools"),
+        maintenance_runs: number("maintenance"),
+        last_check: all.get("last_check").copied().map(timestamp),
+        last_maintenance: all.get("last_maintenance").copied().map(timestamp),
+    })
+}

@@ -29,10 +29,10 @@ pub use self::stage::{IllegalEvent, Stage, next};
 pub use self::status::{Funnel, History, OpenItem, Stats, ToolRow};
 use crate::model::{Event, ImprovementId, Observation};
 use crate::world::clock::Clock;
-use crate::world::git::LogError;
+use crate::world::git::{LogError, Repo};
 use crate::world::lock::{LockError, LoopLock};
 use crate::world::store::StoreError;
-use crate::world::{View, WorldError};
+use crate::world::{View, WorldError, read_config};
 
 /// Why a cycle could not run or not finish. Whatever it had done is in the log.
 #[derive(Debug, thiserror::Error)]
@@ -213,8 +213,8 @@ impl Loop {
                 if let Err(error) = self.run_cycle().await {
                     tracing::error!("the cycle failed: {error}");
                 }
-                let interval = View::open(&self.repo, self.clock.clone()).map(|view| view.config.engine.interval.0);
-                let interval = interval.unwrap_or(std::time::Duration::from_secs(300));
+                let config = Repo::open(&self.repo).ok().and_then(|repo| read_config(&repo).ok());
+                let interval = config.map_or(std::time::Duration::from_secs(300), |config| config.engine.interval.0);
                 tokio::select! {
                     () = tokio::time::sleep(interval) => {}
                     () = self.shared.wake.notified() => {}

@@ -133,7 +133,7 @@ impl Server {
                 command.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={}", file("server.crt"))]);
                 command.args(["-c", &format!("ssl_key_file={}", file("server.key"))]);
             }
-            self.settings.iter().for_each(|setting| drop(command.args(["-c", setting])));
+            command.args(self.settings.iter().flat_map(|setting| ["-c", setting]));
             let log = fs::File::options().create(true).append(true).open(self.folder.join("log")).expect("makes the log");
             let mut server = command.stderr(log).spawn().expect("starts");
             let mut watchdog = self.command("sh");
@@ -167,6 +167,11 @@ impl Server {
     /// Kills the server as the system does when there is no memory left.
     pub fn kill(&mut self) {
         self.signal(rustix::process::Signal::KILL);
+        self.ended();
+    }
+
+    /// Waits for the end of a server that was told to end.
+    pub fn ended(&mut self) {
         let (mut server, watchdog) = self.running.take().expect("runs");
         server.wait().expect("is a child");
         dismiss(watchdog);

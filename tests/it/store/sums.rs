@@ -134,7 +134,9 @@ pub fn a_marked_run_is_a_failure_in_every_sum(subject: &Subject) {
 pub fn quantiles_of_durations_come_from_the_hours(subject: &Subject) {
     let mut store = subject.open();
     let runs: Vec<NewExecution> = (0..300).map(|n| run("t", "v", BEGIN + n * 1_000, n as u64, Outcome::Success)).collect();
-    runs.chunks(7).for_each(|batch| drop(store.record_all(batch).expect("stores")));
+    for batch in runs.chunks(7) {
+        store.record_all(batch).expect("stores");
+    }
     let mut durations = fractal::model::Sketch::default();
     let hours = store.hours("t", &Version("v".into()), Timestamp::UNIX_EPOCH).expect("reads");
     assert!(hours.iter().all(|hour| hour.hour == BEGIN / HOUR) && hours.len() == 2, "{hours:#?}");

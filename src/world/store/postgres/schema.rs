@@ -53,8 +53,10 @@ insert into format values (1);
 
 /// The version of the tables; 0 when there are none.
 pub(super) async fn format(client: &Client) -> Result<i32, StoreError> {
-    let there = client.query_typed_one("select to_regclass('fractal.format') is not null", &[]).await?;
-    if !there.try_get::<_, bool>(0)? {
+    // Read from the catalogue: what PostgreSQL remembers of names (`to_regclass`) may be older than the lock that we waited for.
+    let sql = "select exists (select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+               where n.nspname = 'fractal' and c.relname = 'format')";
+    if !client.query_typed_one(sql, &[]).await?.try_get::<_, bool>(0)? {
         return Ok(0);
     }
     Ok(client.query_typed_one("select max(version) from fractal.format", &[]).await?.try_get(0)?)

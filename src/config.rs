@@ -25,8 +25,9 @@ pub struct Config {
     /// The branch that improvements land on. Empty: the branch that is checked out.
     pub base: String,
     /// Where executions are kept. Empty: an SQLite file in the git directory. `postgres://USER@HOST/DATABASE`: a PostgreSQL server,
-    /// for many machines at once; the password comes from `PGPASSWORD`, never from here. The environment variable `FRACTAL_STORE`
-    /// goes before.
+    /// for many machines at once, one database for each repository; the password comes from `PGPASSWORD`, never from here. How much of
+    /// the server's certificate is checked is said as elsewhere: `?sslmode=verify-full&sslrootcert=FILE`. The environment variable
+    /// `FRACTAL_STORE` goes before.
     pub store: String,
     /// How often the loop runs and how much it does at a time.
     pub engine: EngineConfig,

@@ -196,6 +196,11 @@ impl Server {
         name
     }
 
+    /// A file that the server may write.
+    pub fn file(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
     /// Whether it speaks TLS: `openssl` was there to make certificates.
     pub fn has_tls(&self) -> bool {
         self.folder.join("server.crt").is_file()

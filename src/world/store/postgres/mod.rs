@@ -286,7 +286,9 @@ impl Store for PostgresStore {
 
     fn forget(&mut self, what: &Forget) -> Result<Vec<ExecutionId>, StoreError> {
         let gone = self.alone(Again::Never, async |client| remove::forget(client, what).await)?;
-        self.read(remove::clean)?;
+        if let Err(error) = self.read(remove::clean) {
+            tracing::warn!("what is forgotten is gone, but its room is not free yet: {error}");
+        }
         Ok(gone)
     }
 

@@ -221,7 +221,6 @@ pub(super) async fn executions(client: &Client, query: &Query<'_>) -> Result<Vec
         "select {COLUMNS} from series w cross join lateral (
            select * from execution x where x.series = w.id and x.id >= $3 and x.id < $4 and x.began >= $5
              and ($6::uuid is null or x.caller = (select id from caller where key = $6)) and {condition}
-             and ($8::smallint is not null or $9::uuid is null)
            order by x.id desc limit $7) e {JOINED}
          where ($1::text is null or w.tool = $1) and ($2::text is null or w.version = $2) order by e.id desc limit $7"
     );

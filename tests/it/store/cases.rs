@@ -29,22 +29,10 @@ fn every_kind() -> Vec<NewExecution> {
     let mut digest = run("t", "v", BEGIN + 11, 11, Outcome::Success);
     digest.execution.input = digest.execution.input.to_digest();
     (digest.stdout, digest.execution.stdout) = (None, Some(BlobId::of(b"not kept")));
-    all.extend([error, digest, with_mark(run("t", "w", BEGIN + 12, 12, Outcome::Success), Some("right\n"))]);
+    let mut silent = run("t", "v", BEGIN + 13, 13, Outcome::Success);
+    (silent.stdout, silent.execution.stdout) = (Some(Vec::new()), Some(BlobId::of(b"")));
+    all.extend([error, digest, with_mark(run("t", "w", BEGIN + 12, 12, Outcome::Success), Some("right\n")), silent]);
     all
-}
-
-/// An execution with all its bytes, as a store gives them.
-fn read_back(store: &dyn Store, execution: Execution) -> NewExecution {
-    let some = |bytes: Vec<u8>| Some(bytes).filter(|bytes| !bytes.is_empty());
-    let stderr = some(store.stderr(&execution).expect("reads"));
-    let loaded = store.load(execution).expect("reads");
-    NewExecution {
-        stdin: some(loaded.stdin),
-        stdout: some(loaded.stdout),
-        stderr,
-        expected: loaded.expected.and_then(some),
-        execution: loaded.execution,
-    }
 }
 
 pub fn an_execution_comes_back_as_it_was(subject: &Subject) {
@@ -58,7 +46,7 @@ pub fn an_execution_comes_back_as_it_was(subject: &Subject) {
     let store = subject.open();
     for new in &kinds {
         let execution = store.find(&new.execution.id.0).expect("is there");
-        assert_eq!(&read_back(store.as_ref(), execution.clone()), new);
+        assert_eq!(&store.whole(execution.clone()).expect("reads"), new);
         let (tool, version) = (&new.execution.tool, &new.execution.version);
         assert_eq!(store.execution(tool, version, &execution.id).expect("reads").as_ref(), Some(&new.execution));
         assert_eq!(store.execution(tool, &Version("x".into()), &execution.id).expect("reads"), None);
@@ -158,7 +146,7 @@ pub fn queries_choose_by_tool_version_outcome_caller_and_time(subject: &Subject)
     let mut newest_first: Vec<&Execution> = batch.iter().map(|new| &new.execution).collect();
     newest_first.sort_by(|a, b| b.id.cmp(&a.id));
     let print = batch[1].execution.failure.clone().expect("failed").fingerprint;
-    let v = Version("v".into());
+    let (v, middle) = (Version("v".into()), &batch[12].execution.id);
     let is = |e: &Execution, wanted: Outcome| e.outcome == wanted;
     type Choice<'a> = (Query<'a>, Box<dyn Fn(&Execution) -> bool + 'a>);
     let base = || Query { limit: 1_000, ..Query::default() };
@@ -178,6 +166,8 @@ pub fn queries_choose_by_tool_version_outcome_caller_and_time(subject: &Subject)
         (Query { which: Which::FailuresLike(print), ..base() }, Box::new(like)),
         (Query { which: Which::FailuresLike("f1-none"), ..base() }, Box::new(|_| false)),
         (Query { since: at(BEGIN + 600_000), ..base() }, Box::new(|e| e.at >= at(BEGIN + 600_000))),
+        (Query { before: Some(middle), ..base() }, Box::new(|e| e.id < *middle)),
+        (Query { after: Some(middle), tool: Some("a"), ..base() }, Box::new(|e| e.id > *middle && e.tool == "a")),
         (Query { until: Some(at(BEGIN + 600_000)), ..base() }, Box::new(|e| e.id.ended() < at(BEGIN + 600_000))),
         (
             Query { tool: Some("b"), which: Which::Only(Outcome::Failure), caller: Some("ci-1"), ..base() },

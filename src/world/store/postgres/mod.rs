@@ -222,7 +222,7 @@ impl Store for PostgresStore {
 
     fn stderr(&self, execution: &Execution) -> Result<Vec<u8>, StoreError> {
         let [stderr] = self.read(async |client| read::contents(client, execution, [execution.stderr.as_ref()]).await)?;
-        Ok(stderr)
+        Ok(stderr.unwrap_or_default())
     }
 
     fn dirty(&self) -> Result<Vec<Dirty>, StoreError> {

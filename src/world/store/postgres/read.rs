@@ -24,10 +24,10 @@ const JOINED: &str = "join series s on s.id = e.series join caller c on c.id = e
 fn execution(row: &Answer) -> Result<Execution, StoreError> {
     let digest =
         |column: usize| -> Result<Option<Bits>, StoreError> { Ok(row.try_get::<_, Option<Uuid>>(column)?.map(Uuid::into_bytes)) };
-    let id = row.try_get::<_, Uuid>(0)?.into_bytes();
     let columns = Row {
-        id,
-        lag: ended(&id) - row.try_get::<_, i64>(1)?,
+        id: row.try_get::<_, Uuid>(0)?.into_bytes(),
+        // When it began is a column of its own here.
+        lag: 0,
         duration: row.try_get(2)?,
         input: digest(3)?,
         exit: row.try_get(4)?,
@@ -38,13 +38,14 @@ fn execution(row: &Answer) -> Result<Execution, StoreError> {
         marked: row.try_get(9)?,
         expected: digest(10)?,
     };
-    columns.execution(Names {
+    let names = Names {
         tool: row.try_get(11)?,
         version: row.try_get(12)?,
         caller: row.try_get(13)?,
         failure: row.try_get(14)?,
         input: row.try_get(15)?,
-    })
+    };
+    Ok(Execution { at: timestamp(row.try_get(1)?), ..columns.execution(names)? })
 }
 
 fn number(row: &Answer, column: usize) -> Result<u64, StoreError> {
@@ -226,8 +227,10 @@ pub(super) async fn executions(client: &Client, query: &Query<'_>) -> Result<Vec
     );
     let since = query.since.as_millisecond();
     // Whatever started since has ended since.
-    let from = uuid(&first_id(since));
-    let to = uuid(&query.until.map_or([0xff; 16], |until| first_id(until.as_millisecond())));
+    let from = first_id(since).max(query.after.and_then(ExecutionId::bytes).map_or([0; 16], |id| next(&id)));
+    let to = query.until.map_or([0xff; 16], |until| first_id(until.as_millisecond()));
+    let to = to.min(query.before.and_then(ExecutionId::bytes).unwrap_or([0xff; 16]));
+    let (from, to) = (uuid(&from), uuid(&to));
     let version = query.version.map(|version| plain(version.as_str()));
     let caller = query.caller.map(|caller| key(&[caller]));
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
@@ -245,14 +248,19 @@ pub(super) async fn executions(client: &Client, query: &Query<'_>) -> Result<Vec
     client.query_typed(&sql, &parameters).await?.iter().map(execution).collect()
 }
 
-/// The contents behind digests, in their order; empty where none is kept.
+/// The identity after one.
+pub(super) fn next(id: &Bits) -> Bits {
+    u128::from_be_bytes(*id).saturating_add(1).to_be_bytes()
+}
+
+/// The contents behind digests, in their order; `None` where none is kept.
 pub(super) async fn contents<const N: usize>(
     client: &Client,
     execution: &Execution,
     blobs: [Option<&BlobId>; N],
-) -> Result<[Vec<u8>; N], StoreError> {
+) -> Result<[Option<Vec<u8>>; N], StoreError> {
     let wanted = blobs.map(|blob| blob.and_then(|blob| bits(&blob.0)).as_ref().map(uuid));
-    let mut found: [Vec<u8>; N] = std::array::from_fn(|_| Vec::new());
+    let mut found: [Option<Vec<u8>>; N] = std::array::from_fn(|_| None);
     let ids: Vec<Uuid> = wanted.iter().flatten().copied().collect();
     if ids.is_empty() {
         return Ok(found);
@@ -263,7 +271,7 @@ pub(super) async fn contents<const N: usize>(
         let id: Uuid = row.try_get(0)?;
         for (wanted, content) in wanted.iter().zip(&mut found) {
             if *wanted == Some(id) {
-                *content = row.try_get(1)?;
+                *content = Some(row.try_get(1)?);
             }
         }
     }
@@ -275,7 +283,7 @@ pub(super) async fn load(client: &Client, execution: Execution) -> Result<Record
     let expected = execution.mark.as_ref().and_then(|mark| mark.expected.as_ref());
     let is_expected = expected.is_some();
     let blobs = [execution.input.stdin.as_ref(), execution.stdout.as_ref(), expected];
-    let [stdin, stdout, expected] = contents(client, &execution, blobs).await?;
+    let [stdin, stdout, expected] = contents(client, &execution, blobs).await?.map(Option::unwrap_or_default);
     Ok(Recording { stdin, stdout, expected: is_expected.then_some(expected), execution })
 }
 
@@ -291,8 +299,7 @@ pub(super) async fn unsent(client: &Client, limit: usize) -> Result<Vec<NewExecu
         let execution = execution(&row)?;
         let expected = execution.mark.as_ref().and_then(|mark| mark.expected.as_ref());
         let blobs = [execution.input.stdin.as_ref(), execution.stdout.as_ref(), execution.stderr.as_ref(), expected];
-        let kept = contents(client, &execution, blobs).await?;
-        let [stdin, stdout, stderr, expected] = kept.map(|bytes| Some(bytes).filter(|bytes| !bytes.is_empty()));
+        let [stdin, stdout, stderr, expected] = contents(client, &execution, blobs).await?;
         unsent.push(NewExecution { execution, stdin, stdout, stderr, expected });
     }
     Ok(unsent)

@@ -208,15 +208,10 @@ async fn candidates(client: &Client, series: i32, since: i64, until: i64, what: 
             }
         }
         match page.last().and_then(|last| last.id.bytes()).filter(|_| page.len() == PAGE) {
-            Some(last) => from = after(&last),
+            Some(last) => from = read::next(&last),
             None => return Ok(wanted),
         }
     }
-}
-
-/// The next identity.
-fn after(id: &Bits) -> Bits {
-    u128::from_be_bytes(*id).saturating_add(1).to_be_bytes()
 }
 
 /// The contents of a series in which a pattern is found.
@@ -227,7 +222,7 @@ async fn matching_blobs(client: &Client, series: i32, pattern: &Regex) -> Result
         let place: [Param<'_>; 3] = [(&series, Type::INT4), (&uuid(&from), Type::UUID), (&BLOBS, Type::INT8)];
         let rows = client.query_typed(sql, &place).await?;
         let Some(last) = rows.last() else { return Ok(matching) };
-        from = after(last.try_get::<_, Uuid>(0)?.as_bytes());
+        from = read::next(last.try_get::<_, Uuid>(0)?.as_bytes());
         for row in &rows {
             if pattern.is_match(row.try_get(1)?) {
                 matching.insert(row.try_get::<_, Uuid>(0)?.into_bytes());

@@ -134,7 +134,7 @@ fn columns(entries: &[Entry<'_>]) -> Result<Executions, StoreError> {
     for Entry { row, numbers, new, .. } in entries {
         let input = &new.execution.input;
         let digest = |bits: &Option<Bits>| bits.as_ref().map(uuid);
-        columns.began.push(ended(&row.id) - row.lag);
+        columns.began.push(new.execution.at.as_millisecond());
         columns.duration.push(row.duration);
         columns.exit.push(row.exit);
         columns.series.push(numbers.series);

@@ -32,7 +32,8 @@ host all all 127.0.0.1/32 trust
 /// A running server.
 pub struct Server {
     programs: PathBuf,
-    folder: PathBuf,
+    /// Its own, which it may write.
+    pub folder: PathBuf,
     pub port: u16,
     settings: Vec<String>,
     running: Option<(Child, Child)>,
@@ -194,11 +195,6 @@ impl Server {
         let name = format!("t{}", NUMBER.fetch_add(1, Ordering::SeqCst));
         ask(&self.address("postgres"), &format!("create database {name} template template0")).expect("makes a database");
         name
-    }
-
-    /// A file that the server may write.
-    pub fn file(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
     }
 
     /// Whether it speaks TLS: `openssl` was there to make certificates.

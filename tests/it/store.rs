@@ -85,7 +85,8 @@ suite! {
         sums_are_those_of_the_executions_in_whatever_order_and_however_often_they_come
         marks_may_come_in_any_order
         a_marked_run_is_a_failure_in_every_sum
-        quantiles_of_durations_come_from_the_hours;
+        quantiles_of_durations_come_from_the_hours
+        sums_since_a_time_begin_with_its_hour;
     removal:
         old_hours_go_and_each_tool_may_have_its_own_limit
         the_oldest_hours_go_when_there_is_no_room

@@ -1,7 +1,7 @@
 //! What goes in comes out: executions, queries, news, what is kept beside.
 
 use fractal::model::{Arg, BlobId, Execution, ExecutionId, Exit, Hints, Input, NewExecution, Outcome, Version};
-use fractal::world::store::{Dirty, Ingested, LoopCounters, Query, Store, StoreError, Which};
+use fractal::world::store::{Dirty, Ingested, LoopCounters, Query, StoreError, Which};
 use jiff::Timestamp;
 
 use super::Subject;

@@ -149,3 +149,45 @@ pub fn quantiles_of_durations_come_from_the_hours(subject: &Subject) {
     let since = Timestamp::from_millisecond(BEGIN + HOUR).expect("a time");
     assert!(store.hours("t", &Version("v".into()), since).expect("reads").is_empty());
 }
+
+pub fn sums_since_a_time_begin_with_its_hour(subject: &Subject) {
+    let mut store = subject.open();
+    // Three days, a run every quarter of an hour, of two tools; in some disorder.
+    let made: Vec<NewExecution> = (0..288)
+        .flat_map(|n| {
+            ["a", "b"]
+                .map(|tool| run(tool, "v", BEGIN + n * HOUR / 4, n as u64, [Outcome::Success, Outcome::Failure][n as usize % 2]))
+        })
+        .collect();
+    store.record_all(&made[300..]).expect("stores");
+    for batch in made[..300].chunks(11) {
+        store.record_all(batch).expect("stores");
+    }
+    let version = Version("v".into());
+    for hours in [0, 1, 7, 23, 24, 25, 40, 48, 71, 72, 90] {
+        let since = Timestamp::from_millisecond(BEGIN + hours * HOUR + HOUR / 2).expect("a time");
+        let begin = Timestamp::from_millisecond(BEGIN + hours * HOUR).expect("a time");
+        let of = |tool: &'static str| {
+            made.iter().map(|new| &new.execution).filter(move |run| run.tool == tool && run.id.ended() >= begin)
+        };
+        let counted = |tool: &'static str| (of(tool).count() as u64, of(tool).filter(|run| run.failure.is_some()).count() as u64);
+        let told = store.versions(None, since).expect("reads");
+        let told: Vec<_> = told.iter().map(|v| (v.tool.as_str(), v.counts.runs, v.counts.failures, v.first, v.last)).collect();
+        let expected: Vec<_> = ["a", "b"]
+            .into_iter()
+            .filter_map(|tool| Some((tool, of(tool).map(|run| run.id.ended()).min()?, of(tool).map(|run| run.id.ended()).max()?)))
+            .map(|(tool, first, last)| (tool, counted(tool).0, counted(tool).1, first, last))
+            .collect();
+        assert_eq!(told, expected, "{hours}");
+        let kinds = store.failures("a", &version, Timestamp::UNIX_EPOCH, since).expect("reads");
+        assert_eq!(kinds.iter().map(|kind| kind.recent).sum::<u64>(), counted("a").1);
+        let inputs = store.failing_inputs("b", &version, since).expect("reads");
+        assert_eq!(inputs.iter().map(|input| input.failures).sum::<u64>(), counted("b").1);
+        let hours = store.hours("a", &version, since).expect("reads");
+        assert_eq!(hours.iter().map(|hour| hour.counts.runs).sum::<u64>(), counted("a").0);
+    }
+    audit(store.as_mut());
+    let order = ["b", "none", "a"].map(String::from);
+    let told = store.versions(Some(&order), Timestamp::UNIX_EPOCH).expect("reads");
+    assert_eq!(told.iter().map(|version| version.tool.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+}

@@ -7,6 +7,7 @@ mod address;
 mod connection;
 mod lock;
 mod names;
+mod pack;
 mod read;
 mod remove;
 mod schema;
@@ -169,7 +170,7 @@ impl Store for PostgresStore {
                         return Ok(false);
                     }
                     let (series, bits) = read::place(client, &id.0).await?;
-                    write::mark(client, names, series, &bits, Some(&mark), expected).await?;
+                    write::mark(client, names, series, &bits, &mark, expected).await?;
                     Ok(true)
                 });
                 if marked.await? {
@@ -253,11 +254,11 @@ impl Store for PostgresStore {
     }
 
     fn settle(&mut self, tools: &[String]) -> Result<u64, StoreError> {
-        let open = self.read(async |client| sums::unsettled(client, tools).await)?;
-        for (series, hour) in &open {
-            self.alone(Again::Harmless, async |client| sums::fold_again(client, *series, *hour).await)?;
+        let mut folded = 0;
+        for days in self.read(async |client| sums::open_days(client, tools).await)? {
+            folded += self.alone(Again::Harmless, async |client| sums::settle(client, &days).await)?;
         }
-        Ok(open.len() as u64)
+        Ok(folded)
     }
 
     fn count(&mut self, cycles: u64, tools: u64, maintenance: u64, at: Timestamp) -> Result<(), StoreError> {

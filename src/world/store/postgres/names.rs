@@ -1,14 +1,15 @@
 //! What repeats is written once: tools with their versions, callers, fingerprints, failures. Each has a number.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use foldhash::{HashMap, HashMapExt as _};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::connection::Param;
 use super::table::plain;
-use crate::model::{Failure, NewExecution};
+use crate::model::{Execution, Failure, NewExecution};
 use crate::world::store::StoreError;
 use crate::world::store::row::caller_class;
 
@@ -27,7 +28,6 @@ pub(super) struct Names {
 /// The numbers of an execution's names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Numbers {
-    pub series: i32,
     pub caller: i32,
     pub class: i32,
     /// Fingerprint and failure.
@@ -73,10 +73,10 @@ impl Names {
         for new in batch {
             let execution = &new.execution;
             let (tool, version) = (execution.tool.as_str(), execution.version.as_str());
-            if self.series_of(tool, version).is_none() {
+            if self.series_of(execution).is_none() {
                 missing.series.insert(key(&[tool, version]), (tool, version));
             }
-            if !self.callers.contains_key(&execution.caller) {
+            if !self.callers.contains_key(execution.caller.as_str()) {
                 missing.callers.insert(&execution.caller);
             }
         }
@@ -108,27 +108,28 @@ impl Names {
         *self = Names::default();
     }
 
-    fn series_of(&self, tool: &str, version: &str) -> Option<i32> {
-        self.series.get(tool)?.get(version).copied()
+    /// The number of an execution's tool and version; `None` when it was not looked up.
+    pub fn series_of(&self, execution: &Execution) -> Option<i32> {
+        self.series.get(execution.tool.as_str())?.get(execution.version.as_str()).copied()
     }
 
-    /// The numbers of an execution; `None` when they were not looked up.
-    pub fn of(&self, new: &NewExecution) -> Result<Option<Numbers>, StoreError> {
+    /// The other numbers of an execution.
+    ///
+    /// # Errors
+    /// When they were not looked up.
+    pub fn of(&self, new: &NewExecution) -> Result<Numbers, StoreError> {
         let execution = &new.execution;
+        let (caller, class) = *self.callers.get(execution.caller.as_str()).ok_or(StoreError::Busy)?;
         let failure = execution.failure.as_ref().map(|failure| self.failure(failure)).transpose()?;
-        let (Some(series), Some((caller, class)), Some(failure)) = (
-            self.series_of(&execution.tool, execution.version.as_str()),
-            self.callers.get(&execution.caller),
-            failure.map_or(Some(None), |found| found.map(Some)),
-        ) else {
-            return Ok(None);
-        };
-        Ok(Some(Numbers { series, caller: *caller, class: *class, failure }))
+        Ok(Numbers { caller, class, failure })
     }
 
     /// The numbers of a failure's fingerprint and of the failure itself.
-    pub fn failure(&self, failure: &Failure) -> Result<Option<(i32, i32)>, StoreError> {
-        Ok(self.failures.get(&key(&[&serde_json::to_string(failure)?])).copied())
+    ///
+    /// # Errors
+    /// When they were not looked up.
+    pub fn failure(&self, failure: &Failure) -> Result<(i32, i32), StoreError> {
+        self.failures.get(&key(&[&serde_json::to_string(failure)?])).copied().ok_or(StoreError::Busy)
     }
 
     async fn make_series(&mut self, client: &Client, missing: &Missing<'_>) -> Result<(), StoreError> {

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::connection::Param;
 use super::names::key;
-use super::sums::{self, PART};
+use super::pack::{DAY, Hours};
+use super::sums::{self, day_of};
 use super::table::{plain, uuid};
 use crate::model::{BlobId, Counts, Execution, ExecutionId, Failure, Fingerprint, NewExecution, Recording, Version, hour_of};
 use crate::world::store::row::{Bits, Names, Row, bits, ended, first_id, hex, outcome_number, range_of_prefix, timestamp};
@@ -111,23 +112,46 @@ pub(super) async fn versions(
     tools: Option<&[String]>,
     since: Timestamp,
 ) -> Result<Vec<VersionSummary>, StoreError> {
+    let since = hour(since);
+    // Whole days are sums already; of the day in which the hour is, its hours are added up here.
+    let split = i32::from(since.rem_euclid(DAY) > 0);
+    let begin = day_of(since) + split;
     let sql = "select s.tool, s.version, sum(r.runs), sum(r.failures), min(r.first::text collate \"C\")::uuid,
                  max(r.last::text collate \"C\")::uuid
-               from series s join rollup r on r.series = s.id where ($1::text[] is null or s.tool = any($1)) and r.hour >= $2
-               group by s.id having sum(r.runs) > 0
-               order by array_position($1, s.tool), s.tool collate \"C\", max(r.last::text collate \"C\")";
-    let rows = client.query_typed(sql, &[(&tools, Type::TEXT_ARRAY), (&hour(since), Type::INT4)]).await?;
-    let summary = |row: &Answer| {
-        let at = |column: usize| -> Result<_, StoreError> { Ok(timestamp(ended(row.try_get::<_, Uuid>(column)?.as_bytes()))) };
-        Ok(VersionSummary {
-            tool: row.try_get(0)?,
-            version: Version(row.try_get(1)?),
-            counts: Counts { runs: number(row, 2)?, failures: number(row, 3)? },
-            first: at(4)?,
-            last: at(5)?,
-        })
+               from series s join rollup r on r.series = s.id where ($1::text[] is null or s.tool = any($1)) and r.day >= $2
+               group by s.id having sum(r.runs) > 0";
+    let mut sums: BTreeMap<(String, String), VersionSummary> = BTreeMap::new();
+    let mut add = |summary: VersionSummary| {
+        let place = (summary.tool.clone(), summary.version.0.clone());
+        sums.entry(place).and_modify(|sum| sum.add(&summary)).or_insert(summary);
     };
-    rows.iter().map(summary).collect()
+    for row in client.query_typed(sql, &[(&tools, Type::TEXT_ARRAY), (&begin, Type::INT4)]).await? {
+        let counts = Counts { runs: number(&row, 2)?, failures: number(&row, 3)? };
+        let (first, last): (Uuid, Uuid) = (row.try_get(4)?, row.try_get(5)?);
+        add(summary(row.try_get(0)?, row.try_get(1)?, counts, first.as_bytes(), last.as_bytes()));
+    }
+    if split > 0 {
+        let sql = "select r.series, r.day, r.hours, s.tool, s.version from series s join rollup r on r.series = s.id
+                   where ($1::text[] is null or s.tool = any($1)) and r.day = $2";
+        for row in client.query_typed(sql, &[(&tools, Type::TEXT_ARRAY), (&day_of(since), Type::INT4)]).await? {
+            let of_day = sums::add_up(std::slice::from_ref(&row))?.into_values().flatten();
+            for (_, rollup) in of_day.filter(|((hour, _), _)| *hour >= since) {
+                let counts = Counts { runs: rollup.runs, failures: rollup.failures };
+                if let Some(((first, _), (last, _))) = rollup.ends {
+                    add(summary(row.try_get(3)?, row.try_get(4)?, counts, &first, &last));
+                }
+            }
+        }
+    }
+    let place = |tool: &String| tools.and_then(|tools| tools.iter().position(|wanted| wanted == tool));
+    let mut sums: Vec<VersionSummary> = sums.into_values().collect();
+    sums.sort_by(|a, b| (place(&a.tool), &a.tool, a.last).cmp(&(place(&b.tool), &b.tool, b.last)));
+    Ok(sums)
+}
+
+fn summary(tool: String, version: String, counts: Counts, first: &Bits, last: &Bits) -> VersionSummary {
+    let (first, last) = (timestamp(ended(first)), timestamp(ended(last)));
+    VersionSummary { tool, version: Version(version), counts, first, last }
 }
 
 pub(super) async fn failures(
@@ -157,9 +181,12 @@ pub(super) async fn failures(
 }
 
 pub(super) async fn hours(client: &Client, series: i32, since: Timestamp) -> Result<Vec<HourSummary>, StoreError> {
-    let sql = format!("select {PART} from rollup where series = $1 and hour >= $2");
-    let sums = sums::add_up(&client.query_typed(&sql, &[(&series, Type::INT4), (&hour(since), Type::INT4)]).await?)?;
-    let callers: Vec<i32> = sums.keys().map(|(.., caller)| *caller).collect();
+    let since = hour(since);
+    let sql = "select series, day, hours from rollup where series = $1 and day >= $2";
+    let rows = client.query_typed(sql, &[(&series, Type::INT4), (&day_of(since), Type::INT4)]).await?;
+    let mut sums: Hours = sums::add_up(&rows)?.into_values().flatten().collect();
+    sums.retain(|(hour, _), _| *hour >= since);
+    let callers: Vec<i32> = sums.keys().map(|(_, caller)| *caller).collect();
     let ends = || sums.values().filter_map(|rollup| rollup.ends).flat_map(|(first, last)| [first.1, last.1]);
     let prints: Vec<i32> = ends().flatten().filter_map(|print| i32::try_from(print).ok()).collect();
     let (callers, prints) = (texts(client, "caller", &callers).await?, texts(client, "fingerprint", &prints).await?);
@@ -167,7 +194,7 @@ pub(super) async fn hours(client: &Client, series: i32, since: Timestamp) -> Res
         let print = end.and_then(|(_, print)| i32::try_from(print?).ok()).and_then(|print| prints.get(&print));
         (timestamp(end.map_or(0, |(id, _)| ended(&id))), print.cloned().map(Fingerprint::known))
     };
-    let summary = |((_, hour, caller), rollup): (sums::Key, crate::model::Rollup)| {
+    let summary = |((hour, caller), rollup): ((i32, i32), crate::model::Rollup)| {
         let (first, last) = rollup.ends.unzip();
         HourSummary {
             hour: hour.into(),

@@ -61,9 +61,11 @@ async fn every_series(client: &Client) -> Result<Vec<(i32, String)>, StoreError>
 /// Those that have anything older than their hour.
 async fn with_older(client: &Client, hours: &[(i32, i32)]) -> Result<Vec<(i32, i32)>, StoreError> {
     let (series, hours): (Vec<i32>, Vec<i32>) = hours.iter().copied().unzip();
-    let sql = "select w.series, w.hour from unnest($1, $2) as w (series, hour)
-               where exists (select 1 from rollup r where r.series = w.series and r.hour < w.hour) order by w.series";
-    let rows = client.query_typed(sql, &[(&series, Type::INT4_ARRAY), (&hours, Type::INT4_ARRAY)]).await?;
+    let first: Vec<Uuid> = hours.iter().map(|hour| uuid(&first_id(hour_begins((*hour).into())))).collect();
+    let sql = "select w.series, w.hour from unnest($1, $2, $3) as w (series, hour, first)
+               where exists (select 1 from execution e where e.series = w.series and e.id < w.first) order by w.series";
+    let each: [Param<'_>; 3] = [(&series, Type::INT4_ARRAY), (&hours, Type::INT4_ARRAY), (&first, Type::UUID_ARRAY)];
+    let rows = client.query_typed(sql, &each).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
@@ -74,7 +76,8 @@ async fn remove_hours(client: &Client, series: i32, hour: i32) -> Result<u64, St
         let place: [Param<'_>; 2] = [(&series, Type::INT4), (&first, Type::UUID)];
         let gone = client.execute_typed("delete from execution where series = $1 and id < $2", &place).await?;
         client.execute_typed("delete from unsent where series = $1 and id < $2", &place).await?;
-        for table in ["rollup", "failing", "blob"] {
+        sums::remove_before(client, series, hour).await?;
+        for table in ["failing", "blob"] {
             let sql = format!("delete from {table} where series = $1 and hour < $2");
             client.execute_typed(&sql, &[(&series, Type::INT4), (&hour, Type::INT4)]).await?;
         }
@@ -87,9 +90,9 @@ async fn remove_hours(client: &Client, series: i32, hour: i32) -> Result<u64, St
 async fn shrink(client: &Client, series: &[i32], limit: u64) -> Result<u64, StoreError> {
     let sql = format!(
         "select hour, sum(bytes)::bigint from (
-           select hour, (runs + errors)::bigint * {ROW_BYTES} as bytes from rollup where series = any($1)
+           select {HOUR_OF_ID} as hour, {ROW_BYTES} + coalesce(octet_length(given), 0)::bigint as bytes
+             from execution where series = any($1)
            union all select hour, octet_length(content)::bigint from blob where series = any($1)
-           union all select {HOUR_OF_ID}, octet_length(given)::bigint from execution where series = any($1) and given is not null
          ) as each group by hour order by hour desc"
     );
     let mut room = limit;
@@ -122,7 +125,8 @@ async fn remove_unused_names(client: &Client) -> Result<(), StoreError> {
              delete from dirty d where not exists (select 1 from series s where s.tool = d.tool);
              delete from failure where id not in (select failure from execution where fingerprint is not null and failure is not null);
              delete from fingerprint where id not in (select fingerprint from failure) and id not in (select fingerprint from failing);
-             delete from caller where id not in (select caller from rollup) and id not in (select caller from execution);
+             delete from caller where id not in (select caller from execution)
+               and id not in (select class from caller where class is not null and id in (select caller from execution));
              insert into counter values ('generation', 1) on conflict (name) do update set value = counter.value + 1",
         )
         .await?;
@@ -148,9 +152,7 @@ pub(super) async fn forget(client: &Client, what: &Forget) -> Result<Vec<Executi
         let place: [Param<'_>; 2] = [(&series, Type::INT4), (&ids, Type::UUID_ARRAY)];
         client.execute_typed("delete from execution where series = $1 and id = any($2)", &place).await?;
         client.execute_typed("delete from unsent where series = $1 and id = any($2)", &place).await?;
-        for hour in wanted.iter().map(hour).collect::<BTreeSet<_>>() {
-            sums::fold_again(client, series, hour).await?;
-        }
+        sums::fold_again(client, series, &wanted.iter().map(hour).collect()).await?;
         remove_unused_contents(client, series).await?;
         gone.extend(wanted);
     }

@@ -11,7 +11,8 @@ pub(super) const FORMAT: i32 = 1;
 /// As in SQLite, executions of one tool and version (a series) lie together in the order in which they ended. What differs:
 ///
 /// - Rollups and failing inputs are *parts* that add up. A writer only adds parts, so hundreds of them never wait for each other nor
-///   overwrite anything; whoever reads adds up, and now and then a writer replaces the parts of an hour by their sum.
+///   overwrite anything; whoever reads adds up, and now and then a writer replaces the parts of a day by their sum. A part of a rollup
+///   is a day of a series: its sums, and its hours by caller in `hours` (see `pack.rs`). `open`: added since the day was settled.
 /// - The input is kept with each execution. It is short, and so there is nothing to look up or to lock.
 /// - Names are found by a digest (`key`), because they come from outside and an index takes no long ones.
 const TABLES: &str = "
@@ -30,11 +31,10 @@ create table execution (
 create index execution_failed on execution (series, fingerprint, id) where fingerprint is not null;
 create table blob (series integer not null, id uuid not null, hour integer not null, content bytea not null, primary key (series, id));
 create table rollup (
-  log_sum bigint not null, log_squares bigint not null, series integer not null, hour integer not null, caller integer not null,
-  runs integer not null, failures integer not null, errors integer not null, episodes integer not null, first_fingerprint integer,
-  last_fingerprint integer, settled boolean not null, first uuid, last uuid, sketch bytea not null
+  series integer not null, day integer not null, runs integer not null, failures integer not null, errors integer not null,
+  open boolean not null, first uuid, last uuid, hours bytea not null
 );
-create index rollup_hour on rollup (series, hour);
+create index rollup_day on rollup (series, day);
 create table failing (
   series integer not null, hour integer not null, fingerprint integer not null, failures integer not null, newest uuid not null, input uuid
 );

@@ -1,6 +1,6 @@
 //! Rows on their way into a table, column by column: few of them as one statement, many by binary `COPY`.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::Type;
@@ -24,7 +24,56 @@ pub(super) fn plain(text: &str) -> String {
     text.replace('\0', "\u{2400}")
 }
 
-/// A table's columns with their types, and how rows get in.
+/// Rows of a table.
+pub(super) trait Table: Default {
+    const NAME: &str;
+    /// The columns' names and types.
+    const COLUMNS: &[(&str, Type)];
+
+    fn rows(&self) -> usize;
+
+    /// Each column as one parameter.
+    fn parameters(&self) -> Vec<Param<'_>>;
+
+    /// Sends all rows.
+    async fn send(&self, copy: Pin<&mut BinaryCopyInWriter>) -> Result<(), StoreError>;
+
+    fn names() -> String {
+        Self::COLUMNS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Inserts all rows by one statement that ends with `rest`.
+    async fn insert(&self, client: &Client, rest: &str) -> Result<Vec<Row>, StoreError> {
+        let parameters = self.parameters();
+        let places: Vec<String> = (1..=parameters.len()).map(|place| format!("${place}")).collect();
+        let (table, columns) = (Self::NAME, Self::names());
+        let sql = format!("insert into {table} ({columns}) select * from unnest({}) {rest}", places.join(", "));
+        Ok(client.query_typed(&sql, &parameters).await?)
+    }
+
+    /// Begins to copy: the server works on what was sent while we make what comes next.
+    async fn begin_copy(client: &Client) -> Result<BinaryCopyInWriter, StoreError> {
+        let sink = client.copy_in(&format!("copy {} ({}) from stdin binary", Self::NAME, Self::names())).await?;
+        let types: Vec<Type> = Self::COLUMNS.iter().map(|(_, of)| of.clone()).collect();
+        Ok(BinaryCopyInWriter::new(sink, &types))
+    }
+
+    /// Writes all rows: few are inserted, many copied.
+    async fn write(&self, client: &Client) -> Result<(), StoreError> {
+        match self.rows() {
+            0 => {}
+            few if few < BULK => drop(self.insert(client, "").await?),
+            _ => {
+                let mut copy = pin!(Self::begin_copy(client).await?);
+                self.send(copy.as_mut()).await?;
+                copy.finish().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A table's columns, with the type of one value and of an array of them.
 macro_rules! table {
     ($(#[$doc:meta])* $name:ident in $table:literal: $($column:ident: $kind:ty = $one:ident, $many:ident;)+) => {
         $(#[$doc])*
@@ -33,31 +82,22 @@ macro_rules! table {
             $(pub $column: Vec<$kind>,)+
         }
 
-        impl $name {
-            fn columns() -> String {
-                [$(stringify!($column)),+].join(", ")
+        impl Table for $name {
+            const NAME: &str = $table;
+            const COLUMNS: &[(&str, Type)] = &[$((stringify!($column), Type::$one)),+];
+
+            fn rows(&self) -> usize {
+                [$(self.$column.len()),+][0]
             }
 
-            /// Inserts all rows by one statement that ends with `rest`.
-            pub async fn insert(&self, client: &Client, rest: &str) -> Result<Vec<Row>, StoreError> {
-                let parameters: Vec<Param<'_>> = vec![$((&self.$column, Type::$many)),+];
-                let places: Vec<String> = (1..=parameters.len()).map(|place| format!("${place}")).collect();
-                let (table, columns) = ($table, Self::columns());
-                let sql = format!("insert into {table} ({columns}) select * from unnest({}) {rest}", places.join(", "));
-                Ok(client.query_typed(&sql, &parameters).await?)
+            fn parameters(&self) -> Vec<Param<'_>> {
+                vec![$((&self.$column, Type::$many)),+]
             }
 
-            /// Copies all rows, and shows each to `seen` once it is on its way: the server works in the meantime.
-            pub async fn copy(&self, client: &Client, mut seen: impl FnMut(usize)) -> Result<(), StoreError> {
-                let (table, columns) = ($table, Self::columns());
-                let sink = client.copy_in(&format!("copy {table} ({columns}) from stdin binary")).await?;
-                let mut writer = pin!(BinaryCopyInWriter::new(sink, &[$(Type::$one),+]));
-                let rows = [$(self.$column.len()),+][0];
-                for at in 0..rows {
-                    writer.as_mut().write(&[$(&self.$column[at]),+]).await?;
-                    seen(at);
+            async fn send(&self, mut copy: Pin<&mut BinaryCopyInWriter>) -> Result<(), StoreError> {
+                for at in 0..self.rows() {
+                    copy.as_mut().write(&[$(&self.$column[at]),+]).await?;
                 }
-                writer.finish().await?;
                 Ok(())
             }
         }
@@ -89,21 +129,15 @@ table! {
 table! {
     /// Parts of rollups.
     Rollups in "rollup":
-    log_sum: i64 = INT8, INT8_ARRAY;
-    log_squares: i64 = INT8, INT8_ARRAY;
     series: i32 = INT4, INT4_ARRAY;
-    hour: i32 = INT4, INT4_ARRAY;
-    caller: i32 = INT4, INT4_ARRAY;
+    day: i32 = INT4, INT4_ARRAY;
     runs: i32 = INT4, INT4_ARRAY;
     failures: i32 = INT4, INT4_ARRAY;
     errors: i32 = INT4, INT4_ARRAY;
-    episodes: i32 = INT4, INT4_ARRAY;
-    first_fingerprint: Option<i32> = INT4, INT4_ARRAY;
-    last_fingerprint: Option<i32> = INT4, INT4_ARRAY;
-    settled: bool = BOOL, BOOL_ARRAY;
+    open: bool = BOOL, BOOL_ARRAY;
     first: Option<Uuid> = UUID, UUID_ARRAY;
     last: Option<Uuid> = UUID, UUID_ARRAY;
-    sketch: Vec<u8> = BYTEA, BYTEA_ARRAY;
+    hours: Vec<u8> = BYTEA, BYTEA_ARRAY;
 }
 
 table! {

@@ -1,6 +1,7 @@
 //! Executions in, with the parts of rollups that they add, in the caller's transaction.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::pin::pin;
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -9,21 +10,22 @@ use uuid::Uuid;
 
 use super::names::{GENERATION, Names, Numbers};
 use super::sums::{self, Sums};
-use super::table::{BULK, Executions, plain, uuid};
+use super::table::{BULK, Executions, Table as _, plain, uuid};
 use crate::model::{Failure, Mark, NewExecution, Outcome, hour_of};
-use crate::world::store::row::{Bits, Row, bits, ended, outcome_number};
+use crate::world::store::row::{Bits, Row, bits, ended, id_bits, outcome_number};
 use crate::world::store::{Ingested, StoreError};
 
 /// Rows of one statement, and bytes of content in one.
 const STATEMENT: usize = 5_000;
+/// Rows that are made at once for a copy.
+const COPIED: usize = 256;
 const CONTENT: usize = 16 << 20;
 
-/// An execution with its columns.
-pub(super) struct Entry<'a> {
-    pub row: Row,
-    pub numbers: Numbers,
-    pub hour: i32,
-    pub new: &'a NewExecution,
+/// An execution of a batch, and its place in the table.
+struct Entry<'a> {
+    series: i32,
+    id: Bits,
+    new: &'a NewExecution,
 }
 
 /// The hour in which an execution ended.
@@ -48,35 +50,35 @@ pub(super) async fn ingest(
     let mut ingested = Ingested::default();
     let mut entries = Vec::with_capacity(batch.len());
     for new in batch {
-        let row = Row::of(&new.execution)?;
-        if forgotten.holds(&row.id, &new.execution.tool) {
+        let id = id_bits(&new.execution.id)?;
+        if forgotten.holds(&id, &new.execution.tool) {
             ingested.forgotten += 1;
             continue;
         }
-        let Some(numbers) = names.of(new)? else {
+        let Some(series) = names.series_of(&new.execution) else {
             names.clear();
             return Ok(None);
         };
-        entries.push(Entry { hour: hour(&row.id), row, numbers, new });
+        entries.push(Entry { series, id, new });
     }
     // In the order of the table, so that neighbours are written together and nobody waits for us in a circle. What is in the batch
     // twice counts as known the second time.
-    entries.sort_by_key(|entry| (entry.numbers.series, entry.row.id));
+    entries.sort_by_key(|entry| (entry.series, entry.id));
     let (entries, twice) = without_duplicates(entries);
-    let (known, sums) = insert(client, &entries).await?;
+    let (known, mut sums) = insert(client, names, &entries).await?;
     ingested.known = (known.len() + twice.len()) as u64;
     ingested.new = (entries.len() - known.len()) as u64;
     let fresh = || entries.iter().enumerate().filter(|(at, _)| !known.contains(at)).map(|(_, entry)| entry);
     sums.write(client).await?;
     keep_contents(client, fresh()).await?;
     if local && state.tracked {
-        let (series, ids): (Vec<i32>, Vec<Uuid>) = fresh().map(|entry| (entry.numbers.series, uuid(&entry.row.id))).unzip();
+        let (series, ids): (Vec<i32>, Vec<Uuid>) = fresh().map(|entry| (entry.series, uuid(&entry.id))).unzip();
         remember_unsent(client, &series, &ids).await?;
     }
-    let again = known.iter().map(|at| &entries[*at]).chain(&twice);
-    for entry in again.filter(|entry| entry.row.marked) {
-        let expected = entry.new.expected.as_deref();
-        mark(client, names, entry.numbers.series, &entry.row.id, entry.new.execution.mark.as_ref(), expected).await?;
+    for Entry { series, id, new } in known.iter().map(|at| &entries[*at]).chain(&twice) {
+        if let Some(said) = &new.execution.mark {
+            mark(client, names, *series, id, said, new.expected.as_deref()).await?;
+        }
     }
     tell_news(client, &sums).await?;
     sums.compact_some(client).await?;
@@ -86,8 +88,7 @@ pub(super) async fn ingest(
 fn without_duplicates(entries: Vec<Entry<'_>>) -> (Vec<Entry<'_>>, Vec<Entry<'_>>) {
     let (mut once, mut twice): (Vec<Entry<'_>>, Vec<Entry<'_>>) = (Vec::with_capacity(entries.len()), Vec::new());
     for entry in entries {
-        let place = (entry.numbers.series, entry.row.id);
-        match once.last().is_some_and(|last| (last.numbers.series, last.row.id) == place) {
+        match once.last().is_some_and(|last| (last.series, last.id) == (entry.series, entry.id)) {
             true => twice.push(entry),
             false => once.push(entry),
         }
@@ -96,32 +97,30 @@ fn without_duplicates(entries: Vec<Entry<'_>>) -> (Vec<Entry<'_>>, Vec<Entry<'_>
 }
 
 /// Inserts what is not there yet. Which ones were, and the sums of those that were not.
-async fn insert(client: &Client, entries: &[Entry<'_>]) -> Result<(HashSet<usize>, Sums), StoreError> {
-    let mut sums = Sums::default();
+async fn insert(client: &Client, names: &Names, entries: &[Entry<'_>]) -> Result<(HashSet<usize>, Sums), StoreError> {
     if entries.len() >= BULK {
         // Mostly all of it is new.
-        let columns = columns(entries)?;
         client.batch_execute("savepoint bulk").await?;
-        match columns.copy(client, |at| sums.add(&entries[at])).await {
-            Ok(()) => {
+        match copy(client, names, entries).await {
+            Ok(sums) => {
                 client.batch_execute("release savepoint bulk").await?;
                 return Ok((HashSet::new(), sums));
             }
             Err(StoreError::Postgres(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
                 client.batch_execute("rollback to savepoint bulk").await?;
-                sums = Sums::default();
             }
             Err(error) => return Err(error),
         }
     }
-    let mut known = HashSet::new();
+    let (mut known, mut sums) = (HashSet::new(), Sums::default());
     for (chunk, part) in entries.chunks(STATEMENT).enumerate() {
-        let rows = columns(part)?.insert(client, "on conflict do nothing returning series, id").await?;
+        let columns = columns(names, part, None)?;
+        let rows = columns.insert(client, "on conflict do nothing returning series, id").await?;
         let new: HashSet<(i32, Uuid)> =
             rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, StoreError>>()?;
         for (at, entry) in part.iter().enumerate() {
-            match new.contains(&(entry.numbers.series, uuid(&entry.row.id))) {
-                true => sums.add(entry),
+            match new.contains(&(entry.series, uuid(&entry.id))) {
+                true => add(&mut sums, entry, &Row::of(&entry.new.execution)?, &names.of(entry.new)?),
                 false => drop(known.insert(chunk * STATEMENT + at)),
             }
         }
@@ -129,21 +128,43 @@ async fn insert(client: &Client, entries: &[Entry<'_>]) -> Result<(HashSet<usize
     Ok((known, sums))
 }
 
-fn columns(entries: &[Entry<'_>]) -> Result<Executions, StoreError> {
+/// Copies all of it, and adds it up while the server works.
+async fn copy(client: &Client, names: &Names, entries: &[Entry<'_>]) -> Result<Sums, StoreError> {
+    let mut sums = Sums::default();
+    let mut copy = pin!(Executions::begin_copy(client).await?);
+    for part in entries.chunks(COPIED) {
+        columns(names, part, Some(&mut sums))?.send(copy.as_mut()).await?;
+    }
+    copy.finish().await?;
+    Ok(sums)
+}
+
+fn add(sums: &mut Sums, entry: &Entry<'_>, row: &Row, numbers: &Numbers) {
+    let fingerprint = numbers.failure.map(|(fingerprint, _)| i64::from(fingerprint));
+    sums.add(entry.series, hour(&entry.id), numbers.class, &row.as_run(fingerprint));
+}
+
+/// The columns of executions, which are added to `sums` on the way.
+fn columns(names: &Names, entries: &[Entry<'_>], mut sums: Option<&mut Sums>) -> Result<Executions, StoreError> {
     let mut columns = Executions::default();
-    for Entry { row, numbers, new, .. } in entries {
+    for entry in entries {
+        let Entry { series, id, new } = entry;
+        let (row, numbers) = (Row::of(&new.execution)?, names.of(new)?);
+        if let Some(sums) = &mut sums {
+            add(sums, entry, &row, &numbers);
+        }
         let input = &new.execution.input;
         let digest = |bits: &Option<Bits>| bits.as_ref().map(uuid);
         columns.began.push(new.execution.at.as_millisecond());
         columns.duration.push(row.duration);
         columns.exit.push(row.exit);
-        columns.series.push(numbers.series);
+        columns.series.push(*series);
         columns.caller.push(numbers.caller);
         columns.fingerprint.push(numbers.failure.map(|(fingerprint, _)| fingerprint));
         columns.failure.push(numbers.failure.map(|(_, failure)| failure));
         columns.outcome.push(row.outcome);
         columns.marked.push(row.marked);
-        columns.id.push(uuid(&row.id));
+        columns.id.push(uuid(id));
         columns.input.push(digest(&row.input));
         columns.stdin.push(input.stdin.as_ref().and_then(|blob| bits(&blob.0)).as_ref().map(uuid));
         columns.stdout.push(digest(&row.stdout));
@@ -163,7 +184,7 @@ fn columns(entries: &[Entry<'_>]) -> Result<Executions, StoreError> {
 /// Keeps the bytes of executions, or moves their last hour on.
 async fn keep_contents<'a>(client: &Client, entries: impl Iterator<Item = &'a Entry<'a>>) -> Result<(), StoreError> {
     let mut contents: BTreeMap<(i32, Bits), (i32, &[u8])> = BTreeMap::new();
-    for Entry { numbers, hour, new, .. } in entries {
+    for Entry { series, id: of, new } in entries {
         let execution = &new.execution;
         let expected = execution.mark.as_ref().and_then(|mark| mark.expected.as_ref());
         let streams = [
@@ -174,8 +195,8 @@ async fn keep_contents<'a>(client: &Client, entries: impl Iterator<Item = &'a En
         ];
         for (id, content) in streams {
             if let (Some(id), Some(content)) = (id.and_then(|id| bits(&id.0)), content) {
-                let kept = contents.entry((numbers.series, id)).or_insert((*hour, content));
-                kept.0 = kept.0.max(*hour);
+                let kept = contents.entry((*series, id)).or_insert((hour(of), content));
+                kept.0 = kept.0.max(hour(of));
             }
         }
     }
@@ -217,7 +238,8 @@ async fn keep_blobs(client: &Client, blobs: &[Blob<'_>]) -> Result<(), StoreErro
 
 /// A tool has news when a run failed, or when it ran in a version that has failed before.
 async fn tell_news(client: &Client, sums: &Sums) -> Result<(), StoreError> {
-    let (all, failed) = (sums.series(), sums.failed_series());
+    let all: Vec<i32> = sums.series.keys().copied().collect();
+    let failed: Vec<i32> = sums.series.iter().filter(|(_, failed)| **failed).map(|(series, _)| *series).collect();
     if !failed.is_empty() {
         set_failed(client, &failed).await?;
     }
@@ -259,10 +281,10 @@ pub(super) async fn mark(
     names: &Names,
     series: i32,
     id: &Bits,
-    mark: Option<&Mark>,
+    mark: &Mark,
     content: Option<&[u8]>,
 ) -> Result<(), StoreError> {
-    let expected = mark.and_then(|mark| mark.expected.as_ref()).and_then(|blob| bits(&blob.0)).as_ref().map(uuid);
+    let expected = mark.expected.as_ref().and_then(|blob| bits(&blob.0)).as_ref().map(uuid);
     let place: [super::connection::Param<'_>; 2] = [(&series, Type::INT4), (&uuid(id), Type::UUID)];
     let sql =
         "select e.marked, e.expected, s.tool from execution e join series s on s.id = e.series where e.series = $1 and e.id = $2";
@@ -275,7 +297,7 @@ pub(super) async fn mark(
     if let (Some(blob), Some(content)) = (&expected, content) {
         keep_blobs(client, &[((series, *blob.as_bytes()), hour, content)]).await?;
     }
-    let Some((fingerprint, failure)) = names.failure(&Failure::wrong_output())? else { return Ok(()) };
+    let (fingerprint, failure) = names.failure(&Failure::wrong_output())?;
     let sql = "update execution set marked = true, expected = $3, outcome = $4, fingerprint = $5, failure = $6
                where series = $1 and id = $2";
     let outcome = outcome_number(Outcome::Failure);
@@ -287,7 +309,7 @@ pub(super) async fn mark(
     }
     set_failed(client, &[series]).await?;
     has_news(client, &[row.try_get(2)?]).await?;
-    sums::fold_again(client, series, hour).await
+    sums::fold_again(client, series, &BTreeSet::from([hour])).await
 }
 
 // ---- what was sent, what was forgotten ----

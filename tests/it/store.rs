@@ -92,7 +92,10 @@ suite! {
         the_oldest_hours_go_when_there_is_no_room
         what_is_forgotten_is_gone_and_stays_away
         a_pattern_is_looked_for_in_everything_that_is_kept
-        executions_are_sent_once_and_what_was_received_is_not_sent_on;
+        executions_are_sent_once_and_what_was_received_is_not_sent_on
+        what_would_be_forgotten_and_what_was_is_told
+        segments_that_are_nowhere_any_more_are_not_remembered
+        a_mark_that_was_received_is_not_sent_on;
     concurrent:
         many_writers_at_once_lose_nothing_and_count_nothing_twice
         the_same_executions_from_many_writers_are_stored_once

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fractal::model::{Arg, BlobId, ExecutionId, NewExecution, Outcome, Version};
-use fractal::world::store::{Forget, Retention, Store};
+use fractal::world::store::{Forget, Forgotten, ForgottenRange, Retention, Store};
 use jiff::Timestamp;
 
 use super::Subject;
@@ -154,4 +154,44 @@ pub fn executions_are_sent_once_and_what_was_received_is_not_sent_on(subject: &S
     assert_eq!(forget(store.as_mut(), theirs), 33);
     assert!(store.unsent(10).expect("reads").is_empty());
     assert!(store.versions(None, at(BEGIN)).expect("reads").iter().all(|of| of.version == Version("v".into())));
+}
+
+pub fn what_would_be_forgotten_and_what_was_is_told(subject: &Subject) {
+    let mut store = subject.open();
+    let (a, b) = (runs("a", "v", BEGIN, 5), runs("b", "v", BEGIN, 5));
+    store.record_all(&[a.clone(), b.clone()].concat()).expect("stores");
+    let of_a = || Forget { tool: Some("a".into()), until: Some(at(BEGIN + HOUR)), ..Forget::default() };
+    let wanted: Vec<(String, ExecutionId)> = a.iter().map(|new| ("a".to_string(), new.execution.id.clone())).collect();
+    assert_eq!(store.matching(&of_a()).expect("reads"), wanted);
+    assert_eq!(store.forgotten().expect("reads"), Forgotten::default());
+    let ids: BTreeSet<ExecutionId> = b[..2].iter().map(|new| new.execution.id.clone()).collect();
+    forget(store.as_mut(), of_a());
+    forget(store.as_mut(), Forget { ids: Some(ids.clone()), ..Forget::default() });
+    let range = ForgottenRange { tool: Some("a".into()), since: 0, until: BEGIN + HOUR };
+    assert_eq!(store.forgotten().expect("reads"), Forgotten { ids, ranges: [range].into() });
+    assert_eq!(store.matching(&of_a()).expect("reads"), []);
+}
+
+pub fn segments_that_are_nowhere_any_more_are_not_remembered(subject: &Subject) {
+    let mut store = subject.open();
+    for segment in ["s-1", "s-2", "s-3"] {
+        store.receive(segment, &[]).expect("stores");
+    }
+    store.keep_received(&["s-2".to_string(), "s-9".to_string()].into()).expect("stores");
+    let known = ["s-1", "s-2", "s-3", "s-9"].map(|segment| store.is_received(segment).expect("reads"));
+    assert_eq!(known, [false, true, false, false]);
+    store.keep_received(&BTreeSet::new()).expect("stores");
+    assert!(!store.is_received("s-2").expect("reads"));
+}
+
+pub fn a_mark_that_was_received_is_not_sent_on(subject: &Subject) {
+    let mut store = subject.open();
+    let theirs = runs("t", "v", BEGIN, 3);
+    store.unsent(0).expect("begins to keep track");
+    store.receive("s-1", &theirs).expect("stores");
+    store.receive("s-2", &[with_mark(theirs[0].clone(), Some("right"))]).expect("stores");
+    assert!(store.find(&theirs[0].execution.id.0).expect("is there").mark.is_some());
+    assert_eq!(store.unsent(10).expect("reads"), []);
+    store.mark_bad(&theirs[1].execution.id, None).expect("marks");
+    assert_eq!(store.unsent(10).expect("reads").len(), 1);
 }

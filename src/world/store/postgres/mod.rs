@@ -170,7 +170,7 @@ impl Store for PostgresStore {
                         return Ok(false);
                     }
                     let (series, bits) = read::place(client, &id.0).await?;
-                    write::mark(client, names, series, &bits, &mark, expected).await?;
+                    write::mark(client, names, (series, &bits), &mark, expected, true).await?;
                     Ok(true)
                 });
                 if marked.await? {

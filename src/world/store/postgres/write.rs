@@ -77,7 +77,7 @@ pub(super) async fn ingest(
     }
     for Entry { series, id, new } in known.iter().map(|at| &entries[*at]).chain(&twice) {
         if let Some(said) = &new.execution.mark {
-            mark(client, names, *series, id, said, new.expected.as_deref()).await?;
+            mark(client, names, (*series, id), said, new.expected.as_deref(), local).await?;
         }
     }
     tell_news(client, &sums).await?;
@@ -275,14 +275,14 @@ pub(super) async fn has_news(client: &Client, tools: &[String]) -> Result<(), St
 // ---- marks ----
 
 /// Marks an execution that is there as wrong, alone with the store. Of two marks the one with an expected output stays, and of two of
-/// those the one whose digest is greater, so that the order in which they come does not matter.
+/// those the one whose digest is greater, so that the order in which they come does not matter. A `local` mark is to be sent to others.
 pub(super) async fn mark(
     client: &Client,
     names: &Names,
-    series: i32,
-    id: &Bits,
+    (series, id): (i32, &Bits),
     mark: &Mark,
     content: Option<&[u8]>,
+    local: bool,
 ) -> Result<(), StoreError> {
     let expected = mark.expected.as_ref().and_then(|blob| bits(&blob.0)).as_ref().map(uuid);
     let place: [super::connection::Param<'_>; 2] = [(&series, Type::INT4), (&uuid(id), Type::UUID)];
@@ -304,7 +304,7 @@ pub(super) async fn mark(
     let columns: [super::connection::Param<'_>; 4] =
         [(&expected, Type::UUID), (&outcome, Type::INT2), (&fingerprint, Type::INT4), (&failure, Type::INT4)];
     client.execute_typed(sql, &[place.as_slice(), &columns].concat()).await?;
-    if State::read(client).await?.tracked {
+    if local && State::read(client).await?.tracked {
         remember_unsent(client, &[series], &[uuid(id)]).await?;
     }
     set_failed(client, &[series]).await?;

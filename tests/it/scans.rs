@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
-use crate::support::{Repository, text};
+use crate::server::ask;
+use crate::store;
+use crate::support::{CALCULATOR, CALCULATOR_TEST, Repository, text};
 
 /// The statements that a cycle runs.
 fn statements(repository: &Repository) -> BTreeSet<String> {
@@ -61,4 +63,42 @@ fn a_scan_of_executions_would_be_noticed() {
     assert_eq!(scans(&database, "select count(*) from execution where exit = ?1").len(), 1);
     assert_eq!(scans(&database, "select e.exit from execution e where e.outcome = 1").len(), 1);
     assert_eq!(scans(&database, "select e.exit from execution e where e.series = ?1 and e.id > ?2").len(), 0);
+}
+
+/// Times that the server went through all of a table.
+fn scans_of(address: &str, table: &str) -> u64 {
+    let sql = format!("select seq_scan from pg_stat_user_tables where schemaname = 'fractal' and relname = '{table}'");
+    ask(address, &sql).expect("answers")[0][0].parse().expect("a number")
+}
+
+#[test]
+fn nor_does_a_cycle_on_postgresql() {
+    let Some(server) = store::server() else { return };
+    let database = server.database();
+    let address = server.address(&database);
+    // Small tables are read whole because that is cheaper. Here they are only when nothing else is possible.
+    ask(&address, &format!("alter database {database} set enable_seqscan = off")).expect("sets");
+    let repository = Repository::of("calculator", CALCULATOR, CALCULATOR_TEST);
+    let fractal = |arguments: &[&str]| {
+        let mut command = repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
+        command.args(arguments).env("FRACTAL_STORE", &address).output().expect("runs")
+    };
+    for number in 1..=5 {
+        fractal(&["exec", "calculator", "--", "add", &number.to_string(), "4"]);
+        fractal(&["exec", "calculator", "--", "div", &number.to_string(), "0"]);
+    }
+    // One repairs, and one counts for the watch.
+    for stage in ["watching", "kept"] {
+        let before = scans_of(&address, "execution");
+        let told = fractal(&["run", "--json"]);
+        assert!(told.status.success(), "{told:?}");
+        assert_eq!(scans_of(&address, "execution"), before, "in the cycle until {stage}");
+        assert!(text(&fractal(&["log"]).stdout).contains(stage));
+        for number in 1..=7 {
+            fractal(&["exec", "calculator", "--", "add", &number.to_string(), "5"]);
+        }
+    }
+    let before = scans_of(&address, "execution");
+    ask(&address, "select count(*) from fractal.execution where exit = 1").expect("answers");
+    assert!(scans_of(&address, "execution") > before, "a scan is noticed");
 }

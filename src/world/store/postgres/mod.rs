@@ -103,9 +103,9 @@ impl PostgresStore {
         let lock = if batch.iter().any(|new| new.execution.mark.is_some()) { Lock::Alone } else { Lock::Shared };
         self.link.run(Again::Harmless, async |client| {
             for _ in 0..ROUNDS {
-                names.prepare(client, batch).await?;
+                let numbers = names.prepare(client, batch).await?;
                 let done = atomically(client, lock, async |client| {
-                    let ingested = write::ingest(client, names, batch, local).await?;
+                    let ingested = write::ingest(client, names, batch, &numbers, local).await?;
                     if ingested.is_some() {
                         then(client).await?;
                     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foldhash::{HashMap, HashMapExt as _};
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -23,11 +23,14 @@ pub(super) struct Names {
     callers: HashMap<String, (i32, i32)>,
     /// By the key of the failure, with the number of the fingerprint.
     failures: HashMap<Uuid, (i32, i32)>,
+    /// Series that are known to have failed.
+    failed: HashSet<i32>,
 }
 
 /// The numbers of an execution's names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Numbers {
+    pub series: i32,
     pub caller: i32,
     pub class: i32,
     /// Fingerprint and failure.
@@ -63,12 +66,13 @@ impl Names {
         self.generation == Some(generation)
     }
 
-    /// Looks up what a batch names, and makes what is not there. Outside of any transaction, so that nobody waits for a name.
-    pub async fn prepare(&mut self, client: &Client, batch: &[NewExecution]) -> Result<(), StoreError> {
+    /// Looks up what a batch names, and makes what is not there. Outside of any transaction, so that nobody waits for a name. The
+    /// numbers of each execution.
+    pub async fn prepare(&mut self, client: &Client, batch: &[NewExecution]) -> Result<Vec<Numbers>, StoreError> {
         if self.generation.is_none() || self.callers.len() + self.failures.len() + self.series.len() > REMEMBERED {
             *self = Names { generation: Some(generation(client).await?), ..Names::default() };
         }
-        let mut missing = Missing::default();
+        let (mut missing, mut keys) = (Missing::default(), Vec::with_capacity(batch.len()));
         let wrong = batch.iter().any(|new| new.execution.mark.is_some()).then(Failure::wrong_output);
         for new in batch {
             let execution = &new.execution;
@@ -79,17 +83,15 @@ impl Names {
             if !self.callers.contains_key(execution.caller.as_str()) {
                 missing.callers.insert(&execution.caller);
             }
+            keys.push(execution.failure.as_ref().map(|failure| self.look_for(&mut missing, failure)).transpose()?);
         }
-        for failure in batch.iter().filter_map(|new| new.execution.failure.as_ref()).chain(&wrong) {
-            let body = serde_json::to_string(failure)?;
-            let key = key(&[&body]);
-            if !self.failures.contains_key(&key) {
-                missing.failures.insert(key, (body, failure.fingerprint.as_str().to_string()));
-            }
+        if let Some(wrong) = &wrong {
+            self.look_for(&mut missing, wrong)?;
         }
         self.make_series(client, &missing).await?;
         self.make_callers(client, &missing).await?;
-        self.make_failures(client, &missing).await
+        self.make_failures(client, &missing).await?;
+        batch.iter().zip(keys).map(|(new, key)| self.of(&new.execution, key)).collect()
     }
 
     /// The same for what `mark` needs.
@@ -97,9 +99,8 @@ impl Names {
         if self.generation.is_none() {
             *self = Names { generation: Some(generation(client).await?), ..Names::default() };
         }
-        let (failure, mut missing) = (Failure::wrong_output(), Missing::default());
-        let body = serde_json::to_string(&failure)?;
-        missing.failures.insert(key(&[&body]), (body, failure.fingerprint.as_str().to_string()));
+        let mut missing = Missing::default();
+        self.look_for(&mut missing, &Failure::wrong_output())?;
         self.make_failures(client, &missing).await
     }
 
@@ -108,28 +109,39 @@ impl Names {
         *self = Names::default();
     }
 
-    /// The number of an execution's tool and version; `None` when it was not looked up.
-    pub fn series_of(&self, execution: &Execution) -> Option<i32> {
+    /// The key of a failure, which is missing unless it was looked up.
+    fn look_for(&self, missing: &mut Missing<'_>, failure: &Failure) -> Result<Uuid, StoreError> {
+        let body = serde_json::to_string(failure)?;
+        let key = key(&[&body]);
+        if !self.failures.contains_key(&key) {
+            missing.failures.insert(key, (body, failure.fingerprint.as_str().to_string()));
+        }
+        Ok(key)
+    }
+
+    fn series_of(&self, execution: &Execution) -> Option<i32> {
         self.series.get(execution.tool.as_str())?.get(execution.version.as_str()).copied()
     }
 
-    /// The other numbers of an execution.
-    ///
-    /// # Errors
-    /// When they were not looked up.
-    pub fn of(&self, new: &NewExecution) -> Result<Numbers, StoreError> {
-        let execution = &new.execution;
+    fn of(&self, execution: &Execution, failure: Option<Uuid>) -> Result<Numbers, StoreError> {
+        let series = self.series_of(execution).ok_or(StoreError::Busy)?;
         let (caller, class) = *self.callers.get(execution.caller.as_str()).ok_or(StoreError::Busy)?;
-        let failure = execution.failure.as_ref().map(|failure| self.failure(failure)).transpose()?;
-        Ok(Numbers { caller, class, failure })
+        let failure = failure.map(|key| self.failures.get(&key).copied().ok_or(StoreError::Busy)).transpose()?;
+        Ok(Numbers { series, caller, class, failure })
     }
 
-    /// The numbers of a failure's fingerprint and of the failure itself.
+    /// The numbers of the failure that a mark is, after [`Names::prepare_mark`].
     ///
     /// # Errors
     /// When they were not looked up.
-    pub fn failure(&self, failure: &Failure) -> Result<(i32, i32), StoreError> {
-        self.failures.get(&key(&[&serde_json::to_string(failure)?])).copied().ok_or(StoreError::Busy)
+    pub fn wrong_output(&self) -> Result<(i32, i32), StoreError> {
+        let key = key(&[&serde_json::to_string(&Failure::wrong_output())?]);
+        self.failures.get(&key).copied().ok_or(StoreError::Busy)
+    }
+
+    /// Those of the series that are not known to have failed. They are known from now on.
+    pub fn now_failed(&mut self, series: Vec<i32>) -> Vec<i32> {
+        series.into_iter().filter(|series| self.failed.insert(*series)).collect()
     }
 
     async fn make_series(&mut self, client: &Client, missing: &Missing<'_>) -> Result<(), StoreError> {

@@ -1,11 +1,11 @@
 //! The rollups of a day as bytes: what a part of a rollup holds, hour by hour and caller by caller. Nothing but the form.
 //!
 //! A number is little-endian base 128. First the form's version, then for each rollup: hour of the day, caller, flags, figures, ends,
-//! sketch with its length.
+//! sketch with its length, and the failing inputs with their number.
 
 use std::collections::BTreeMap;
 
-use crate::model::{Rollup, Sketch};
+use crate::model::{Failing, Rollup, Sketch};
 use crate::world::store::row::Bits;
 
 /// The rollups of one series, by hour and class of caller.
@@ -22,7 +22,7 @@ const ONE: u64 = 4;
 const FIRST_FAILED: u64 = 8;
 const LAST_FAILED: u64 = 16;
 
-/// Rollups of one day, without their failing inputs.
+/// Rollups of one day.
 pub(super) fn pack(hours: &Hours) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1 + 48 * hours.len());
     bytes.push(VERSION);
@@ -48,6 +48,14 @@ pub(super) fn pack(hours: &Hours) -> Vec<u8> {
         let sketch = rollup.sketch.encode();
         put(&mut bytes, sketch.len() as u64);
         bytes.extend_from_slice(&sketch);
+        put(&mut bytes, rollup.failing.len() as u64);
+        for ((fingerprint, input), failing) in &rollup.failing {
+            put(&mut bytes, fingerprint.cast_unsigned());
+            bytes.push(input.is_some().into());
+            bytes.extend_from_slice(input.as_ref().map_or(&[], |input| &input[..]));
+            put(&mut bytes, failing.failures);
+            bytes.extend_from_slice(&failing.newest);
+        }
     }
     bytes
 }
@@ -74,19 +82,29 @@ pub(super) fn unpack(day: i32, bytes: &[u8]) -> Option<Hours> {
             let last = if flags & ONE != 0 { first } else { end(&mut bytes, flags & LAST_FAILED != 0)? };
             rollup.ends = Some((first, last));
         }
-        let sketch = usize::try_from(take(&mut bytes)?).ok()?;
-        let (sketch, rest) = bytes.split_at_checked(sketch)?;
-        (rollup.sketch, bytes) = (Sketch::decode(sketch)?, rest);
+        let length = usize::try_from(take(&mut bytes)?).ok()?;
+        rollup.sketch = Sketch::decode(bytes.split_off(..length)?)?;
+        for _ in 0..take(&mut bytes)? {
+            let fingerprint = take(&mut bytes)?.cast_signed();
+            let input = if *bytes.split_off_first()? == 0 { None } else { Some(id(&mut bytes)?) };
+            let failing = Failing { failures: take(&mut bytes)?, newest: id(&mut bytes)? };
+            rollup.failing.insert((fingerprint, input), failing);
+        }
         hours.insert((hour, caller), rollup);
     }
     Some(hours)
 }
 
 fn end(bytes: &mut &[u8], failed: bool) -> Option<(Bits, Option<i64>)> {
+    let id = id(bytes)?;
+    let fingerprint = if failed { Some(take(bytes)?.cast_signed()) } else { None };
+    Some((id, fingerprint))
+}
+
+fn id(bytes: &mut &[u8]) -> Option<Bits> {
     let (id, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
-    let fingerprint = if failed { Some(take(bytes)?.cast_signed()) } else { None };
-    Some((*id, fingerprint))
+    Some(*id)
 }
 
 fn put(bytes: &mut Vec<u8>, mut number: u64) {
@@ -100,8 +118,7 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
 fn take(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
-        let (first, rest) = bytes.split_first()?;
-        *bytes = rest;
+        let first = bytes.split_off_first()?;
         number |= u64::from(first & 0x7f) << shift;
         if first & 0x80 == 0 {
             return Some(number);
@@ -126,10 +143,9 @@ mod tests {
             for (id, hour, caller, outcome, number) in runs {
                 let outcome = [Outcome::Success, Outcome::Failure, Outcome::Error][usize::from(outcome)];
                 let fingerprint = (outcome == Outcome::Failure).then_some(i64::from(number % 3));
-                let run = RollupRun { id, duration: Duration::from_micros(number.into()), outcome, fingerprint, input: None };
+                let run = RollupRun { id, duration: Duration::from_micros(number.into()), outcome, fingerprint, input: (number % 5 > 0).then_some([number as u8; 16]) };
                 hours.entry((7 * DAY + hour, caller)).or_default().add(&run);
             }
-            hours.values_mut().for_each(|rollup| rollup.failing.clear());
             prop_assert_eq!(unpack(7, &pack(&hours)), Some(hours));
         }
 

@@ -1,6 +1,6 @@
 //! What is asked of the store. Sums come from rollups; executions are reached through their series, newest first, never by a scan.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use tokio_postgres::types::Type;
@@ -12,7 +12,9 @@ use super::names::key;
 use super::pack::{DAY, Hours};
 use super::sums::{self, day_of};
 use super::table::{plain, uuid};
-use crate::model::{BlobId, Counts, Execution, ExecutionId, Failure, Fingerprint, NewExecution, Recording, Version, hour_of};
+use crate::model::{
+    BlobId, Counts, Execution, ExecutionId, Failing, Failure, Fingerprint, NewExecution, Recording, Rollup, Version, hour_of,
+};
 use crate::world::store::row::{Bits, Names, Row, bits, ended, first_id, hex, outcome_number, range_of_prefix, timestamp};
 use crate::world::store::{FailingInput, FailureSummary, HourSummary, LoopCounters, Query, StoreError, VersionSummary, Which};
 
@@ -160,32 +162,49 @@ pub(super) async fn failures(
     since: Timestamp,
     recent: Timestamp,
 ) -> Result<Vec<FailureSummary>, StoreError> {
-    let sql = "select f.body, g.failures, g.recent, g.inputs, g.newest from (
-                 select fingerprint, sum(failures) as failures, coalesce(sum(failures) filter (where hour >= $3), 0) as recent,
-                   count(distinct input) as inputs, max(newest::text collate \"C\")::uuid as newest
-                 from failing where series = $1 and hour >= $2 group by fingerprint) as g
-               join execution e on e.series = $1 and e.id = g.newest join failure f on f.id = e.failure
-               order by g.failures desc, g.fingerprint";
-    let (since, recent) = (hour(since), hour(recent));
-    let rows = client.query_typed(sql, &[(&series, Type::INT4), (&since, Type::INT4), (&recent, Type::INT4)]).await?;
-    let summary = |row: &Answer| {
-        Ok(FailureSummary {
-            failure: serde_json::from_str::<Failure>(row.try_get(0)?)?,
-            failures: number(row, 1)?,
-            recent: number(row, 2)?,
-            distinct_inputs: number(row, 3)?,
-            last: timestamp(ended(row.try_get::<_, Uuid>(4)?.as_bytes())),
-        })
+    #[derive(Default)]
+    struct Kind {
+        failures: u64,
+        recent: u64,
+        inputs: BTreeSet<Bits>,
+        newest: Bits,
+    }
+    let (mut kinds, recent) = (BTreeMap::<i64, Kind>::new(), hour(recent));
+    for ((hour, _), rollup) in hours_since(client, series, hour(since)).await? {
+        for ((fingerprint, input), failing) in rollup.failing {
+            let kind = kinds.entry(fingerprint).or_default();
+            kind.failures += failing.failures;
+            kind.recent += if hour >= recent { failing.failures } else { 0 };
+            kind.inputs.extend(input);
+            kind.newest = kind.newest.max(failing.newest);
+        }
+    }
+    let newest: Vec<Uuid> = kinds.values().map(|kind| uuid(&kind.newest)).collect();
+    let sql = "select e.id, f.body from execution e join failure f on f.id = e.failure where e.series = $1 and e.id = any($2)";
+    let rows = client.query_typed(sql, &[(&series, Type::INT4), (&newest, Type::UUID_ARRAY)]).await?;
+    let bodies = rows.iter().map(|row| Ok((row.try_get(0)?, serde_json::from_str(row.try_get(1)?)?)));
+    let bodies = bodies.collect::<Result<HashMap<Uuid, Failure>, StoreError>>()?;
+    let summary = |kind: Kind| {
+        let failure = bodies.get(&uuid(&kind.newest))?.clone();
+        let (distinct_inputs, last) = (kind.inputs.len() as u64, timestamp(ended(&kind.newest)));
+        Some(FailureSummary { failure, failures: kind.failures, recent: kind.recent, distinct_inputs, last })
     };
-    rows.iter().map(summary).collect()
+    let mut summaries: Vec<FailureSummary> = kinds.into_values().filter_map(summary).collect();
+    summaries.sort_by_key(|summary| std::cmp::Reverse(summary.failures));
+    Ok(summaries)
+}
+
+/// The hours of a series from one on.
+async fn hours_since(client: &Client, series: i32, since: i32) -> Result<Hours, StoreError> {
+    let sql = "select series, day, hours from rollup where series = $1 and day >= $2";
+    let rows = client.query_typed(sql, &[(&series, Type::INT4), (&day_of(since), Type::INT4)]).await?;
+    let mut hours: Hours = sums::add_up(&rows)?.into_values().flatten().collect();
+    hours.retain(|(hour, _), _| *hour >= since);
+    Ok(hours)
 }
 
 pub(super) async fn hours(client: &Client, series: i32, since: Timestamp) -> Result<Vec<HourSummary>, StoreError> {
-    let since = hour(since);
-    let sql = "select series, day, hours from rollup where series = $1 and day >= $2";
-    let rows = client.query_typed(sql, &[(&series, Type::INT4), (&day_of(since), Type::INT4)]).await?;
-    let mut sums: Hours = sums::add_up(&rows)?.into_values().flatten().collect();
-    sums.retain(|(hour, _), _| *hour >= since);
+    let sums = hours_since(client, series, hour(since)).await?;
     let callers: Vec<i32> = sums.keys().map(|(_, caller)| *caller).collect();
     let ends = || sums.values().filter_map(|rollup| rollup.ends).flat_map(|(first, last)| [first.1, last.1]);
     let prints: Vec<i32> = ends().flatten().filter_map(|print| i32::try_from(print).ok()).collect();
@@ -194,7 +213,7 @@ pub(super) async fn hours(client: &Client, series: i32, since: Timestamp) -> Res
         let print = end.and_then(|(_, print)| i32::try_from(print?).ok()).and_then(|print| prints.get(&print));
         (timestamp(end.map_or(0, |(id, _)| ended(&id))), print.cloned().map(Fingerprint::known))
     };
-    let summary = |((hour, caller), rollup): ((i32, i32), crate::model::Rollup)| {
+    let summary = |((hour, caller), rollup): ((i32, i32), Rollup)| {
         let (first, last) = rollup.ends.unzip();
         HourSummary {
             hour: hour.into(),
@@ -221,21 +240,23 @@ async fn texts(client: &Client, table: &str, numbers: &[i32]) -> Result<HashMap<
 }
 
 pub(super) async fn failing_inputs(client: &Client, series: i32, since: Timestamp) -> Result<Vec<FailingInput>, StoreError> {
-    let sql = "select p.name, g.input, g.failures, g.newest from (
-                 select fingerprint, input, sum(failures) as failures, max(newest::text collate \"C\")::uuid as newest
-                 from failing where series = $1 and hour >= $2 group by fingerprint, input) as g
-               join fingerprint p on p.id = g.fingerprint order by g.newest desc";
-    let rows = client.query_typed(sql, &[(&series, Type::INT4), (&hour(since), Type::INT4)]).await?;
-    let failing = |row: &Answer| {
-        let input: Option<Uuid> = row.try_get(1)?;
-        Ok(FailingInput {
-            fingerprint: Fingerprint::known(row.try_get(0)?),
-            input: input.map(|input| hex(input.as_bytes())).unwrap_or_default(),
-            failures: number(row, 2)?,
-            newest: ExecutionId::from_bytes(row.try_get::<_, Uuid>(3)?.into_bytes()),
+    let mut sums = Rollup::default();
+    for rollup in hours_since(client, series, hour(since)).await?.into_values() {
+        sums.merge(&Rollup { failing: rollup.failing, ..Rollup::default() });
+    }
+    let prints: Vec<i32> = sums.failing.keys().filter_map(|(print, _)| i32::try_from(*print).ok()).collect();
+    let prints = texts(client, "fingerprint", &prints).await?;
+    let failing = |((print, input), failing): ((i64, Option<Bits>), Failing)| {
+        Some(FailingInput {
+            fingerprint: Fingerprint::known(prints.get(&i32::try_from(print).ok()?)?.clone()),
+            input: input.as_ref().map(hex).unwrap_or_default(),
+            failures: failing.failures,
+            newest: ExecutionId::from_bytes(failing.newest),
         })
     };
-    rows.iter().map(failing).collect()
+    let mut inputs: Vec<FailingInput> = sums.failing.into_iter().filter_map(failing).collect();
+    inputs.sort_by(|a, b| b.newest.cmp(&a.newest));
+    Ok(inputs)
 }
 
 pub(super) async fn executions(client: &Client, query: &Query<'_>) -> Result<Vec<Execution>, StoreError> {

@@ -77,10 +77,8 @@ async fn remove_hours(client: &Client, series: i32, hour: i32) -> Result<u64, St
         let gone = client.execute_typed("delete from execution where series = $1 and id < $2", &place).await?;
         client.execute_typed("delete from unsent where series = $1 and id < $2", &place).await?;
         sums::remove_before(client, series, hour).await?;
-        for table in ["failing", "blob"] {
-            let sql = format!("delete from {table} where series = $1 and hour < $2");
-            client.execute_typed(&sql, &[(&series, Type::INT4), (&hour, Type::INT4)]).await?;
-        }
+        let place: [Param<'_>; 2] = [(&series, Type::INT4), (&hour, Type::INT4)];
+        client.execute_typed("delete from blob where series = $1 and hour < $2", &place).await?;
         Ok(gone)
     })
     .await
@@ -124,7 +122,7 @@ async fn remove_unused_names(client: &Client) -> Result<(), StoreError> {
             "delete from series s where not exists (select 1 from execution e where e.series = s.id);
              delete from dirty d where not exists (select 1 from series s where s.tool = d.tool);
              delete from failure where id not in (select failure from execution where fingerprint is not null and failure is not null);
-             delete from fingerprint where id not in (select fingerprint from failure) and id not in (select fingerprint from failing);
+             delete from fingerprint where id not in (select fingerprint from failure);
              delete from caller where id not in (select caller from execution)
                and id not in (select class from caller where class is not null and id in (select caller from execution));
              insert into counter values ('generation', 1) on conflict (name) do update set value = counter.value + 1",
@@ -190,7 +188,7 @@ pub(super) async fn forgotten(client: &Client) -> Result<Forgotten, StoreError> 
 
 /// Gives the room of what is gone back, so that new rows are written over it.
 pub(super) async fn clean(client: &Client) -> Result<(), StoreError> {
-    Ok(client.batch_execute("vacuum execution, blob, failure, caller, rollup, failing").await?)
+    Ok(client.batch_execute("vacuum execution, blob, failure, caller, rollup").await?)
 }
 
 /// The executions of a series that the wish is about.

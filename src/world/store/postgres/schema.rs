@@ -10,7 +10,7 @@ pub(super) const FORMAT: i32 = 1;
 
 /// As in SQLite, executions of one tool and version (a series) lie together in the order in which they ended. What differs:
 ///
-/// - Rollups and failing inputs are *parts* that add up. A writer only adds parts, so hundreds of them never wait for each other nor
+/// - Rollups are *parts* that add up. A writer only adds parts, so hundreds of them never wait for each other nor
 ///   overwrite anything; whoever reads adds up, and now and then a writer replaces the parts of a day by their sum. A part of a rollup
 ///   is a day of a series: its sums, and its hours by caller in `hours` (see `pack.rs`). `open`: added since the day was settled.
 /// - The input is kept with each execution. It is short, and so there is nothing to look up or to lock.
@@ -35,10 +35,6 @@ create table rollup (
   open boolean not null, first uuid, last uuid, hours bytea not null
 );
 create index rollup_day on rollup (series, day);
-create table failing (
-  series integer not null, hour integer not null, fingerprint integer not null, failures integer not null, newest uuid not null, input uuid
-);
-create index failing_hour on failing (series, hour);
 create sequence news;
 create table dirty (tool text primary key, news bigint not null);
 create table counter (name text primary key, value bigint not null);

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::connection::Param;
 use super::pack::{DAY, Hours, pack, unpack};
-use super::table::{Failing, Rollups, Table as _, uuid};
+use super::table::{Rollups, Table as _, uuid};
 use crate::model::{Rollup, RollupRun, hour_begins};
 use crate::world::store::StoreError;
 use crate::world::store::row::{Bits, first_id, outcome_of};
@@ -37,7 +37,6 @@ pub(super) struct Sums {
     day: Day,
     hours: Hours,
     rollups: Rollups,
-    failing: Failing,
     /// Each series that ran, and whether it failed.
     pub series: BTreeMap<i32, bool>,
     /// Days whose parts are to be replaced by their sum.
@@ -60,7 +59,6 @@ impl Sums {
         if hours.is_empty() {
             return;
         }
-        self.failing.add(self.day.0, &hours);
         let first = self.rollups.add(self.day, &hours, true);
         *self.series.entry(self.day.0).or_default() |= hours.values().any(|rollup| rollup.failures > 0);
         if first.is_some_and(|first| first.as_bytes()[15] % COMPACTED == 0) && self.chosen.len() < COMPACTIONS {
@@ -71,8 +69,7 @@ impl Sums {
     /// Writes the parts.
     pub async fn write(&mut self, client: &Client) -> Result<(), StoreError> {
         self.close();
-        self.rollups.write(client).await?;
-        self.failing.write(client).await
+        self.rollups.write(client).await
     }
 
     /// Replaces the parts of some days by their sums. Which ones is left to chance, which is in the identities.
@@ -107,21 +104,6 @@ impl Rollups {
     }
 }
 
-impl Failing {
-    fn add(&mut self, series: i32, hours: &Hours) {
-        for ((hour, _), rollup) in hours {
-            for ((fingerprint, input), failing) in &rollup.failing {
-                self.series.push(series);
-                self.hour.push(*hour);
-                self.fingerprint.push(i32::try_from(*fingerprint).unwrap_or(i32::MAX));
-                self.failures.push(small(failing.failures));
-                self.newest.push(uuid(&failing.newest));
-                self.input.push(input.as_ref().map(uuid));
-            }
-        }
-    }
-}
-
 /// Adds parts (series, day, hours) up, in the order of time: runs that came in another order than they ended are in order again, if
 /// nothing else was added to them before.
 pub(super) fn add_up(rows: &[Answer]) -> Result<BTreeMap<Day, Hours>, StoreError> {
@@ -149,15 +131,7 @@ async fn compact(client: &Client, (series, day): Day) -> Result<(), StoreError> 
     for (day, hours) in add_up(&client.query_typed(sql, &place).await?)? {
         rollups.add(day, &hours, true);
     }
-    rollups.write(client).await?;
-    let (from, to) = (day * DAY, (day + 1) * DAY);
-    let sql = "with gone as (delete from failing where ctid = any (array (
-                 select ctid from failing where series = $1 and hour >= $2 and hour < $3 for update skip locked)) returning *)
-               insert into failing (series, hour, fingerprint, failures, newest, input)
-                 select series, hour, fingerprint, sum(failures), max(newest::text collate \"C\")::uuid, input from gone
-                 group by series, hour, fingerprint, input";
-    client.execute_typed(sql, &[(&series, Type::INT4), (&from, Type::INT4), (&to, Type::INT4)]).await?;
-    Ok(())
+    rollups.write(client).await
 }
 
 /// Takes all parts of some days away.
@@ -193,24 +167,18 @@ pub(super) async fn fold_again(client: &Client, series: i32, hours: &BTreeSet<i3
     let days: BTreeSet<Day> = hours.iter().map(|hour| (series, day_of(*hour))).collect();
     let days: Vec<Day> = days.into_iter().collect();
     let mut kept = take(client, &days).await?;
-    let (mut rollups, mut failing) = (Rollups::default(), Failing::default());
+    let mut rollups = Rollups::default();
     for day in days {
         let mut of_day = kept.remove(&day).unwrap_or_default();
         of_day.retain(|(hour, _), _| !hours.contains(hour));
         for hour in hours.iter().filter(|hour| day_of(**hour) == day.1) {
-            let again = fold(client, series, *hour).await?;
-            failing.add(series, &again);
-            of_day.extend(again);
+            of_day.extend(fold(client, series, *hour).await?);
         }
         if !of_day.is_empty() {
             rollups.add(day, &of_day, true);
         }
     }
-    let hours: Vec<i32> = hours.iter().copied().collect();
-    let place: [Param<'_>; 2] = [(&series, Type::INT4), (&hours, Type::INT4_ARRAY)];
-    client.execute_typed("delete from failing where series = $1 and hour = any($2)", &place).await?;
-    rollups.write(client).await?;
-    failing.write(client).await
+    rollups.write(client).await
 }
 
 /// Removes the hours before one from the rollups of a series. Alone with the store.

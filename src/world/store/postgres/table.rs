@@ -139,14 +139,3 @@ table! {
     last: Option<Uuid> = UUID, UUID_ARRAY;
     hours: Vec<u8> = BYTEA, BYTEA_ARRAY;
 }
-
-table! {
-    /// Parts of failing inputs.
-    Failing in "failing":
-    series: i32 = INT4, INT4_ARRAY;
-    hour: i32 = INT4, INT4_ARRAY;
-    fingerprint: i32 = INT4, INT4_ARRAY;
-    failures: i32 = INT4, INT4_ARRAY;
-    newest: Uuid = UUID, UUID_ARRAY;
-    input: Option<Uuid> = UUID, UUID_ARRAY;
-}

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::names::{GENERATION, Names, Numbers};
 use super::sums::{self, Sums};
 use super::table::{BULK, Executions, Table as _, plain, uuid};
-use crate::model::{Failure, Mark, NewExecution, Outcome, hour_of};
+use crate::model::{Mark, NewExecution, Outcome, hour_of};
 use crate::world::store::row::{Bits, Row, bits, ended, id_bits, outcome_number};
 use crate::world::store::{Ingested, StoreError};
 
@@ -23,8 +23,8 @@ const CONTENT: usize = 16 << 20;
 
 /// An execution of a batch, and its place in the table.
 struct Entry<'a> {
-    series: i32,
     id: Bits,
+    numbers: Numbers,
     new: &'a NewExecution,
 }
 
@@ -39,6 +39,7 @@ pub(super) async fn ingest(
     client: &Client,
     names: &mut Names,
     batch: &[NewExecution],
+    numbers: &[Numbers],
     local: bool,
 ) -> Result<Option<Ingested>, StoreError> {
     let state = State::read(client).await?;
@@ -49,46 +50,44 @@ pub(super) async fn ingest(
     let forgotten = state.forgotten(client, batch).await?;
     let mut ingested = Ingested::default();
     let mut entries = Vec::with_capacity(batch.len());
-    for new in batch {
+    for (new, numbers) in batch.iter().zip(numbers) {
         let id = id_bits(&new.execution.id)?;
         if forgotten.holds(&id, &new.execution.tool) {
             ingested.forgotten += 1;
             continue;
         }
-        let Some(series) = names.series_of(&new.execution) else {
-            names.clear();
-            return Ok(None);
-        };
-        entries.push(Entry { series, id, new });
+        entries.push(Entry { id, numbers: *numbers, new });
     }
     // In the order of the table, so that neighbours are written together and nobody waits for us in a circle. What is in the batch
     // twice counts as known the second time.
-    entries.sort_by_key(|entry| (entry.series, entry.id));
+    entries.sort_by_key(|entry| (entry.numbers.series, entry.id));
     let (entries, twice) = without_duplicates(entries);
-    let (known, mut sums) = insert(client, names, &entries).await?;
+    let (known, mut sums) = insert(client, &entries).await?;
     ingested.known = (known.len() + twice.len()) as u64;
     ingested.new = (entries.len() - known.len()) as u64;
     let fresh = || entries.iter().enumerate().filter(|(at, _)| !known.contains(at)).map(|(_, entry)| entry);
     sums.write(client).await?;
     keep_contents(client, fresh()).await?;
     if local && state.tracked {
-        let (series, ids): (Vec<i32>, Vec<Uuid>) = fresh().map(|entry| (entry.series, uuid(&entry.id))).unzip();
+        let (series, ids): (Vec<i32>, Vec<Uuid>) = fresh().map(|entry| (entry.numbers.series, uuid(&entry.id))).unzip();
         remember_unsent(client, &series, &ids).await?;
     }
-    for Entry { series, id, new } in known.iter().map(|at| &entries[*at]).chain(&twice) {
+    for Entry { id, numbers, new } in known.iter().map(|at| &entries[*at]).chain(&twice) {
         if let Some(said) = &new.execution.mark {
-            mark(client, names, (*series, id), said, new.expected.as_deref(), local).await?;
+            mark(client, names, (numbers.series, id), said, new.expected.as_deref(), local).await?;
         }
     }
-    tell_news(client, &sums).await?;
-    sums.compact_some(client).await?;
+    tell_news(client, names, &sums).await?;
+    if batch.len() < BULK {
+        sums.compact_some(client).await?;
+    }
     Ok(Some(ingested))
 }
 
 fn without_duplicates(entries: Vec<Entry<'_>>) -> (Vec<Entry<'_>>, Vec<Entry<'_>>) {
     let (mut once, mut twice): (Vec<Entry<'_>>, Vec<Entry<'_>>) = (Vec::with_capacity(entries.len()), Vec::new());
     for entry in entries {
-        match once.last().is_some_and(|last| (last.series, last.id) == (entry.series, entry.id)) {
+        match once.last().is_some_and(|last| (last.numbers.series, last.id) == (entry.numbers.series, entry.id)) {
             true => twice.push(entry),
             false => once.push(entry),
         }
@@ -97,11 +96,11 @@ fn without_duplicates(entries: Vec<Entry<'_>>) -> (Vec<Entry<'_>>, Vec<Entry<'_>
 }
 
 /// Inserts what is not there yet. Which ones were, and the sums of those that were not.
-async fn insert(client: &Client, names: &Names, entries: &[Entry<'_>]) -> Result<(HashSet<usize>, Sums), StoreError> {
+async fn insert(client: &Client, entries: &[Entry<'_>]) -> Result<(HashSet<usize>, Sums), StoreError> {
     if entries.len() >= BULK {
         // Mostly all of it is new.
         client.batch_execute("savepoint bulk").await?;
-        match copy(client, names, entries).await {
+        match copy(client, entries).await {
             Ok(sums) => {
                 client.batch_execute("release savepoint bulk").await?;
                 return Ok((HashSet::new(), sums));
@@ -114,13 +113,13 @@ async fn insert(client: &Client, names: &Names, entries: &[Entry<'_>]) -> Result
     }
     let (mut known, mut sums) = (HashSet::new(), Sums::default());
     for (chunk, part) in entries.chunks(STATEMENT).enumerate() {
-        let columns = columns(names, part, None)?;
+        let columns = columns(part, None)?;
         let rows = columns.insert(client, "on conflict do nothing returning series, id").await?;
         let new: HashSet<(i32, Uuid)> =
             rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, StoreError>>()?;
         for (at, entry) in part.iter().enumerate() {
-            match new.contains(&(entry.series, uuid(&entry.id))) {
-                true => add(&mut sums, entry, &Row::of(&entry.new.execution)?, &names.of(entry.new)?),
+            match new.contains(&(entry.numbers.series, uuid(&entry.id))) {
+                true => add(&mut sums, entry, &Row::of(&entry.new.execution)?),
                 false => drop(known.insert(chunk * STATEMENT + at)),
             }
         }
@@ -129,36 +128,36 @@ async fn insert(client: &Client, names: &Names, entries: &[Entry<'_>]) -> Result
 }
 
 /// Copies all of it, and adds it up while the server works.
-async fn copy(client: &Client, names: &Names, entries: &[Entry<'_>]) -> Result<Sums, StoreError> {
+async fn copy(client: &Client, entries: &[Entry<'_>]) -> Result<Sums, StoreError> {
     let mut sums = Sums::default();
     let mut copy = pin!(Executions::begin_copy(client).await?);
     for part in entries.chunks(COPIED) {
-        columns(names, part, Some(&mut sums))?.send(copy.as_mut()).await?;
+        columns(part, Some(&mut sums))?.send(copy.as_mut()).await?;
     }
     copy.finish().await?;
     Ok(sums)
 }
 
-fn add(sums: &mut Sums, entry: &Entry<'_>, row: &Row, numbers: &Numbers) {
+fn add(sums: &mut Sums, Entry { id, numbers, .. }: &Entry<'_>, row: &Row) {
     let fingerprint = numbers.failure.map(|(fingerprint, _)| i64::from(fingerprint));
-    sums.add(entry.series, hour(&entry.id), numbers.class, &row.as_run(fingerprint));
+    sums.add(numbers.series, hour(id), numbers.class, &row.as_run(fingerprint));
 }
 
 /// The columns of executions, which are added to `sums` on the way.
-fn columns(names: &Names, entries: &[Entry<'_>], mut sums: Option<&mut Sums>) -> Result<Executions, StoreError> {
+fn columns(entries: &[Entry<'_>], mut sums: Option<&mut Sums>) -> Result<Executions, StoreError> {
     let mut columns = Executions::default();
     for entry in entries {
-        let Entry { series, id, new } = entry;
-        let (row, numbers) = (Row::of(&new.execution)?, names.of(new)?);
+        let Entry { id, numbers, new } = entry;
+        let row = Row::of(&new.execution)?;
         if let Some(sums) = &mut sums {
-            add(sums, entry, &row, &numbers);
+            add(sums, entry, &row);
         }
         let input = &new.execution.input;
         let digest = |bits: &Option<Bits>| bits.as_ref().map(uuid);
         columns.began.push(new.execution.at.as_millisecond());
         columns.duration.push(row.duration);
         columns.exit.push(row.exit);
-        columns.series.push(*series);
+        columns.series.push(numbers.series);
         columns.caller.push(numbers.caller);
         columns.fingerprint.push(numbers.failure.map(|(fingerprint, _)| fingerprint));
         columns.failure.push(numbers.failure.map(|(_, failure)| failure));
@@ -184,7 +183,7 @@ fn columns(names: &Names, entries: &[Entry<'_>], mut sums: Option<&mut Sums>) ->
 /// Keeps the bytes of executions, or moves their last hour on.
 async fn keep_contents<'a>(client: &Client, entries: impl Iterator<Item = &'a Entry<'a>>) -> Result<(), StoreError> {
     let mut contents: BTreeMap<(i32, Bits), (i32, &[u8])> = BTreeMap::new();
-    for Entry { series, id: of, new } in entries {
+    for Entry { id: of, numbers, new } in entries {
         let execution = &new.execution;
         let expected = execution.mark.as_ref().and_then(|mark| mark.expected.as_ref());
         let streams = [
@@ -195,7 +194,7 @@ async fn keep_contents<'a>(client: &Client, entries: impl Iterator<Item = &'a En
         ];
         for (id, content) in streams {
             if let (Some(id), Some(content)) = (id.and_then(|id| bits(&id.0)), content) {
-                let kept = contents.entry((*series, id)).or_insert((hour(of), content));
+                let kept = contents.entry((numbers.series, id)).or_insert((hour(of), content));
                 kept.0 = kept.0.max(hour(of));
             }
         }
@@ -237,9 +236,10 @@ async fn keep_blobs(client: &Client, blobs: &[Blob<'_>]) -> Result<(), StoreErro
 // ---- news ----
 
 /// A tool has news when a run failed, or when it ran in a version that has failed before.
-async fn tell_news(client: &Client, sums: &Sums) -> Result<(), StoreError> {
+async fn tell_news(client: &Client, names: &mut Names, sums: &Sums) -> Result<(), StoreError> {
     let all: Vec<i32> = sums.series.keys().copied().collect();
     let failed: Vec<i32> = sums.series.iter().filter(|(_, failed)| **failed).map(|(series, _)| *series).collect();
+    let failed = names.now_failed(failed);
     if !failed.is_empty() {
         set_failed(client, &failed).await?;
     }
@@ -297,7 +297,7 @@ pub(super) async fn mark(
     if let (Some(blob), Some(content)) = (&expected, content) {
         keep_blobs(client, &[((series, *blob.as_bytes()), hour, content)]).await?;
     }
-    let (fingerprint, failure) = names.failure(&Failure::wrong_output())?;
+    let (fingerprint, failure) = names.wrong_output()?;
     let sql = "update execution set marked = true, expected = $3, outcome = $4, fingerprint = $5, failure = $6
                where series = $1 and id = $2";
     let outcome = outcome_number(Outcome::Failure);

@@ -539,6 +539,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_regular_expression_is_refused_with_the_reason() {
+        let error = Config::parse("[record]\nsecrets = ['ok', 'a(b']\n").expect_err("must be refused");
+        assert_eq!(error.message, "`record.secrets` has `a(b`, which is no regular expression: unclosed group");
+        assert!(Config::parse("[record]\nharmless = ['[']\n").is_err());
+        assert!(Config::parse("[record]\nsecrets = ['case-(?P<s>[0-9]+)']\n").is_ok());
+    }
+
+    #[test]
     fn the_reference_is_itself_a_valid_file_that_changes_nothing() {
         assert_eq!(Config::parse(&reference()).expect("the reference parses"), Config::default());
     }

@@ -33,6 +33,8 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     at_least("engine.interval", config.engine.interval, INTERVAL_MIN)?;
     at_least("validate.time_floor", config.validate.time_floor, TRIAL_MIN)?;
     at_least("validate.suite_time", config.validate.suite_time, TRIAL_MIN)?;
+    expressions("record.secrets", &config.record.secrets)?;
+    expressions("record.harmless", &config.record.harmless)?;
     signs("deploy.author_name", &config.deploy.author_name)?;
     signs("deploy.author_email", &config.deploy.author_email)?;
     let mut seen = std::collections::BTreeSet::new();
@@ -74,6 +76,17 @@ fn at_most(name: &str, value: u64, limit: u64) -> Result<(), ConfigError> {
 
 fn at_least(name: &str, value: Span, limit: Duration) -> Result<(), ConfigError> {
     demand(value.0 >= limit, || format!("`{name}` is {value}; it must be at least {}", Span(limit)))
+}
+
+fn expressions(name: &str, all: &[String]) -> Result<(), ConfigError> {
+    let wrong = all.iter().find_map(|one| Some((one, regex::bytes::Regex::new(one).err()?)));
+    let Some((one, error)) = wrong else { return Ok(()) };
+    // The last line of a syntax error says what is wrong; those before it draw where.
+    let why = error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_string();
+    Err(ConfigError {
+        message: format!("`{name}` has `{one}`, which is no regular expression: {why}"),
+        hint: Some("it is the syntax of the Rust crate `regex`; in TOML, write it between single quotes".into()),
+    })
 }
 
 /// Git keeps authors as `name <email>` on one line.

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::id::digest;
 use super::{ExecutionId, Failure, Version, plain_line};
 
+/// What stands in the place of a secret.
+pub const MASK: &str = "[redacted]";
+
 /// One argument or any other text from outside that need not be UTF-8. In JSON: a string, or `{"hex": "…"}` when it is not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Arg(pub Vec<u8>);
@@ -111,7 +114,8 @@ pub struct Input {
     pub stdin: Option<BlobId>,
     /// Working directory relative to the root of the repository; `None` when it was outside.
     pub cwd: Option<String>,
-    /// The captured standard input was cut at the limit, so the run cannot be repeated.
+    /// Part of the captured standard input is missing: it was cut at the limit, or a secret was taken out. So the run cannot be
+    /// repeated.
     pub truncated: bool,
     /// The capture level kept nothing of the input but this digest, or not even that (empty).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,9 +123,11 @@ pub struct Input {
 }
 
 impl Input {
-    /// Whether a run can be repeated with it.
+    /// Whether a run can be repeated with it: nothing is missing, and no secret was taken out.
     pub fn is_whole(&self) -> bool {
-        !self.truncated && self.withheld.is_none()
+        let masked = |text: &[u8]| text.windows(MASK.len()).any(|window| window == MASK.as_bytes());
+        let redacted = self.args.iter().any(|arg| masked(&arg.0)) || self.cwd.as_ref().is_some_and(|cwd| masked(cwd.as_bytes()));
+        !self.truncated && self.withheld.is_none() && !redacted
     }
 
     /// The same input with nothing but its digest.
@@ -198,6 +204,7 @@ impl fmt::Display for Exit {
             Exit::Code(code) => write!(f, "exit {code}"),
             Exit::Signal(signal) => write!(f, "signal {signal}"),
             Exit::TimedOut => f.write_str("time-out"),
+            Exit::NotStarted(why) if why.is_empty() => f.write_str("not started"),
             Exit::NotStarted(why) => write!(f, "not started: {why}"),
         }
     }
@@ -297,5 +304,13 @@ mod tests {
         };
         assert_ne!(input(&["ab", "c"]).digest(), input(&["a", "bc"]).digest());
         assert_eq!(input(&["div", "1", "a b"]).display(80), "div 1 'a b'");
+    }
+
+    #[test]
+    fn a_run_whose_arguments_lost_a_secret_cannot_be_repeated() {
+        let input = |arg: &str| Input { args: vec![Arg::from(arg)], withheld: None, ..Input::unknown() };
+        assert!(input("--user=bob").is_whole());
+        assert!(!input("--password=[redacted]").is_whole());
+        assert!(!Input { cwd: Some("of/[redacted]".into()), ..input("a") }.is_whole());
     }
 }

@@ -43,6 +43,14 @@ impl Fingerprint {
         Fingerprint(text)
     }
 
+    /// One that somebody else tells of; `None` when it cannot be one.
+    pub fn read(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix('f')?.split_once('-')?;
+        let number = !digits.0.is_empty() && digits.0.len() <= 3 && digits.0.bytes().all(|byte| byte.is_ascii_digit());
+        let rest = digits.1.len() == 16 && digits.1.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        (number && rest).then(|| Fingerprint(text.to_string()))
+    }
+
     /// The identity as text.
     pub fn as_str(&self) -> &str {
         &self.0

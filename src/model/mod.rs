@@ -22,7 +22,7 @@ pub use action::{Action, ActionKind};
 pub use analysis::{Analysis, Counts, Finding, PairedReplay};
 pub use candidate::{Candidate, FileEdit, Patch, Trust};
 pub use event::{Approver, AttemptSummary, End, Event, Observation, Record};
-pub use execution::{Arg, BlobId, CaptureLevel, Execution, Exit, Input, Mark, NewExecution, Outcome, Recording};
+pub use execution::{Arg, BlobId, CaptureLevel, Execution, Exit, Input, MASK, Mark, NewExecution, Outcome, Recording};
 pub use failure::{Failure, Fingerprint, Frame, plain_line, steers};
 pub use hints::Hints;
 pub use id::{ActionKey, CommitId, ExecutionId, ImprovementId, PatchId, Version};

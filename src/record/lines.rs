@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::observed::{Bytes, Intake, Observed, RunName, Said};
+use super::observed::{Bytes, Intake, Observed, RunName, Said, has_mask};
 use crate::model::{
     Arg, BlobId, Execution, ExecutionId, Exit, Failure, Fingerprint, Frame, Input, Mark, NewExecution, Outcome, SuccessRule,
     Version, check_tool_name,
@@ -192,13 +192,18 @@ impl<'a> Line<'a> {
         let duration = self.duration();
         let source = self.name(duration);
         let exit = self.exit.map_or_else(|| Exit::Code(i32::from(self.outcome != Some(Outcome::Success))), |ending| ending.0);
+        let ours = matches!(source, RunName::Ours(_));
         let stdin = bytes(self.stdin).or_else(|| self.truncated.then(Bytes::default));
+        // What we have written was redacted at its cuts, and secrets that were taken out are why it counts as cut.
+        let cut = self.truncated && !(ours && stdin.as_ref().is_some_and(|stdin| has_mask(&stdin.bytes)));
+        let keeps_digests = intake.keeps_digests(&self.tool);
         let said = self.failure.as_ref().map(|failure| Said {
             class: Some(failure.class.clone()).filter(|class| !class.is_empty()),
             message: failure.message.clone(),
             trace: String::new(),
         });
-        let mut new = intake.admit(
+        let told = self.failure.and_then(|failure| Some((Fingerprint::read(&failure.fingerprint?)?, failure.frames)));
+        let mut new = intake.admit_known(
             success,
             Observed {
                 tool: self.tool.into_owned(),
@@ -208,7 +213,7 @@ impl<'a> Line<'a> {
                 duration,
                 args: self.args.into_iter().map(|arg| arg.0).collect(),
                 cwd: self.cwd.map(Cow::into_owned),
-                stdin: stdin.map(|stdin| Bytes { truncated: self.truncated, ..stdin }),
+                stdin: stdin.map(|stdin| Bytes { truncated: cut, ..stdin }),
                 stdout: bytes(self.stdout),
                 stderr: bytes(self.stderr),
                 exit,
@@ -217,18 +222,19 @@ impl<'a> Line<'a> {
                 caller: self.caller.map_or_else(|| "import".into(), Cow::into_owned),
                 marked: self.marked.then(|| self.expected.map(|content| content.0)),
             },
+            told,
         );
         let execution = &mut new.execution;
-        if let (Some(failure), Some(FailureLine { fingerprint: Some(fingerprint), frames, .. })) =
-            (&mut execution.failure, self.failure)
-            && execution.mark.is_none()
-        {
-            (failure.fingerprint, failure.frames) = (Fingerprint::known(fingerprint), frames);
+        if !keeps_digests {
+            return new;
         }
-        if let (Some(digest), true) = (self.input, execution.input.args.is_empty() && new.stdin.is_none()) {
+        let is_digest =
+            |text: &Cow<'_, str>| text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let nothing_else = execution.input.args.is_empty() && new.stdin.is_none();
+        if let (Some(digest), true) = (self.input.filter(|text| text.is_empty() || is_digest(text)), nothing_else) {
             execution.input = Input { withheld: Some(digest.into_owned()), truncated: self.truncated, ..Input::unknown() };
         }
-        let digest = |digest: Option<Cow<'_, str>>| digest.map(|digest| BlobId(digest.into_owned()));
+        let digest = |digest: Option<Cow<'_, str>>| digest.filter(is_digest).map(|digest| BlobId(digest.into_owned()));
         execution.stdout = execution.stdout.take().or(digest(self.stdout_digest));
         execution.stderr = execution.stderr.take().or(digest(self.stderr_digest));
         if let Some(mark) = &mut execution.mark {

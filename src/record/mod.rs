@@ -70,7 +70,7 @@ pub fn exec(repo: &Repo, config: &Config, tool: &Tool, args: &[OsString]) -> Exe
         (Ok(Some(version)), None) => {
             let cwd = cwd.as_deref().and_then(|cwd| inside(cwd, repo.root()));
             let observed = describe(tool, version, args, cwd, &captured);
-            let new = Intake::new(config, &root).admit(&tool.success, observed);
+            let new = Intake::new(config, &root).knowing(&files::environment()).admit(&tool.success, observed);
             keep(repo, config, &new)
         }
         (Ok(None), None) => Err(format!("none of the paths of `{}` exist", tool.name)),

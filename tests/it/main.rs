@@ -22,6 +22,7 @@ mod outage;
 mod peers;
 mod people;
 mod postgres;
+mod redaction;
 mod remote;
 mod scans;
 mod server;

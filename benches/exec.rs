@@ -1,0 +1,94 @@
+//! What `fractal exec` adds to a run: time beside running the program directly, and memory whatever the program prints.
+//!
+//! `cargo bench --bench exec -- [RUNS]` (300 when not given). Direct and recorded runs alternate.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const FRACTAL: &str = env!("CARGO_BIN_EXE_fractal");
+const CONFIG: &str = r#"
+[[tool]]
+name = "true"
+paths = ["tool.sh"]
+run = ["true"]
+
+[[tool]]
+name = "gibibyte"
+paths = ["tool.sh"]
+run = ["sh", "-c", "yes 'a line of text like many others' | head -c 1073741824"]
+
+[[tool]]
+name = "line"
+paths = ["tool.sh"]
+run = ["sh", "-c", "head -c 209715200 /dev/zero | tr '\\0' x"]
+"#;
+
+fn main() {
+    let runs = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(300);
+    let folder = tempfile::tempdir().expect("a folder");
+    let repo = folder.path();
+    std::fs::write(repo.join("fractal.toml"), CONFIG).expect("writes");
+    std::fs::write(repo.join("tool.sh"), "true\n").expect("writes");
+    git(repo, &["init", "-q", "-b", "main"]);
+    git(repo, &["add", "."]);
+    git(repo, &["-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "-q", "-m", "tools"]);
+    println!("{runs} pairs of `true` and `fractal exec true`; repeat with: cargo bench --bench exec -- {runs}\n");
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..runs + 10 {
+        times[0].push(time(&mut Command::new("true"), repo));
+        times[1].push(time(Command::new(FRACTAL).args(["exec", "true"]), repo));
+    }
+    let [direct, recorded] = times.map(|mut times| {
+        // The first ones also read the programs from disk and make the store.
+        times.drain(..10);
+        times.sort();
+        times
+    });
+    println!("              median      p99");
+    for (name, times) in [("true", &direct), ("fractal exec", &recorded)] {
+        println!("{name:12} {:5.2} ms {:5.2} ms", at(times, 50), at(times, 99));
+    }
+    println!(
+        "{:12} {:5.2} ms {:5.2} ms\n",
+        "difference",
+        at(&recorded, 50) - at(&direct, 50),
+        at(&recorded, 99) - at(&direct, 99)
+    );
+    for (tool, what) in [("true", "nothing"), ("gibibyte", "1 GiB in lines"), ("line", "200 MiB without a line end")] {
+        println!("peak memory of the recorder of a tool that prints {what}: {:.1} MiB", peak(tool, repo));
+    }
+}
+
+fn git(repo: &Path, args: &[&str]) {
+    assert!(Command::new("git").args(args).current_dir(repo).status().expect("git runs").success(), "git {args:?}");
+}
+
+fn time(command: &mut Command, repo: &Path) -> Duration {
+    command.current_dir(repo).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+    let started = Instant::now();
+    assert!(command.status().expect("runs").success());
+    started.elapsed()
+}
+
+/// The percentile of sorted times, in milliseconds.
+fn at(times: &[Duration], percentile: usize) -> f64 {
+    times[(times.len() * percentile / 100).min(times.len() - 1)].as_secs_f64() * 1e3
+}
+
+/// The most memory that the recorder had at any time, in MiB, as the kernel tells while it still runs: the highest of what is seen.
+fn peak(tool: &str, repo: &Path) -> f64 {
+    let mut command = Command::new(FRACTAL);
+    command.args(["exec", tool]).current_dir(repo).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+    let mut child = command.spawn().expect("starts");
+    let status = format!("/proc/{}/status", child.id());
+    let mut highest = 0;
+    while child.try_wait().expect("is a child").is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        highest = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0).max(highest);
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    highest as f64 / 1024.0
+}

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench exec -- [RUNS]` (300 when not given). Direct and recorded runs alternate.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};

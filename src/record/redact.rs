@@ -128,30 +128,25 @@ impl Rules {
 
 /// In order, apart from each other and from what was taken out before, and on the borders of characters.
 fn settled(text: &[u8], mut places: Vec<Place>) -> Vec<Place> {
-    let mask = MASK.as_bytes();
+    if places.is_empty() {
+        return places;
+    }
     let inside = |byte: Option<&u8>| byte.is_some_and(|byte| byte & 0xc0 == 0x80);
+    let masks: Vec<usize> = positions(text, MASK.as_bytes()).collect();
     for place in &mut places {
         // A sequence of such bytes that is no character need not end.
         for _ in 0..3 {
             place.start -= usize::from(place.start > 0 && inside(text.get(place.start)));
             place.end += usize::from(inside(text.get(place.end)));
         }
-        let around = place.start.saturating_sub(mask.len() - 1)..text.len().min(place.end + mask.len() - 1);
-        let (ahead, behind) = (around.start, around.end);
-        let window = &text[around];
-        let (start, end) = (place.start, place.end);
-        let edges = [ahead..text.len().min(start + mask.len()), end.saturating_sub(mask.len()).max(ahead)..behind];
-        for edge in edges {
-            let Some(at) = window[edge.start - ahead..edge.end - ahead].windows(mask.len()).position(|part| part == mask) else {
-                continue;
-            };
-            let (from, to) = (edge.start + at, edge.start + at + mask.len());
-            if from < end && start < to {
-                (place.start, place.end) = (place.start.min(from), place.end.max(to));
-            }
+        // Half a mask would stay behind.
+        let from = masks.partition_point(|mask| mask + MASK.len() <= place.start);
+        let to = masks.partition_point(|mask| *mask < place.end);
+        if let [first, ..] = masks[from..to.max(from)] {
+            (place.start, place.end) = (place.start.min(first), place.end.max(masks[to - 1] + MASK.len()));
         }
     }
-    places.retain(|place| place.start < place.end && &text[place.start..place.end] != mask);
+    places.retain(|place| place.start < place.end && &text[place.start..place.end] != MASK.as_bytes());
     places.sort_unstable();
     places.dedup_by(|later, earlier| {
         let overlap = later.start < earlier.end;
@@ -162,6 +157,16 @@ fn settled(text: &[u8], mut places: Vec<Place>) -> Vec<Place> {
         overlap
     });
     places
+}
+
+/// Where `part` is in the text.
+fn positions<'t>(text: &'t [u8], part: &'t [u8]) -> impl Iterator<Item = usize> + 't {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from + text.get(from..)?.windows(part.len()).position(|window| window == part)?;
+        from = at + part.len();
+        Some(at)
+    })
 }
 
 fn masked(text: &[u8], places: &[Place]) -> Vec<u8> {
@@ -283,17 +288,15 @@ fn without_last_word(mut text: Vec<u8>) -> Vec<u8> {
 fn without_words_at_cuts(text: Vec<u8>) -> Vec<u8> {
     const SAYS: &[u8] = b" bytes not kept]\n";
     let mut places = Vec::new();
-    let mut from = 0;
-    while let Some(at) = text[from..].windows(SAYS.len()).position(|part| part == SAYS).map(|at| from + at) {
-        from = at + SAYS.len();
-        let digits = text[..at].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-        let start = at - digits;
-        if digits == 0 || !text[..start].ends_with(b"\n[") {
+    for at in positions(&text, SAYS) {
+        let start = at - text[..at].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        if start == at || !text[..start].ends_with(b"\n[") {
             continue;
         }
-        let (before, blank) = (start - 2, text::run(&text, from, |byte| matches!(byte, b' ' | b'\t')));
+        let (before, after) = (start - 2, at + SAYS.len());
+        let blank = text::run(&text, after, |byte| matches!(byte, b' ' | b'\t'));
         places.push(Place { start: before - word_before(&text, before), end: before, in_quotes: false });
-        places.push(Place { start: from, end: from + blank + word_after(&text, from + blank), in_quotes: false });
+        places.push(Place { start: after, end: after + blank + word_after(&text, after + blank), in_quotes: false });
     }
     match places.is_empty() {
         true => without_last_word(text),

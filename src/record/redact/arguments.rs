@@ -7,39 +7,22 @@ use super::text::NAME_MAX;
 
 /// Which arguments of `tool` hold secrets that none of them gives away alone, and where in them.
 pub(super) fn places(tool: &str, arguments: &[Vec<u8>]) -> Vec<(usize, Place)> {
-    let mut found = Vec::new();
-    let mut add = |at: usize, start: usize| {
-        let end = arguments[at].len();
-        if start < end {
-            found.push((at, Place { start, end, in_quotes: false }));
-        }
-    };
+    let mut found = programs::arguments(tool.as_bytes(), arguments);
     for (at, argument) in arguments.iter().enumerate() {
+        let next = arguments.get(at + 1).filter(|next| !next.starts_with(b"--"));
         let equals = argument.iter().take(NAME_MAX + 2).position(|byte| *byte == b'=');
         let name = &argument[..equals.unwrap_or(argument.len().min(NAME_MAX + 2))];
-        let Some((kind, is_option)) = secret_name(name) else {
-            if let Some(next) = arguments.get(at + 1).filter(|_| matches!(name, b"-u" | b"--user" | b"--auth" | b"--basic-auth"))
-            {
-                if let Some(colon) = user_and_password(next) {
-                    add(at + 1, colon + 1);
-                }
+        match (secret_name(name), equals, next) {
+            (Some((kind, _)), Some(equals), _) if is_secret(kind, &argument[equals + 1..]) => found.push((at, equals + 1)),
+            (Some((kind, true)), None, Some(next)) if is_secret(kind, next) => found.push((at + 1, 0)),
+            (None, None, Some(next)) if matches!(name, b"-u" | b"--user" | b"--auth" | b"--basic-auth") => {
+                found.extend(user_and_password(next).map(|colon| (at + 1, colon + 1)));
             }
-            continue;
-        };
-        match (equals, arguments.get(at + 1)) {
-            (Some(equals), _) => {
-                if is_secret(kind, &argument[equals + 1..]) {
-                    add(at, equals + 1);
-                }
-            }
-            (None, Some(next)) if is_option && !next.starts_with(b"--") && is_secret(kind, next) => add(at + 1, 0),
             _ => {}
         }
     }
-    for (at, start) in programs::arguments(tool.as_bytes(), arguments) {
-        add(at, start);
-    }
-    found
+    let place = |(at, start): (usize, usize)| (at, Place { start, end: arguments[at].len(), in_quotes: false });
+    found.into_iter().map(place).filter(|(_, place)| place.start < place.end).collect()
 }
 
 /// What the name before a value promises, and whether it is an option.
@@ -56,32 +39,27 @@ fn secret_name(name: &[u8]) -> Option<(Kind, bool)> {
 
 /// An option says so clearly enough that its value need not look like a secret; only what cannot be one stays.
 fn is_secret(kind: Kind, value: &[u8]) -> bool {
-    let number = value.iter().all(u8::is_ascii_digit);
-    let stands_in = value.is_empty()
-        || value == b"-"
-        || [&b"$"[..], b"<", b"{", b"@", b"/", b"./", b"../", b"~/", b"env:", b"file:", b"http://", b"https://"]
-            .iter()
-            .any(|start| value.starts_with(start) && value.len() < 200);
+    let digits = value.iter().all(u8::is_ascii_digit);
+    let nothing = value.is_empty() || matches!(value, b"-" | b"true" | b"false" | b"none") || is_reference(value);
     match kind {
-        Kind::Password | Kind::Phrase | Kind::Pass => {
-            !value.is_empty() && value != b"-" && !(stands_in && value.len() > 1 && is_reference(value))
-        }
-        Kind::Token => !stands_in && !(number && value.len() < 6) && !matches!(value, b"true" | b"false" | b"none"),
-        Kind::Pin => number && value.len() >= 3,
+        Kind::Password | Kind::Phrase | Kind::Pass => !nothing,
+        Kind::Token => !nothing && (!digits || value.len() >= 6),
+        Kind::Pin => digits && value.len() >= 3,
         Kind::Session => value.len() >= 16,
         // The text itself is looked at.
-        Kind::Auth | Kind::Authorization | Kind::Cookie | Kind::Signature => false,
+        Kind::Auth | Kind::Authorization | Kind::Cookie | Kind::Signature | Kind::Key => false,
     }
 }
 
-/// `$PASSWORD`, `<password>`, `file:…`, a path: where the password comes from.
+/// `$PASSWORD`, `<password>`, `file:…`, a path: where the secret comes from.
 fn is_reference(value: &[u8]) -> bool {
+    const STARTS: [&[u8]; 10] = [b"file:", b"env:", b"pass:env", b"/", b"./", b"../", b"~/", b"@", b"http://", b"https://"];
     let variable = value
         .strip_prefix(b"$")
         .is_some_and(|rest| rest.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_{}".contains(byte)));
     variable
         || value.starts_with(b"<") && value.ends_with(b">")
-        || [&b"file:"[..], b"env:", b"/", b"./", b"../", b"~/"].iter().any(|start| value.starts_with(start))
+        || STARTS.iter().any(|start| value.starts_with(start) && value.len() < 200)
 }
 
 /// The colon in `bob:hunter22`; not in `1000:1000` and `root:root`, which name users and groups.

@@ -4,13 +4,17 @@
 
 use super::names::{self, Kind};
 use super::scan::Scan;
-use super::text::{NAME_MAX, after_colour, before, begins, holds, run};
+use super::text::{NAME_MAX, VALUE_MAX, after_colour, before, begins, holds, run};
 use super::values::{Value, Written, is_credentials_in_base64, is_harmless, stands_out, value};
 
 /// How far from a word something that looks drawn by lot is taken for the secret.
 const BESIDE_BEFORE: usize = 60;
 const BESIDE_AFTER: usize = 100;
 const SPACES: usize = 16;
+/// The longest header.
+const HEADER_MAX: usize = 4096;
+/// The longest phrase.
+const PHRASE_MAX: usize = 1024;
 
 /// A name in the text, and what it promises.
 struct Name {
@@ -37,17 +41,17 @@ pub(super) fn at(scan: &mut Scan<'_>, start: usize, end: usize) {
     let dashes = run(&text[name.clone()], 0, |byte| byte == b'-');
     let written_out = name.start > 0 && text[name.start - 1] == b'\\' && begins(text, name.start + 1);
     name.start += dashes.max(usize::from(written_out)).min(name.len());
-    let Some(kind) = names::kind(&text[name.clone()]).or_else(|| two_words(text, name.start, name.end)) else {
+    let Some(kind) = two_words(text, name.start, name.end).or_else(|| names::kind(&text[name.clone()])) else {
         if names::mentions(&text[name.clone()]) {
-            beside(scan, name.start, name.end);
+            beside(scan, name.start, name.end, false);
         }
         return;
     };
     let name = Name { start: name.start, end: name.end, kind, option: dashes > 0 };
     if let Some((found, written)) = assigned(text, &name) {
         take(scan, &name, found, written);
-    } else if !matches!(kind, Kind::Pin | Kind::Signature | Kind::Session | Kind::Cookie | Kind::Pass) {
-        beside(scan, name.start, name.end);
+    } else if !matches!(kind, Kind::Pin | Kind::Signature | Kind::Session | Kind::Cookie | Kind::Pass | Kind::Key) {
+        beside(scan, name.start, name.end, true);
     }
 }
 
@@ -73,7 +77,8 @@ fn take(scan: &mut Scan<'_>, name: &Name, found: Value, written: Written) {
         Kind::Authorization => authorization(scan, found),
         Kind::Cookie => cookies(scan, found, text[name.start..name.end].len() > 6),
         Kind::Phrase if !found.quoted => {
-            let line = run(text, found.start, |byte| !matches!(byte, b'\n' | b'\r' | b'"' | 0x1b));
+            let near = &text[..text.len().min(found.start + PHRASE_MAX)];
+            let line = run(near, found.start, |byte| !matches!(byte, b'\n' | b'\r' | b'"' | 0x1b));
             let all = Value { end: found.start + line, ..found };
             if !is_harmless(text, all, name.kind, written) {
                 scan.add(all.start, all.end);
@@ -248,7 +253,8 @@ fn rest_of_header(text: &[u8], at: usize) -> Option<Value> {
     if matches!(text.get(at), Some(b'"' | b'\'' | b'\\')) {
         return value(text, at, false);
     }
-    let mut end = at + run(text, at, |byte| !matches!(byte, b'\n' | b'\r' | b'"' | b'\'' | 0x1b));
+    let near = &text[..text.len().min(at + HEADER_MAX)];
+    let mut end = at + run(near, at, |byte| !matches!(byte, b'\n' | b'\r' | b'"' | b'\'' | 0x1b));
     if let Some(written_out) = text[at..end].windows(2).position(|pair| pair == b"\\n" || pair == b"\\r") {
         end = at + written_out;
     }
@@ -281,6 +287,7 @@ fn authorization(scan: &mut Scan<'_>, found: Value) {
 /// The values of cookies; of `Set-Cookie` only the first pair is one.
 fn cookies(scan: &mut Scan<'_>, found: Value, only_first: bool) {
     let text = scan.text;
+    scan.names_until = scan.names_until.max(if only_first { 0 } else { found.end });
     let mut at = found.start;
     while at < found.end {
         let pair = run(&text[..found.end], at, |byte| byte != b';');
@@ -301,22 +308,24 @@ fn cookies(scan: &mut Scan<'_>, found: Value, only_first: bool) {
 }
 
 /// Strings that look drawn by lot near a word that secrets stand beside, on its line.
-pub(super) fn beside(scan: &mut Scan<'_>, start: usize, end: usize) {
+/// `named`: the word itself names a secret, so that even hexadecimal digits are one directly behind it.
+pub(super) fn beside(scan: &mut Scan<'_>, start: usize, end: usize, named: bool) {
     let text = scan.text;
     let same_line = |byte: u8| byte != b'\n';
     let from = (start - before(text, start, same_line)).max(start.saturating_sub(BESIDE_BEFORE));
     let to = end + run(&text[..text.len().min(end + BESIDE_AFTER)], end, same_line);
     let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"+/_=.~-".contains(&byte);
+    let near = &text[..text.len().min(to + VALUE_MAX + 1)];
     let mut next = from;
     while next < to {
         let at = next;
-        let length = run(text, at, belongs);
+        let length = run(near, at, belongs);
         let signs = run(&text[..at + length], at, |byte| b"/.=~-".contains(&byte));
         let (at, length) = (at + signs, length - signs);
         let candidate = &text[at..at + length];
         let cut_off = at == from && from > 0 && belongs(text[from - 1]);
         let trimmed = candidate.strip_suffix(b".").unwrap_or(candidate);
-        let direct = at >= end && is_direct(&text[end..at]) && super::text::is_hex_or_uuid(trimmed);
+        let direct = named && at >= end && is_direct(&text[end..at]) && super::text::is_hex_or_uuid(trimmed);
         if !(cut_off && signs == 0)
             && length >= 20
             && (stands_out(trimmed) || direct)
@@ -333,7 +342,7 @@ pub(super) fn beside(scan: &mut Scan<'_>, start: usize, end: usize) {
 fn is_direct(gap: &[u8]) -> bool {
     let words = gap.split(|byte| !byte.is_ascii_alphabetic()).filter(|word| !word.is_empty());
     let small: [&[u8]; 5] = [b"is", b"was", b"value", b"now", b"to"];
-    gap.len() <= 14 && gap.len() >= 1 && words.into_iter().all(|word| small.iter().any(|small| word.eq_ignore_ascii_case(small)))
+    !gap.is_empty() && gap.len() <= 14 && words.into_iter().all(|word| small.iter().any(|small| word.eq_ignore_ascii_case(small)))
 }
 
 /// Hashes say what they are: `sha256:…`, `sha512-…`, `md5=…`.
@@ -362,11 +371,14 @@ pub(super) fn scheme(scan: &mut Scan<'_>, start: usize, end: usize) {
     let spaces = run(text, end, |byte| byte == b' ').min(SPACES);
     let encoded = usize::from(text[end..].starts_with(b"%20")) * 3;
     let at = end + spaces + encoded;
+    if at == end {
+        return;
+    }
     let length = run(text, at, |byte| byte.is_ascii_alphanumeric() || b"._~+/=-".contains(&byte));
     let content = &text[at..at + length];
     let digits = content.iter().take(512).filter(|byte| byte.is_ascii_digit()).count();
     let secret = if basic { is_credentials_in_base64(content) } else { length >= 16 && digits >= 2 || stands_out(content) };
-    if at > end && secret && !super::text::is_dull(content) {
+    if secret && !super::text::is_dull(content) {
         scan.add(at, at + length);
     }
 }

@@ -111,11 +111,9 @@ pub(super) fn is_distinctive(value: &[u8]) -> bool {
     let mask = MASK.as_bytes();
     let ours =
         mask.windows(text.len().max(1)).any(|window| window == text) || text.windows(mask.len()).any(|window| window == mask);
-    (MIN..=LENGTH_MAX).contains(&text.len())
-        && !(number && text.len() < 8)
-        && !is_dull(text)
-        && !ours
-        && !COMMON.iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes()))
+    let common = COMMON.iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes()));
+    let fits = (MIN..=LENGTH_MAX).contains(&text.len());
+    fits && (!number || text.len() >= 8) && !(common || ours || is_dull(text))
 }
 
 /// What a secret that was found gives away to look for elsewhere: itself, and what it encodes. What was only guessed from a word

@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Cookie,
     /// The name of a session.
     Session,
+    /// `key` alone: a secret only if it was drawn by lot.
+    Key,
     /// `sig`, a signature that gives access.
     Signature,
 }
@@ -86,7 +88,7 @@ const QUALIFIERS: [&[u8]; 32] = [
     b"write",
 ];
 /// What makes a `token` a plain one: pages of a listing, and the vocabulary of language models.
-const PLAIN_TOKENS: [&[u8]; 18] = [
+const PLAIN_TOKENS: [&[u8]; 21] = [
     b"next",
     b"page",
     b"continuation",
@@ -103,6 +105,9 @@ const PLAIN_TOKENS: [&[u8]; 18] = [
     b"sep",
     b"cls",
     b"per",
+    b"public",
+    b"publishable",
+    b"jsonweb",
     b"max",
     b"min",
 ];
@@ -124,7 +129,8 @@ pub(super) fn kind(name: &[u8]) -> Option<Kind> {
         return (!PLAIN_TOKENS.iter().any(|word| ahead.ends_with(word))).then_some(Kind::Token);
     }
     if let Some(ahead) = compact.strip_suffix(b"key").or_else(|| compact.strip_suffix(b"keybase")) {
-        return QUALIFIERS.iter().any(|word| ahead.ends_with(word)).then_some(Kind::Token);
+        let qualified = QUALIFIERS.iter().any(|word| ahead.ends_with(word));
+        return if qualified { Some(Kind::Token) } else { ahead.is_empty().then_some(Kind::Key) };
     }
     let machine: [&[u8]; 6] = [b"secret", b"credential", b"credentials", b"accesssignature", b"securitytoken", b"webhookurl"];
     if any(&machine) {

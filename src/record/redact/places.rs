@@ -1,8 +1,8 @@
 //! Secrets that their place gives away: in URLs, in the armour of private keys, in a `.pgpass`.
 
+use super::MASK;
 use super::scan::Scan;
 use super::text::{VALUE_MAX, before, is_random, run};
-use super::{MASK, values};
 
 const END: &[u8] = b"-----END";
 
@@ -35,8 +35,7 @@ fn is_long_hex(user: &[u8]) -> bool {
 
 /// `$PASSWORD`, `<password>`, `***`, `password`, nothing.
 fn is_stand_in(secret: &[u8]) -> bool {
-    let known: [&[u8]; 7] = [b"password", b"pass", b"passwd", b"secret", b"token", b"pw", b"pwd"];
-    let value = values::Value { start: 0, end: secret.len(), quoted: true };
+    let known: [&[u8]; 8] = [b"password", b"pass", b"passwd", b"secret", b"token", b"pw", b"pwd", b"changeme"];
     secret.is_empty()
         || known.iter().any(|word| secret.eq_ignore_ascii_case(word))
         || secret.starts_with(b"$")
@@ -45,9 +44,6 @@ fn is_stand_in(secret: &[u8]) -> bool {
         || secret.starts_with(b"{") && secret.ends_with(b"}")
         || secret.windows(MASK.len()).any(|window| window == MASK.as_bytes())
         || secret.len() > 1 && secret.iter().all(|byte| matches!(byte, b'*' | b'x' | b'X' | b'.'))
-        || secret.len() >= 4
-            && values::is_harmless(secret, value, super::names::Kind::Password, values::Written::Tight)
-            && !secret.starts_with(b"/")
 }
 
 /// What a private key's armour holds; the cue is in its first or its last line.
@@ -69,7 +65,7 @@ pub(super) fn private_key(scan: &mut Scan<'_>, start: usize, end: usize) {
     }
     if has(b"BEGIN ") {
         let body = end + block + spaces + dashes;
-        let stop = closing_armour(text, body).unwrap_or_else(|| body + armoured(text, body));
+        let stop = closing_armour(scan, body).unwrap_or_else(|| body + armoured(text, body));
         let content = text[body..stop].trim_ascii();
         if content.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= 16 && content != MASK.as_bytes() {
             scan.add(body, stop);
@@ -77,6 +73,9 @@ pub(super) fn private_key(scan: &mut Scan<'_>, start: usize, end: usize) {
     } else if has(b"END ") && has(b"--") {
         // The first line is missing: a stream may have been cut.
         let first = line_start + head.windows(2).position(|pair| pair == b"--").unwrap_or(0);
+        if first == 0 || text[first - 1] != b'\n' {
+            return;
+        }
         let reach = first.saturating_sub(16 << 10);
         let lines = text[reach..first].rsplit(|byte| *byte == b'\n').skip(1);
         let length: usize = lines.take_while(|line| is_armour_line(line)).map(|line| line.len() + 1).sum();
@@ -88,11 +87,16 @@ pub(super) fn private_key(scan: &mut Scan<'_>, start: usize, end: usize) {
 }
 
 /// Where the last line of the armour begins, if there is one before the next first line.
-fn closing_armour(text: &[u8], body: usize) -> Option<usize> {
-    // Bounded: a key of 16,384 bits takes 13 KiB.
-    let window = &text[body..text.len().min(body + (64 << 10))];
-    let at = window.windows(END.len()).position(|part| part == END || part == b"---- END ")?;
-    (!window[..at].windows(10).any(|part| part == b"-----BEGIN")).then_some(body + at)
+fn closing_armour(scan: &mut Scan<'_>, body: usize) -> Option<usize> {
+    let text = scan.text;
+    // What was looked for once is remembered: first lines without a last one must not make this slow.
+    let end = match scan.armour_end {
+        Some((from, end)) if from <= body && end.is_none_or(|end| end >= body) => end,
+        _ => text[body..].windows(END.len()).position(|part| part == END || part == b"---- END").map(|at| body + at),
+    };
+    scan.armour_end = Some((body, end));
+    let between = &text[body..end?];
+    (!between.windows(10).any(|part| part == b"-----BEGIN")).then_some(end?)
 }
 
 /// How much from `body` on is lines of armour.

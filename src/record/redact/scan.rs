@@ -92,6 +92,8 @@ pub(super) struct Scan<'a> {
     pub(super) found: Vec<Place>,
     /// Names that begin before were looked at.
     pub(super) names_until: usize,
+    /// Where the first last line of a key's armour is, looked for from the first position on.
+    pub(super) armour_end: Option<(usize, Option<usize>)>,
     /// The place that reaches farthest.
     farthest: (usize, usize),
 }
@@ -99,7 +101,7 @@ pub(super) struct Scan<'a> {
 impl<'a> Scan<'a> {
     /// Everything in the text that looks like a secret, in no order, possibly overlapping.
     pub(super) fn of(text: &'a [u8]) -> Vec<Place> {
-        let mut scan = Scan { text, found: Vec::new(), names_until: 0, farthest: (0, 0) };
+        let mut scan = Scan { text, found: Vec::new(), names_until: 0, armour_end: None, farthest: (0, 0) };
         let (automaton, cues) = &*CUES;
         for seen in automaton.find_overlapping_iter(text) {
             let (start, end) = (seen.start(), seen.end());
@@ -125,7 +127,7 @@ impl<'a> Scan<'a> {
             }
             Cue::Name => assigned::at(self, start, end),
             Cue::ShortName => assigned::at(self, start, end - 1),
-            Cue::Product => assigned::beside(self, start, end),
+            Cue::Product => assigned::beside(self, start, end, true),
             Cue::Scheme => assigned::scheme(self, start, end),
             Cue::Url => places::url(self, start, end),
             Cue::PrivateKey => places::private_key(self, start, end),

@@ -140,6 +140,9 @@ fn is_delimiter(text: &[u8], at: usize, whole_line: bool) -> bool {
 /// Whether the value of something that a name calls secret is none.
 pub(super) fn is_harmless(text: &[u8], value: Value, kind: Kind, written: Written) -> bool {
     let content = &text[value.start..value.end];
+    if content.len() > 2 * VALUE_MAX {
+        return false;
+    }
     let letters = content.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.' | b'*'));
     let digits = content.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+'));
     if is_placeholder(content) || is_path_or_address(content) {
@@ -170,6 +173,7 @@ pub(super) fn is_harmless(text: &[u8], value: Value, kind: Kind, written: Writte
         Kind::Token => content.len() < 8 || (letters && !is_random(content) && (written == Written::Loose || is_name(content))),
         Kind::Pin => !((3..=10).contains(&content.len()) && content.iter().all(u8::is_ascii_digit)),
         Kind::Auth => !(is_random(content) || is_credentials_in_base64(content)),
+        Kind::Key => content.len() < 24 || content.iter().any(|byte| b"/.:-".contains(byte)) || !stands_out(content),
         Kind::Session => content.len() < 16 || letters || !content.iter().any(u8::is_ascii_digit),
         Kind::Signature => content.len() < 16 || content.iter().filter(|byte| byte.is_ascii_digit()).count() < 2,
         Kind::Authorization | Kind::Cookie => content.len() < 6,

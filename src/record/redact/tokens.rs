@@ -2,6 +2,9 @@
 //!
 //! Deliberately not here: secrets that only a word beside them gives away (`assigned`, `beside`).
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::text::{before, begins, is_dull, run};
 
 /// A documented shape.
@@ -158,6 +161,8 @@ pub(super) enum Inner {
     Jwt,
     /// The same in base64 once more.
     JwtBase64,
+    /// The first line of a private key in base64, as Kubernetes keeps them.
+    ArmourBase64,
     /// The beginning of a private key of OpenSSH without its first line.
     OpenSsh,
 }
@@ -172,6 +177,7 @@ pub(super) const INNER: &[(&str, Inner)] = &[
     ("pat", Inner::Airtable),
     ("eyj", Inner::Jwt),
     ("zxlk", Inner::JwtBase64),
+    ("ls0tls1crudjti", Inner::ArmourBase64),
     ("b3blbnnzac1rzxktdje", Inner::OpenSsh),
 ];
 
@@ -216,6 +222,12 @@ impl Inner {
             Inner::JwtBase64 => {
                 let rest = after(Base64, end);
                 (&text[start..end] == b"ZXlK" && rest >= 60).then(|| (start, end + rest))
+            }
+            Inner::ArmourBase64 => {
+                let rest = after(Base64, end);
+                let digits = (end + rest - start).min(64) / 4 * 4;
+                let line = STANDARD.decode(&text[start..start + digits]).unwrap_or_default();
+                line.windows(11).any(|part| part == b"PRIVATE KEY").then(|| (start, end + rest))
             }
             Inner::OpenSsh => {
                 let rest = run(text, end, |byte| Base64.has(byte) || matches!(byte, b'\r' | b'\n'));

@@ -11,11 +11,14 @@ pub(super) fn places(tool: &str, arguments: &[Vec<u8>]) -> Vec<(usize, Place)> {
     for (at, argument) in arguments.iter().enumerate() {
         let next = arguments.get(at + 1).filter(|next| !next.starts_with(b"--"));
         let equals = argument.iter().take(NAME_MAX + 2).position(|byte| *byte == b'=');
+        if equals.is_none() && !argument.starts_with(b"-") {
+            continue;
+        }
         let name = &argument[..equals.unwrap_or(argument.len().min(NAME_MAX + 2))];
         match (secret_name(name), equals, next) {
             (Some((kind, _)), Some(equals), _) if is_secret(kind, &argument[equals + 1..]) => found.push((at, equals + 1)),
             (Some((kind, true)), None, Some(next)) if is_secret(kind, next) => found.push((at + 1, 0)),
-            (None, None, Some(next)) if matches!(name, b"-u" | b"--user" | b"--auth" | b"--basic-auth") => {
+            (_, None, Some(next)) if matches!(name, b"-u" | b"--user" | b"--auth" | b"--basic-auth") => {
                 found.extend(user_and_password(next).map(|colon| (at + 1, colon + 1)));
             }
             _ => {}
@@ -53,11 +56,13 @@ fn is_secret(kind: Kind, value: &[u8]) -> bool {
 
 /// `$PASSWORD`, `<password>`, `file:…`, a path: where the secret comes from.
 fn is_reference(value: &[u8]) -> bool {
-    const STARTS: [&[u8]; 10] = [b"file:", b"env:", b"pass:env", b"/", b"./", b"../", b"~/", b"@", b"http://", b"https://"];
+    const STARTS: [&[u8]; 7] = [b"file:", b"env:", b"./", b"../", b"~/", b"http://", b"https://"];
+    let path = value.strip_prefix(b"/").is_some_and(|rest| rest.contains(&b'/'));
     let variable = value
         .strip_prefix(b"$")
         .is_some_and(|rest| rest.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_{}".contains(byte)));
     variable
+        || path
         || value.starts_with(b"<") && value.ends_with(b">")
         || STARTS.iter().any(|start| value.starts_with(start) && value.len() < 200)
 }

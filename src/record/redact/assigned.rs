@@ -4,15 +4,15 @@
 
 use super::names::{self, Kind};
 use super::scan::Scan;
-use super::text::{NAME_MAX, VALUE_MAX, after_colour, before, begins, holds, run};
+use super::text::{NAME_MAX, VALUE_MAX, after_colour, before, before_within, begins, holds, run, until};
 use super::values::{Value, Written, is_credentials_in_base64, is_harmless, stands_out, value};
 
 /// How far from a word something that looks drawn by lot is taken for the secret.
 const BESIDE_BEFORE: usize = 60;
 const BESIDE_AFTER: usize = 100;
 const SPACES: usize = 16;
-/// The longest header.
-const HEADER_MAX: usize = 4096;
+/// The longest header that is not one word.
+const HEADER_MAX: usize = 1024;
 /// The longest phrase.
 const PHRASE_MAX: usize = 1024;
 
@@ -29,7 +29,7 @@ struct Name {
 pub(super) fn at(scan: &mut Scan<'_>, start: usize, end: usize) {
     let text = scan.text;
     let belongs = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    let (ahead, rest) = (before(text, start, belongs), run(&text[..text.len().min(end + NAME_MAX)], end, belongs));
+    let (ahead, rest) = (before_within(text, start, NAME_MAX, belongs), run(until(text, end, NAME_MAX), end, belongs));
     if ahead >= NAME_MAX || rest >= NAME_MAX || start < scan.names_until {
         return;
     }
@@ -77,7 +77,7 @@ fn take(scan: &mut Scan<'_>, name: &Name, found: Value, written: Written) {
         Kind::Authorization => authorization(scan, found),
         Kind::Cookie => cookies(scan, found, text[name.start..name.end].len() > 6),
         Kind::Phrase if !found.quoted => {
-            let near = &text[..text.len().min(found.start + PHRASE_MAX)];
+            let near = until(text, found.start, PHRASE_MAX);
             let line = run(near, found.start, |byte| !matches!(byte, b'\n' | b'\r' | b'"' | 0x1b));
             let all = Value { end: found.start + line, ..found };
             if !is_harmless(text, all, name.kind, written) {
@@ -192,7 +192,7 @@ fn apart(text: &[u8], name: &Name, at: usize) -> Option<(Value, Written)> {
 
 /// `Password for bob: hunter22`, when nothing follows.
 fn asked_for(text: &[u8], at: usize) -> Option<(Value, Written)> {
-    let line = run(&text[..text.len().min(at + 120)], at, |byte| !matches!(byte, b'\n' | b'\r'));
+    let line = run(until(text, at, 120), at, |byte| !matches!(byte, b'\n' | b'\r'));
     let colon = text[at..at + line].windows(2).rposition(|pair| pair == b": ")?;
     let value = value(text, at + colon + 2, false)?;
     (value.end >= at + line).then_some((value, Written::Loose))
@@ -207,7 +207,7 @@ fn in_netrc(text: &[u8], at: usize) -> bool {
 /// `<password>hunter22</password>`.
 fn element(text: &[u8], name: &Name, at: usize) -> Option<(Value, Written)> {
     let opened = name.start > 0 && matches!(text[name.start - 1], b'<' | b':');
-    let length = run(&text[..text.len().min(at + 1024)], at, |byte| !matches!(byte, b'<' | b'\n'));
+    let length = run(until(text, at, 1024), at, |byte| !matches!(byte, b'<' | b'\n'));
     let closes = text[at + length..].starts_with(b"</");
     (opened && closes && length > 0).then_some((Value { start: at, end: at + length, quoted: true }, Written::Tight))
 }
@@ -253,7 +253,7 @@ fn rest_of_header(text: &[u8], at: usize) -> Option<Value> {
     if matches!(text.get(at), Some(b'"' | b'\'' | b'\\')) {
         return value(text, at, false);
     }
-    let near = &text[..text.len().min(at + HEADER_MAX)];
+    let near = until(text, at, HEADER_MAX);
     let mut end = at + run(near, at, |byte| !matches!(byte, b'\n' | b'\r' | b'"' | b'\'' | 0x1b));
     if let Some(written_out) = text[at..end].windows(2).position(|pair| pair == b"\\n" || pair == b"\\r") {
         end = at + written_out;
@@ -276,7 +276,8 @@ fn authorization(scan: &mut Scan<'_>, found: Value) {
         return scan.add(start, found.end);
     }
     let start = if spaces > 0 && is(&SCHEMES) { start } else { found.start };
-    let length = run(&text[..found.end], start, |byte| !byte.is_ascii_whitespace() && !matches!(byte, b',' | b';'));
+    let all = if found.quoted { &text[..found.end] } else { text };
+    let length = run(all, start, |byte| !byte.is_ascii_whitespace() && !b",;\"'\\\x1b".contains(&byte));
     let secret = Value { start, end: start + length, quoted: false };
     let is_word = text[secret.start..secret.end].iter().all(u8::is_ascii_alphabetic) && length < 16;
     if !is_word && !is_harmless(text, secret, Kind::Authorization, Written::Tight) {
@@ -312,10 +313,13 @@ fn cookies(scan: &mut Scan<'_>, found: Value, only_first: bool) {
 pub(super) fn beside(scan: &mut Scan<'_>, start: usize, end: usize, named: bool) {
     let text = scan.text;
     let same_line = |byte: u8| byte != b'\n';
-    let from = (start - before(text, start, same_line)).max(start.saturating_sub(BESIDE_BEFORE));
-    let to = end + run(&text[..text.len().min(end + BESIDE_AFTER)], end, same_line);
+    // What an earlier word has looked at needs no second look.
+    let seen = scan.beside_until.min(end);
+    let from = (start - before_within(text, start, BESIDE_BEFORE, same_line)).max(seen);
+    let to = end + run(until(text, end, BESIDE_AFTER), end, same_line);
     let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"+/_=.~-".contains(&byte);
-    let near = &text[..text.len().min(to + VALUE_MAX + 1)];
+    scan.beside_until = to;
+    let near = until(text, to, VALUE_MAX + 1);
     let mut next = from;
     while next < to {
         let at = next;

@@ -2,7 +2,7 @@
 
 use super::MASK;
 use super::scan::Scan;
-use super::text::{VALUE_MAX, before, is_random, run};
+use super::text::{VALUE_MAX, before, is_random, run, until};
 
 const END: &[u8] = b"-----END";
 
@@ -10,7 +10,7 @@ const END: &[u8] = b"-----END";
 pub(super) fn url(scan: &mut Scan<'_>, start: usize, end: usize) {
     let text = scan.text;
     let scheme = before(text, start, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
-    let window = &text[..text.len().min(end + 2 * VALUE_MAX)];
+    let window = until(text, end, 2 * VALUE_MAX);
     let authority = run(window, end, |byte| !byte.is_ascii_whitespace() && !b"/?#\"'`<>\\".contains(&byte));
     let Some(at) = window[end..end + authority].iter().rposition(|byte| *byte == b'@').filter(|_| scheme > 0) else { return };
     let user = &text[end..end + at];
@@ -134,9 +134,13 @@ fn putty(scan: &mut Scan<'_>, end: usize) {
 /// `host:5432:database:user:password`, a line of its own; the cue is in its middle.
 pub(super) fn pgpass(scan: &mut Scan<'_>, start: usize) {
     let text = scan.text;
+    if start < scan.pgpass_until {
+        return;
+    }
     let from = start - before(text, start, |byte| !byte.is_ascii_whitespace());
-    let to = from
-        + run(&text[..text.len().min(from + VALUE_MAX)], from, |byte| !byte.is_ascii_whitespace() && !b"\"'<>,".contains(&byte));
+    let belongs = |byte: u8| !byte.is_ascii_whitespace() && !b"\"'<>,".contains(&byte);
+    let to = start + run(until(text, start, VALUE_MAX), start, belongs);
+    scan.pgpass_until = to;
     let mut colons = (from..to).filter(|at| text[*at] == b':');
     let (Some(first), Some(second), Some(_), Some(fourth)) = (colons.next(), colons.next(), colons.next(), colons.next()) else {
         return;

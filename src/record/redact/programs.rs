@@ -1,7 +1,7 @@
 //! Options of well-known programs that take a secret, where nothing but the program's name tells: `mysql -pX`, `curl -u a:b`.
 
 use super::scan::Scan;
-use super::text::{begins, run};
+use super::text::{begins, run, until};
 
 /// A program, and its options that take secrets.
 pub(super) struct Program {
@@ -51,10 +51,11 @@ const LINE: usize = 512;
 /// The rest of the line after a program's name.
 pub(super) fn line(scan: &mut Scan<'_>, program: &Program, start: usize, end: usize) {
     let text = scan.text;
-    if !begins(text, start) {
+    if !begins(text, start) || scan.line_until.0 == program.name && start < scan.line_until.1 {
         return;
     }
-    let to = end + run(&text[..text.len().min(end + LINE)], end, |byte| !matches!(byte, b'\n' | b'|' | b';'));
+    let to = end + run(until(text, end, LINE), end, |byte| !matches!(byte, b'\n' | b'|' | b';'));
+    scan.line_until = (program.name, to);
     let mut words = Words { text, at: end, to };
     while let Some((from, until)) = words.next() {
         let word = &text[from..until];
@@ -81,20 +82,16 @@ pub(super) fn line(scan: &mut Scan<'_>, program: &Program, start: usize, end: us
 
 /// The same for a command's words, each an argument: which of them is a secret, and from which byte on.
 pub(super) fn arguments(name: &[u8], arguments: &[Vec<u8>]) -> Vec<(usize, usize)> {
-    let base = |word: &[u8]| word.rsplit(|byte| *byte == b'/').next().map(<[u8]>::to_vec).unwrap_or_default();
+    let words = || std::iter::once(name).chain(arguments.iter().map(Vec::as_slice)).map(base);
+    let is_named = |part: &str| words().any(|word| word == part.as_bytes() || part == "mysql" && word.starts_with(b"mysql"));
+    let here = PROGRAMS.iter().filter(|program| program.name.split(' ').all(is_named));
+    let options: Vec<&(&str, How)> = here.flat_map(|program| program.options).collect();
     let mut found = Vec::new();
-    let words = || std::iter::once(base(name)).chain(arguments.iter().map(|word| base(word)));
-    let here: Vec<&Program> = PROGRAMS
-        .iter()
-        .filter(|program| {
-            program
-                .name
-                .split(' ')
-                .all(|part| words().any(|word| word == part.as_bytes() || part == "mysql" && word.starts_with(b"mysql")))
-        })
-        .collect();
+    if options.is_empty() {
+        return found;
+    }
     for (at, word) in arguments.iter().enumerate() {
-        for (option, how) in here.iter().flat_map(|program| program.options) {
+        for (option, how) in &options {
             let Some(rest) = word.strip_prefix(option.as_bytes()) else { continue };
             let (at, skip) = match rest.first() {
                 None if *how == How::Attached => continue,
@@ -111,6 +108,11 @@ pub(super) fn arguments(name: &[u8], arguments: &[Vec<u8>]) -> Vec<(usize, usize
         }
     }
     found
+}
+
+/// A program's name without its folder.
+fn base(word: &[u8]) -> &[u8] {
+    word.rsplit(|byte| *byte == b'/').next().unwrap_or(word)
 }
 
 /// Where in the word the secret begins, if there is one.

@@ -92,6 +92,11 @@ pub(super) struct Scan<'a> {
     pub(super) found: Vec<Place>,
     /// Names that begin before were looked at.
     pub(super) names_until: usize,
+    /// What stands beside secret words was looked at up to here.
+    pub(super) beside_until: usize,
+    /// So was the word that may be a line of a `.pgpass`, and the command line of this program.
+    pub(super) pgpass_until: usize,
+    pub(super) line_until: (&'static str, usize),
     /// Where the first last line of a key's armour is, looked for from the first position on.
     pub(super) armour_end: Option<(usize, Option<usize>)>,
     /// The place that reaches farthest.
@@ -101,7 +106,16 @@ pub(super) struct Scan<'a> {
 impl<'a> Scan<'a> {
     /// Everything in the text that looks like a secret, in no order, possibly overlapping.
     pub(super) fn of(text: &'a [u8]) -> Vec<Place> {
-        let mut scan = Scan { text, found: Vec::new(), names_until: 0, armour_end: None, farthest: (0, 0) };
+        let mut scan = Scan {
+            text,
+            found: Vec::new(),
+            names_until: 0,
+            beside_until: 0,
+            pgpass_until: 0,
+            line_until: ("", 0),
+            armour_end: None,
+            farthest: (0, 0),
+        };
         let (automaton, cues) = &*CUES;
         for seen in automaton.find_overlapping_iter(text) {
             let (start, end) = (seen.start(), seen.end());

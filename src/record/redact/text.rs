@@ -12,7 +12,17 @@ pub(super) fn run(text: &[u8], from: usize, belongs: impl Fn(u8) -> bool) -> usi
 
 /// How many bytes just before `at` satisfy `belongs`, at most [`VALUE_MAX`].
 pub(super) fn before(text: &[u8], at: usize, belongs: impl Fn(u8) -> bool) -> usize {
-    text[..at].iter().rev().take(VALUE_MAX).take_while(|byte| belongs(**byte)).count()
+    before_within(text, at, VALUE_MAX, belongs)
+}
+
+/// The same, at most `limit`.
+pub(super) fn before_within(text: &[u8], at: usize, limit: usize, belongs: impl Fn(u8) -> bool) -> usize {
+    text[..at].iter().rev().take(limit).take_while(|byte| belongs(**byte)).count()
+}
+
+/// The text up to so many bytes behind `at`.
+pub(super) fn until(text: &[u8], at: usize, bytes: usize) -> &[u8] {
+    &text[..text.len().min(at + bytes)]
 }
 
 /// Whether a word can begin at `at`: after anything that is no part of a word, after `\n` written out, after `%20`, and after a

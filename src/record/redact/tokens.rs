@@ -5,7 +5,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::text::{before, begins, is_dull, run};
+use super::text::{before, begins, is_dull, run, until};
 
 /// A documented shape.
 pub(super) struct Token {
@@ -167,6 +167,9 @@ pub(super) enum Inner {
     OpenSsh,
 }
 
+/// None of them is longer, except what base64 goes on.
+const INNER_MAX: usize = 4096;
+
 pub(super) const INNER: &[(&str, Inner)] = &[
     (":aa", Inner::Telegram),
     ("q~", Inner::Entra),
@@ -184,7 +187,8 @@ pub(super) const INNER: &[(&str, Inner)] = &[
 impl Inner {
     /// Where the token around the cue at `start..end` is.
     pub(super) fn place(self, text: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
-        let after = |alphabet: Alphabet, from: usize| run(text, from, |byte| alphabet.has(byte));
+        let near = until(text, end, INNER_MAX);
+        let after = |alphabet: Alphabet, from: usize| run(near, from, |byte| alphabet.has(byte));
         let ahead = |alphabet: Alphabet| before(text, start, |byte| alphabet.has(byte));
         let (from, to) = match self {
             Inner::Telegram => {
@@ -212,12 +216,12 @@ impl Inner {
                 let (ahead, rest) = (ahead(Dash), after(Dash, end));
                 (ahead >= 8 && rest >= 100).then(|| (start - ahead, end + rest))
             }
-            Inner::Airtable => {
-                let rest = after(Plain, end);
-                let dot = end + rest;
+            Inner::Airtable if begins(text, start) => {
+                let dot = end + run(until(text, end, 15), end, |byte| Plain.has(byte));
                 let hex = if text.get(dot) == Some(&b'.') { after(Hex, dot + 1) } else { 0 };
-                (rest == 14 && hex == 64 && begins(text, start)).then(|| (start, dot + 1 + hex))
+                (dot == end + 14 && hex == 64).then(|| (start, dot + 1 + hex))
             }
+            Inner::Airtable => None,
             Inner::Jwt => jwt(text, start),
             Inner::JwtBase64 => {
                 let rest = after(Base64, end);
@@ -230,11 +234,12 @@ impl Inner {
                 line.windows(11).any(|part| part == b"PRIVATE KEY").then(|| (start, end + rest))
             }
             Inner::OpenSsh => {
-                let rest = run(text, end, |byte| Base64.has(byte) || matches!(byte, b'\r' | b'\n'));
+                let rest = run(near, end, |byte| Base64.has(byte) || matches!(byte, b'\r' | b'\n'));
                 (rest >= 60).then(|| (start, end + rest))
             }
         }?;
-        (!is_dull(&text[from..to])).then_some((from, to))
+        let rest = if to == near.len() { run(text, to, |byte| Base64.has(byte)) } else { 0 };
+        (!is_dull(&text[from..to])).then_some((from, to + rest))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::MASK;
 use super::names::Kind;
-use super::text::{VALUE_MAX, is_dull, is_random, is_uuid, run};
+use super::text::{VALUE_MAX, is_dull, is_random, is_uuid, run, until};
 
 /// A value in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) fn value(text: &[u8], at: usize, whole_line: bool) -> Option<Value> {
     }
     if text.get(at) == Some(&b'<') {
         // `<your password>`
-        let window = &text[..text.len().min(at + 64)];
+        let window = until(text, at, 64);
         let end = at + run(window, at, |byte| byte != b'>' && byte != b'\n');
         if window.get(end) == Some(&b'>') {
             return Some(Value { start: at, end: end + 1, quoted: false });

@@ -21,8 +21,8 @@ use crate::record::lines::Line;
 use crate::record::{Intake, Observed, RunName, github, junit, spool};
 use crate::world::git::Repo;
 use crate::world::incoming::Incoming;
-use crate::world::read_config;
 use crate::world::store::{Ingested, Store, VersionSummary};
+use crate::world::{files, read_config};
 
 /// Runs that are stored in one transaction, or fewer when they are as large as that.
 const BATCH: usize = 10_000;
@@ -113,7 +113,7 @@ impl Import {
             commit,
             repo: &repo,
             config: &config,
-            intake: Intake::new(&config, &root),
+            intake: Intake::new(&config, &root).knowing(&files::environment()),
             versions: Versions::new(&repo, &config),
             store: None,
         };

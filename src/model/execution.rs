@@ -103,6 +103,12 @@ impl BlobId {
     pub fn of(bytes: &[u8]) -> Self {
         BlobId(blake3::hash(bytes).to_hex()[..32].to_string())
     }
+
+    /// One that somebody else tells of; `None` when it cannot be one.
+    pub fn read(text: &str) -> Option<Self> {
+        let digest = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        digest.then(|| BlobId(text.to_string()))
+    }
 }
 
 /// What a run was given. Two runs with equal input are the same test of a tool.

@@ -64,7 +64,7 @@ pub struct Line<'a> {
     /// What came out as standard error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stderr: Option<Content>,
-    /// Part of `stdin` is missing.
+    /// Part of `stdin` is missing: it was too long, or a secret was taken out.
     #[serde(default, skip_serializing_if = "is_false")]
     truncated: bool,
     /// Digest of the input, where it is not kept.
@@ -182,6 +182,12 @@ impl<'a> Line<'a> {
         (same && matches!(id.0.as_bytes().get(14), Some(b'7' | b'8'))).then_some(id)
     }
 
+    /// What is kept for ever once for many runs: the version, the caller, the fingerprint.
+    pub(super) fn names(&self) -> [&str; 3] {
+        let fingerprint = self.failure.as_ref().and_then(|failure| failure.fingerprint.as_deref());
+        [self.version.as_deref().unwrap_or_default(), self.caller.as_deref().unwrap_or_default(), fingerprint.unwrap_or_default()]
+    }
+
     /// The execution of a line from elsewhere: redacted, and reduced to the tool's capture level.
     pub fn admit(self, intake: &Intake<'_>, success: &SuccessRule) -> NewExecution {
         // A rule about output that nobody has sent demands nothing.
@@ -228,13 +234,12 @@ impl<'a> Line<'a> {
         if !keeps_digests {
             return new;
         }
-        let is_digest =
-            |text: &Cow<'_, str>| text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let nothing_else = execution.input.args.is_empty() && new.stdin.is_none();
-        if let (Some(digest), true) = (self.input.filter(|text| text.is_empty() || is_digest(text)), nothing_else) {
+        let is_digest = |text: &Cow<'_, str>| text.is_empty() || BlobId::read(text).is_some();
+        if let (Some(digest), true) = (self.input.filter(is_digest), nothing_else) {
             execution.input = Input { withheld: Some(digest.into_owned()), truncated: self.truncated, ..Input::unknown() };
         }
-        let digest = |digest: Option<Cow<'_, str>>| digest.filter(is_digest).map(|digest| BlobId(digest.into_owned()));
+        let digest = |digest: Option<Cow<'_, str>>| digest.and_then(|digest| BlobId::read(&digest));
         execution.stdout = execution.stdout.take().or(digest(self.stdout_digest));
         execution.stderr = execution.stderr.take().or(digest(self.stderr_digest));
         if let Some(mark) = &mut execution.mark {

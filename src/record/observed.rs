@@ -187,8 +187,8 @@ impl<'a> Intake<'a> {
 const ARGS_MAX: usize = 2 << 20;
 const PATH_MAX: usize = 4096;
 /// Characters of texts that are one line.
-const VERSION_MAX: usize = 200;
-const CALLER_MAX: usize = 200;
+const VERSION_MAX: usize = 512;
+const CALLER_MAX: usize = 512;
 const NOTE_MAX: usize = 300;
 const TOOL_MAX: usize = 64;
 /// Frames of a failure that was told apart elsewhere.

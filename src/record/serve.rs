@@ -21,7 +21,7 @@ use crate::world::clock::{Clock, Stopwatch};
 use crate::world::git::Repo;
 use crate::world::http::{Answer, BodyError, Packed, Request, Room};
 use crate::world::store::Ingested;
-use crate::world::{WorldError, read_config};
+use crate::world::{WorldError, files, read_config};
 
 /// How often it is looked whether the tools of the repository are others.
 const LOOK: Duration = Duration::from_secs(10);
@@ -175,7 +175,7 @@ impl Receiver {
         let now = Clock::System.now();
         let delivery = otlp::read(signal, encoding, &body, &knowledge.tools, &knowledge.root, now).map_err(NotRead::Message)?;
         drop(body);
-        let intake = Intake::new(&knowledge.config, &knowledge.root);
+        let intake = Intake::new(&knowledge.config, &knowledge.root).knowing(&files::environment());
         let runs = delivery.told.into_iter().map(|told| self.admit(&knowledge, &intake, told)).collect();
         Ok((runs, delivery.refused, room))
     }

@@ -75,13 +75,12 @@ impl<'a> Inbox<'a> {
         if is_from_the_future(&id, self.now) {
             return Err(format!("says that it ended at {}, which is yet to come", id.ended()));
         }
-        let mut new = line.admit(&self.intake, &SuccessRule::default());
-        new.execution.id = id;
-        let execution = &new.execution;
-        let fingerprint = execution.failure.as_ref().map_or("", |failure| failure.fingerprint.as_str());
-        if [&execution.version.0, &execution.caller, fingerprint].iter().any(|name| name.len() > NAME_MAX) {
+        // What is admitted would be cut, and two names might become one.
+        if line.names().iter().any(|name| name.len() > NAME_MAX) {
             return Err(format!("has a name of more than {NAME_MAX} bytes"));
         }
+        let mut new = line.admit(&self.intake, &SuccessRule::default());
+        new.execution.id = id;
         Ok(new)
     }
 }

@@ -27,7 +27,7 @@ use serde::Serialize;
 use self::inbox::Inbox;
 use self::outbox::Outbox;
 use self::segment::Name;
-use super::redact::redact;
+use super::redact::Rules;
 use crate::config::Config;
 use crate::model::{ExecutionId, plain_line};
 use crate::world::clock::Stopwatch;
@@ -105,7 +105,7 @@ impl Synced {
 
 /// One line, without what others must not see: an address may hold a password.
 pub fn clean(text: &str) -> String {
-    plain_line(&String::from_utf8_lossy(&redact(text.as_bytes())), 500)
+    plain_line(&String::from_utf8_lossy(&Rules::default().redact(text.as_bytes())), 500)
 }
 
 /// What is going on, for a progress bar.

@@ -11,6 +11,7 @@ use super::{Step, Synced, Terms, author, forgotten, oldest};
 use crate::config::Config;
 use crate::model::{CaptureLevel, ExecutionId, NewExecution, SuccessRule};
 use crate::world::clock::Stopwatch;
+use crate::world::files;
 use crate::world::git::exchange::{Exchange, ExchangeError, Published, SegmentFile};
 use crate::world::store::{Forgotten, Store};
 
@@ -110,7 +111,7 @@ impl<'a> Outbox<'a> {
         report: &mut Synced,
     ) -> Result<(), SyncError> {
         let shared = shared(self.terms.config);
-        let intake = Intake::new(&shared, "");
+        let intake = Intake::new(&shared, "").knowing(&files::environment());
         let mut packed = 0;
         loop {
             tell(Step::Packing(packed));

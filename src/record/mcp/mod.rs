@@ -76,7 +76,7 @@ pub fn serve(repo: &Repo, config: &Config, name: Option<String>, server: &[OsStr
     let mut recorder = Recorder {
         repo,
         config,
-        intake: Intake::new(config, &root),
+        intake: Intake::new(config, &root).knowing(&files::environment()),
         rules: tools.into_iter().map(|tool| (tool.name, tool.success)).collect(),
         store: None,
         away: None,

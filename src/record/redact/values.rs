@@ -3,8 +3,8 @@
 //! Deliberately not here: names and separators (`assigned`).
 
 use super::MASK;
-use super::names::Kind;
-use super::text::{VALUE_MAX, is_dull, is_random, is_uuid, run, until};
+use super::names::{self, Kind};
+use super::text::{VALUE_MAX, before, holds, is_dull, is_random, is_uuid, run, until};
 
 /// A value in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(super) fn value(text: &[u8], at: usize, whole_line: bool) -> Option<Value> {
 /// Whether the quote at `at` ends a string that the name is in: `["password=", 1]`.
 fn closes_what_is_around(text: &[u8], at: usize, quote: u8, start: usize) -> bool {
     let goes_on = text.get(start).is_none_or(|byte| matches!(byte, b',' | b']' | b'}' | b':' | b'\\'));
-    let line = super::text::before(text, at, |byte| byte != b'\n');
+    let line = before(text, at, |byte| byte != b'\n');
     goes_on && text[at - line..at].iter().filter(|byte| **byte == quote).count() % 2 == 1
 }
 
@@ -160,7 +160,7 @@ pub(super) fn is_harmless(text: &[u8], value: Value, kind: Kind, written: Writte
     if !value.quoted && written == Written::Loose && (sentence || generic || is_expression(content)) {
         return true;
     }
-    if kind == Kind::Token && ["(?", "[^", "\\w", "%s"].iter().any(|part| super::text::holds(content, part.as_bytes())) {
+    if kind == Kind::Token && ["(?", "[^", "\\w", "%s"].iter().any(|part| holds(content, part.as_bytes())) {
         return true;
     }
     if !value.quoted && kind != Kind::Phrase && (content.contains(&b'(') || content.contains(&b'[')) && is_expression(content) {
@@ -180,130 +180,62 @@ pub(super) fn is_harmless(text: &[u8], value: Value, kind: Kind, written: Writte
     }
 }
 
+/// Words that stand where a secret would.
+const PLACEHOLDERS: &str = "true false null none nil undefined yes no on off string str bytes int integer bool boolean any text char \
+    object number float optional required missing invalid incorrect wrong expired empty unset hidden masked redacted removed omitted \
+    secret secrets password passwd passphrase pass token key apikey value prompt stdin env file vault keyring changeme changeit change \
+    example sample placeholder dummy default todo fixme tbd na basic bearer disabled enabled inherit auto failed denied accepted";
+/// Parts of such words.
+const PARTS: &str = "your- your_ yourpass yourtoken changeme change-me change_me placeholder replace-me replace_me -here _here";
+
 /// `$PASSWORD`, `${{ secrets.X }}`, `<token>`, `****`, `changeme`, `your-api-key`, `None`, `str`.
 fn is_placeholder(content: &[u8]) -> bool {
-    const WORDS: [&str; 74] = [
-        "true",
-        "false",
-        "null",
-        "none",
-        "nil",
-        "undefined",
-        "yes",
-        "no",
-        "on",
-        "off",
-        "string",
-        "str",
-        "bytes",
-        "int",
-        "integer",
-        "bool",
-        "boolean",
-        "any",
-        "text",
-        "char",
-        "object",
-        "number",
-        "float",
-        "optional",
-        "required",
-        "missing",
-        "invalid",
-        "incorrect",
-        "wrong",
-        "expired",
-        "empty",
-        "unset",
-        "hidden",
-        "masked",
-        "redacted",
-        "removed",
-        "omitted",
-        "secret",
-        "secrets",
-        "password",
-        "passwd",
-        "passphrase",
-        "pass",
-        "token",
-        "key",
-        "apikey",
-        "value",
-        "prompt",
-        "stdin",
-        "env",
-        "file",
-        "vault",
-        "keyring",
-        "changeme",
-        "changeit",
-        "change",
-        "example",
-        "sample",
-        "placeholder",
-        "dummy",
-        "default",
-        "todo",
-        "fixme",
-        "tbd",
-        "na",
-        "basic",
-        "bearer",
-        "disabled",
-        "enabled",
-        "inherit",
-        "auto",
-        "failed",
-        "denied",
-        "accepted",
-    ];
-    const PARTS: [&[u8]; 12] = [
-        b"your-",
-        b"your_",
-        b"yourpass",
-        b"yourtoken",
-        b"changeme",
-        b"change-me",
-        b"change_me",
-        b"placeholder",
-        b"replace-me",
-        b"replace_me",
-        b"-here",
-        b"_here",
-    ];
-    let mask = MASK.as_bytes();
     if content.len() > VALUE_MAX {
         return false;
     }
-    let whole = |open: &[u8], close: &[u8]| content.starts_with(open) && content.ends_with(close);
-    let variable = |name: &[u8]| !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-    let shell = content.strip_prefix(b"$").is_some_and(|rest| variable(rest) || rest.starts_with(b"{") || rest.starts_with(b"("));
-    let windows = whole(b"%", b"%") && content.len() > 2 && variable(&content[1..content.len() - 1]);
-    let field = |rest: &[u8]| rest.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.!:}[]()".contains(byte));
-    let template = whole(b"{", b"}")
-        || content.strip_prefix(b"{").is_some_and(field)
-        || content.starts_with(b"{{")
-        || whole(b"<", b">")
-        || content.starts_with(b"<%");
-    let printf = content.len() <= 3 && content.starts_with(b"%");
-    if content.windows(mask.len()).any(|window| window == mask) || shell || windows || template || printf || is_dull(content) {
+    let mask = MASK.as_bytes();
+    if is_template(content) || is_dull(content) || content.windows(mask.len()).any(|window| window == mask) {
         return true;
     }
     // The name of a variable, not its value.
     let variable = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.' | b'-');
-    let names: [&[u8]; 4] = [b"password", b"passwd", b"passphrase", b"credential"];
-    if content.iter().all(variable) && names.iter().any(|name| super::text::holds(content, name)) {
+    if content.iter().all(variable)
+        && ["password", "passwd", "passphrase", "credential"].iter().any(|name| holds(content, name.as_bytes()))
+    {
         return true;
     }
-    let no_digits = !content.iter().any(u8::is_ascii_digit);
+    if content.iter().any(u8::is_ascii_digit) {
+        return false;
+    }
     let word = content.trim_ascii();
-    let bare = word.strip_suffix(b"?").unwrap_or(word);
-    no_digits
-        && (WORDS.iter().any(|word| bare.eq_ignore_ascii_case(word.as_bytes()))
-            || PARTS.iter().any(|part| super::text::holds(content, part))
-            // `API_KEY`, `DB_PASSWORD`: the name of what goes there.
-            || (content.iter().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')) && super::names::kind(content).is_some()))
+    let word = word.strip_suffix(b"?").unwrap_or(word);
+    // `API_KEY`, `DB_PASSWORD`: the name of what goes there.
+    let is_name =
+        || content.iter().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')) && names::kind(content).is_some();
+    is_one_of(word, PLACEHOLDERS) || PARTS.split(' ').any(|part| holds(content, part.as_bytes())) || is_name()
+}
+
+/// Whether it is one of the words, which are separated by spaces, whatever the case.
+fn is_one_of(word: &[u8], words: &str) -> bool {
+    words.split_ascii_whitespace().any(|one| word.eq_ignore_ascii_case(one.as_bytes()))
+}
+
+/// What programs fill in: `$NAME`, `${…}`, `$(…)`, `%NAME%`, `%s`, `{name}`, `{{ … }}`, `<name>`.
+fn is_template(content: &[u8]) -> bool {
+    let starts = |prefix: &str| content.starts_with(prefix.as_bytes());
+    let whole = |open: &str, close: &str| starts(open) && content.ends_with(close.as_bytes());
+    let variable = |name: &[u8]| !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let field = |rest: &[u8]| rest.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.!:}[]()".contains(byte));
+    starts("${")
+        || starts("$(")
+        || content.strip_prefix(b"$").is_some_and(variable)
+        || content.len() > 2 && whole("%", "%") && variable(&content[1..content.len() - 1])
+        || content.len() <= 3 && starts("%")
+        || starts("{{")
+        || whole("{", "}")
+        || content.strip_prefix(b"{").is_some_and(field)
+        || whole("<", ">")
+        || starts("<%")
 }
 
 /// `/run/secrets/token`, `./key.pem`, `C:\keys`, `https://…`, `a@example.com`.
@@ -331,40 +263,10 @@ fn is_word_of_a_sentence(text: &[u8], value: Value) -> bool {
 
 /// `Passphrase: must be longer`.
 fn begins_a_sentence(content: &[u8]) -> bool {
-    const WORDS: [&str; 27] = [
-        "is",
-        "was",
-        "must",
-        "should",
-        "may",
-        "can",
-        "cannot",
-        "will",
-        "has",
-        "not",
-        "too",
-        "needs",
-        "required",
-        "missing",
-        "incorrect",
-        "wrong",
-        "for",
-        "please",
-        "does",
-        "mismatch",
-        "empty",
-        "invalid",
-        "the",
-        "an",
-        "optional",
-        "string",
-        "bytes",
-    ];
-    if content.starts_with(b"(") || content.starts_with(b":") {
-        return true;
-    }
+    const WORDS: &str = "is was must should may can cannot will has not too needs required missing incorrect wrong for please does \
+        mismatch empty invalid the an optional string bytes";
     let first = content.split(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default();
-    WORDS.iter().any(|word| first.eq_ignore_ascii_case(word.as_bytes()))
+    content.starts_with(b"(") || content.starts_with(b":") || is_one_of(first, WORDS)
 }
 
 /// `get_password()`, `os.environ[`, `self.password`, `Option<String>`, `args.token`.

@@ -72,26 +72,27 @@ impl Names {
         if self.generation.is_none() || self.callers.len() + self.failures.len() + self.series.len() > REMEMBERED {
             *self = Names { generation: Some(generation(client).await?), ..Names::default() };
         }
-        let (mut missing, mut keys) = (Missing::default(), Vec::with_capacity(batch.len()));
-        let wrong = batch.iter().any(|new| new.execution.mark.is_some()).then(Failure::wrong_output);
+        let (mut missing, mut found) = (Missing::default(), Vec::with_capacity(batch.len()));
         for new in batch {
             let execution = &new.execution;
-            let (tool, version) = (execution.tool.as_str(), execution.version.as_str());
-            if self.series_of(execution).is_none() {
+            let failure = execution.failure.as_ref().map(|failure| self.look_for(&mut missing, failure)).transpose()?;
+            let numbers = self.of(execution, failure);
+            if numbers.is_none() {
+                let (tool, version) = (execution.tool.as_str(), execution.version.as_str());
                 missing.series.insert(key(&[tool, version]), (tool, version));
-            }
-            if !self.callers.contains_key(execution.caller.as_str()) {
                 missing.callers.insert(&execution.caller);
             }
-            keys.push(execution.failure.as_ref().map(|failure| self.look_for(&mut missing, failure)).transpose()?);
+            found.push((numbers, failure));
         }
-        if let Some(wrong) = &wrong {
-            self.look_for(&mut missing, wrong)?;
+        if batch.iter().any(|new| new.execution.mark.is_some()) {
+            self.look_for(&mut missing, &Failure::wrong_output())?;
         }
         self.make_series(client, &missing).await?;
         self.make_callers(client, &missing).await?;
         self.make_failures(client, &missing).await?;
-        batch.iter().zip(keys).map(|(new, key)| self.of(&new.execution, key)).collect()
+        let made =
+            found.into_iter().zip(batch).map(|((numbers, failure), new)| numbers.or_else(|| self.of(&new.execution, failure)));
+        made.map(|numbers| numbers.ok_or(StoreError::Busy)).collect()
     }
 
     /// The same for what `mark` needs.
@@ -119,15 +120,15 @@ impl Names {
         Ok(key)
     }
 
-    fn series_of(&self, execution: &Execution) -> Option<i32> {
-        self.series.get(execution.tool.as_str())?.get(execution.version.as_str()).copied()
-    }
-
-    fn of(&self, execution: &Execution, failure: Option<Uuid>) -> Result<Numbers, StoreError> {
-        let series = self.series_of(execution).ok_or(StoreError::Busy)?;
-        let (caller, class) = *self.callers.get(execution.caller.as_str()).ok_or(StoreError::Busy)?;
-        let failure = failure.map(|key| self.failures.get(&key).copied().ok_or(StoreError::Busy)).transpose()?;
-        Ok(Numbers { series, caller, class, failure })
+    /// The numbers of an execution with the key of its failure, as far as they were looked up.
+    fn of(&self, execution: &Execution, failure: Option<Uuid>) -> Option<Numbers> {
+        let series = *self.series.get(execution.tool.as_str())?.get(execution.version.as_str())?;
+        let (caller, class) = *self.callers.get(execution.caller.as_str())?;
+        let failure = match failure {
+            Some(key) => Some(*self.failures.get(&key)?),
+            None => None,
+        };
+        Some(Numbers { series, caller, class, failure })
     }
 
     /// The numbers of the failure that a mark is, after [`Names::prepare_mark`].

@@ -18,7 +18,7 @@ use crate::world::store::row::{Bits, bits, first_id};
 use crate::world::store::{Forget, Forgotten, ForgottenRange, Retention, StoreError};
 
 /// Bytes of an execution beside its content, with its share of keys and rollups: what the benchmark measures.
-const ROW_BYTES: i64 = 330;
+const ROW_BYTES: i64 = 215;
 /// The hour in an identity.
 const HOUR_OF_ID: &str = "(('x' || translate(left(id::text, 13), '-', ''))::bit(48)::bigint / 3600000)::integer";
 /// Executions, and contents, that are looked at in one statement.

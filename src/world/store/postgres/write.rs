@@ -25,6 +25,7 @@ const CONTENT: usize = 16 << 20;
 struct Entry<'a> {
     id: Bits,
     numbers: Numbers,
+    has_content: bool,
     new: &'a NewExecution,
 }
 
@@ -56,7 +57,8 @@ pub(super) async fn ingest(
             ingested.forgotten += 1;
             continue;
         }
-        entries.push(Entry { id, numbers: *numbers, new });
+        let has_content = [&new.stdin, &new.stdout, &new.stderr, &new.expected].iter().any(|content| content.is_some());
+        entries.push(Entry { id, numbers: *numbers, has_content, new });
     }
     // In the order of the table, so that neighbours are written together and nobody waits for us in a circle. What is in the batch
     // twice counts as known the second time.
@@ -67,12 +69,12 @@ pub(super) async fn ingest(
     ingested.new = (entries.len() - known.len()) as u64;
     let fresh = || entries.iter().enumerate().filter(|(at, _)| !known.contains(at)).map(|(_, entry)| entry);
     sums.write(client).await?;
-    keep_contents(client, fresh()).await?;
+    keep_contents(client, fresh().filter(|entry| entry.has_content)).await?;
     if local && state.tracked {
         let (series, ids): (Vec<i32>, Vec<Uuid>) = fresh().map(|entry| (entry.numbers.series, uuid(&entry.id))).unzip();
         remember_unsent(client, &series, &ids).await?;
     }
-    for Entry { id, numbers, new } in known.iter().map(|at| &entries[*at]).chain(&twice) {
+    for Entry { id, numbers, new, .. } in known.iter().map(|at| &entries[*at]).chain(&twice) {
         if let Some(said) = &new.execution.mark {
             mark(client, names, (numbers.series, id), said, new.expected.as_deref(), local).await?;
         }
@@ -147,7 +149,7 @@ fn add(sums: &mut Sums, Entry { id, numbers, .. }: &Entry<'_>, row: &Row) {
 fn columns(entries: &[Entry<'_>], mut sums: Option<&mut Sums>) -> Result<Executions, StoreError> {
     let mut columns = Executions::default();
     for entry in entries {
-        let Entry { id, numbers, new } = entry;
+        let Entry { id, numbers, new, .. } = entry;
         let row = Row::of(&new.execution)?;
         if let Some(sums) = &mut sums {
             add(sums, entry, &row);
@@ -183,7 +185,7 @@ fn columns(entries: &[Entry<'_>], mut sums: Option<&mut Sums>) -> Result<Executi
 /// Keeps the bytes of executions, or moves their last hour on.
 async fn keep_contents<'a>(client: &Client, entries: impl Iterator<Item = &'a Entry<'a>>) -> Result<(), StoreError> {
     let mut contents: BTreeMap<(i32, Bits), (i32, &[u8])> = BTreeMap::new();
-    for Entry { id: of, numbers, new } in entries {
+    for Entry { id: of, numbers, new, .. } in entries {
         let execution = &new.execution;
         let expected = execution.mark.as_ref().and_then(|mark| mark.expected.as_ref());
         let streams = [

@@ -14,7 +14,7 @@ use super::pack::{DAY, Hours, pack, unpack};
 use super::table::{Rollups, Table as _, uuid};
 use crate::model::{Rollup, RollupRun, hour_begins};
 use crate::world::store::StoreError;
-use crate::world::store::row::{Bits, first_id, outcome_of};
+use crate::world::store::row::{first_id, outcome_of};
 
 /// A series and a day, counted since the Unix epoch.
 pub(super) type Day = (i32, i32);
@@ -107,7 +107,7 @@ impl Rollups {
 /// Adds parts (series, day, hours) up, in the order of time: runs that came in another order than they ended are in order again, if
 /// nothing else was added to them before.
 pub(super) fn add_up(rows: &[Answer]) -> Result<BTreeMap<Day, Hours>, StoreError> {
-    let mut parts: Vec<(Day, (i32, i32), Option<Bits>, Rollup)> = Vec::new();
+    let mut parts = Vec::new();
     for row in rows {
         let day: Day = (row.try_get(0)?, row.try_get(1)?);
         let unreadable = || Error::new(ErrorKind::InvalidData, "a rollup cannot be read");

@@ -2,8 +2,8 @@
 //! same key.
 //!
 //! `cargo bench --bench copy -- [RUNS]` (half a million when not given). Starts a server of its own, with the settings that it is
-//! installed with but for room for the write-ahead log. The rows for `COPY` are
-//! encoded beforehand: that program has nothing to do but to send them.
+//! installed with but for room for the write-ahead log. The rows for `COPY` are encoded beforehand: that program has nothing to do but
+//! to send them.
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 mod common;

@@ -112,11 +112,11 @@ pub(super) fn add_up(rows: &[Answer]) -> Result<BTreeMap<Day, Hours>, StoreError
         let day: Day = (row.try_get(0)?, row.try_get(1)?);
         let unreadable = || Error::new(ErrorKind::InvalidData, "a rollup cannot be read");
         let hours = unpack(day.1, row.try_get(2)?).ok_or_else(unreadable)?;
-        parts.extend(hours.into_iter().map(|(key, rollup)| (day, key, rollup.ends.map(|((id, _), _)| id), rollup)));
+        parts.extend(hours.into_iter().map(|(key, rollup)| (day, key, rollup)));
     }
-    parts.sort_by_key(|(day, key, first, _)| (*day, *key, *first));
+    parts.sort_by_key(|(day, key, rollup)| (*day, *key, rollup.ends.map(|((id, _), _)| id)));
     let mut days: BTreeMap<Day, Hours> = BTreeMap::new();
-    for (day, key, _, rollup) in parts {
+    for (day, key, rollup) in parts {
         days.entry(day).or_default().entry(key).or_default().merge(&rollup);
     }
     Ok(days)

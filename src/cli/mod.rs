@@ -47,6 +47,21 @@ pub struct Cli {
     command: Command,
 }
 
+/// `fractal exec` alone. To describe all the other commands to the parser takes as long as to run a small tool.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Alone {
+    #[arg(short = 'C', long, global = true, value_name = "FOLDER")]
+    repo: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Only,
+}
+
+#[derive(Subcommand)]
+enum Only {
+    Exec(exec::Exec),
+}
+
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 something outside failed (git, files, a damaged log); 2 a mistake in the call or in \
 fractal.toml; 3 another loop is running on this repository. `fractal exec` and `fractal mcp` end exactly as the tool or the server does: with \
 its exit code or its signal, 124 after its time limit, 126 or 127 when it cannot be run.\n\nStart with `fractal demo`, or in a repository of yours with \
@@ -221,7 +236,11 @@ type Outcome = Result<ExitCode, Failure>;
 
 /// Parses the command line and runs it.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    // Whatever is no right call of it, the whole parser explains.
+    let cli = match Alone::try_parse() {
+        Ok(Alone { repo, command: Only::Exec(command) }) => Cli { repo, command: Command::Exec(command) },
+        Err(_) => Cli::parse(),
+    };
     let repo = cli.repo.clone().unwrap_or_else(|| PathBuf::from("."));
     if !matches!(cli.command, Command::Exec(_) | Command::Mcp(_)) {
         let level = crate::world::files::variable("FRACTAL_LOG").and_then(|level| level.parse().ok());

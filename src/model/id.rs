@@ -121,12 +121,13 @@ impl ExecutionId {
 
 /// The first 32 hexadecimal digits of blake3 over length-prefixed parts (so `["ab","c"]` and `["a","bc"]` differ).
 pub(crate) fn digest(parts: &[&[u8]]) -> String {
-    let mut hasher = blake3::Hasher::new();
+    // In one piece: for so few bytes that takes half as long as one by one.
+    let mut whole = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
     for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
+        whole.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        whole.extend_from_slice(part);
     }
-    hasher.finalize().to_hex()[..32].to_string()
+    blake3::hash(&whole).to_hex()[..32].to_string()
 }
 
 #[cfg(test)]

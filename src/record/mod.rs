@@ -18,16 +18,19 @@ mod writer;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
 pub use self::observed::{Bytes, Intake, Observed, RunName, Said};
 use crate::config::Config;
 use crate::model::{ExecutionId, Exit, NewExecution, StdinUse, Tool, Version};
+use crate::world::files;
 use crate::world::git::Repo;
 use crate::world::passthrough::{self, Captured, Passthrough, Stream};
-use crate::world::{files, store};
+use crate::world::store::{self, Store, StoreError};
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub struct Recorded {
 
 /// Runs that waited and that `exec` stores along with its own; the loop stores the rest.
 const ALSO_STORED: usize = 64;
+/// So long a store is held open for a tool that runs.
+const HELD_OPEN: Duration = Duration::from_secs(1);
 
 /// Runs `tool` with `args` in the current directory with our standard streams, and records it.
 pub fn exec(repo: &Repo, config: &Config, tool: &Tool, args: &[OsString]) -> Executed {
@@ -59,19 +64,21 @@ pub fn exec(repo: &Repo, config: &Config, tool: &Tool, args: &[OsString]) -> Exe
     // Before the run: a tool may change its own files.
     let version = repo.version_in_work_tree(&tool.paths);
     let cwd = files::current_dir().ok();
-    let captured = passthrough::run(&Passthrough {
+    let mut ready = None;
+    let spec = Passthrough {
         argv: &argv,
         limit: config.record.limit_kib << 10,
         timeout: tool.timeout,
         capture_stdin: tool.stdin == StdinUse::Capture,
-    });
+    };
+    let captured = passthrough::run(&spec, || ready = Ready::meanwhile(repo, config));
     let recorded = match (version, &captured.lost) {
         (_, Some(lost)) => Err(lost.clone()),
         (Ok(Some(version)), None) => {
             let cwd = cwd.as_deref().and_then(|cwd| inside(cwd, repo.root()));
             let observed = describe(tool, version, args, cwd, &captured);
             let new = Intake::new(config, &root).knowing(&files::environment()).admit(&tool.success, observed);
-            keep(repo, config, &new)
+            keep(repo, config, ready, &new)
         }
         (Ok(None), None) => Err(format!("none of the paths of `{}` exist", tool.name)),
         (Err(error), None) => Err(format!("{error:#}")),
@@ -79,9 +86,40 @@ pub fn exec(repo: &Repo, config: &Config, tool: &Tool, args: &[OsString]) -> Exe
     Executed { ending: captured.ending(), exit: captured.exit, recorded }
 }
 
+/// A store that is opened while the tool runs, because that takes as long as many a tool. It is closed again when the tool takes
+/// longer: a server's connections are few.
+struct Ready {
+    opener: JoinHandle<Option<Opened>>,
+    /// Hangs up when the tool has ended.
+    running: Sender<()>,
+}
+
+type Opened = Result<Box<dyn Store>, StoreError>;
+
+impl Ready {
+    /// `None` when there is no thread to be had.
+    fn meanwhile(repo: &Repo, config: &Config) -> Option<Ready> {
+        let open = store::opening(repo, config);
+        let (running, ended) = channel();
+        let opener = thread::Builder::new().spawn(move || {
+            redact::prepare();
+            let opened = open();
+            (ended.recv_timeout(HELD_OPEN) != Err(RecvTimeoutError::Timeout)).then_some(opened)
+        });
+        Some(Ready { opener: opener.ok()?, running })
+    }
+
+    /// `None` when it was closed again.
+    fn store(self) -> Option<Opened> {
+        drop(self.running);
+        self.opener.join().ok().flatten()
+    }
+}
+
 /// Stores the execution after those that wait, or lets it wait too.
-fn keep(repo: &Repo, config: &Config, new: &NewExecution) -> Result<Recorded, String> {
-    let stored = store::open_briefly(repo, config).map_err(anyhow::Error::from).and_then(|mut store| {
+fn keep(repo: &Repo, config: &Config, ready: Option<Ready>, new: &NewExecution) -> Result<Recorded, String> {
+    let store = ready.and_then(Ready::store).unwrap_or_else(|| store::open_briefly(repo, config));
+    let stored = store.map_err(anyhow::Error::from).and_then(|mut store| {
         spool::drain(repo, store.as_mut(), ALSO_STORED)?;
         Ok(store.record(new)?)
     });

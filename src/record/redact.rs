@@ -9,6 +9,7 @@
 
 mod arguments;
 mod assigned;
+mod cues;
 mod known;
 mod names;
 mod places;
@@ -36,6 +37,11 @@ const LOOKS: usize = 8;
 /// So much of a word beside a cut is taken out; where more is without space, it is no word.
 const WORD_MAX: usize = 4096;
 const PIECE: usize = 300;
+
+/// Makes what every redaction needs; whoever needs it first does so otherwise.
+pub fn prepare() {
+    std::sync::LazyLock::force(&cues::CUES);
+}
 
 /// What counts as a secret in this repository.
 #[derive(Default)]

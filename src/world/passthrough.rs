@@ -104,8 +104,9 @@ pub struct Stream {
     pub truncated: bool,
 }
 
-/// Runs the program to its end. Standard output may be closed (it is `/dev/null` then) when this returns.
-pub fn run(spec: &Passthrough<'_>) -> Captured {
+/// Runs the program to its end; `meanwhile` is called when it has started and must not take long. Standard output may be closed (it is
+/// `/dev/null` then) when this returns.
+pub fn run(spec: &Passthrough<'_>, meanwhile: impl FnOnce()) -> Captured {
     let signals = receive_signals().ok();
     let flow = Flow::new().ok();
     let open = |to, keep| flow.as_ref().and_then(|flow| Outlet::open(to, keep, flow).ok());
@@ -126,6 +127,7 @@ pub fn run(spec: &Passthrough<'_>) -> Captured {
     };
     drop(ends);
     let stdin = stdin.begin();
+    meanwhile();
     let windows = [&mut stdout, &mut stderr].into_iter().flatten().filter_map(|outlet| outlet.window.take()).collect();
     let mut running = Running { child, own_group, signals, windows };
     let exit = running.until_end(spec.timeout.and_then(|limit| clock.checked_add(limit)), python);

@@ -1,81 +1,9 @@
-//! One pass over a text: an automaton finds the words by which secrets are known, and only there something looks closer.
+//! One pass over a text: where a word is by which secrets are known, something looks closer.
 //!
 //! The time is linear in the text: every look around a word is bounded, and what was found is not looked into again.
 
-use std::sync::LazyLock;
-
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
-
-use super::programs::{PROGRAMS, Program};
-use super::tokens::{INNER, Inner, TOKENS, Token};
+use super::cues::{CUES, Cue};
 use super::{assigned, places, programs};
-
-/// What a word in the text calls for.
-enum Cue {
-    Token(&'static Token),
-    Inner(Inner),
-    /// Part of a name.
-    Name,
-    /// The same and one byte more.
-    ShortName,
-    /// A product whose tokens have no shape of their own.
-    Product,
-    /// `Bearer`, `Basic`.
-    Scheme,
-    Url,
-    PrivateKey,
-    PgPass,
-    Program(&'static Program),
-}
-
-/// Parts of names. Each costs a look wherever it turns up, so there are few, and short ones only where nothing longer does.
-const NAMES: [&str; 16] = [
-    "pass",
-    "pwd",
-    "secret",
-    "token",
-    "key",
-    "credential",
-    "creds",
-    "auth",
-    "cookie",
-    "sess",
-    "sid",
-    "sig",
-    "_pw",
-    "otp",
-    "mnemonic",
-    "phrase",
-];
-/// … with the sign behind them, because they are part of many words.
-const SHORT_NAMES: [&str; 8] = ["pin\"", "pin'", "pin=", "pin:", "cvv\"", "cvv=", "cvv:", "kennwort:"];
-const PRODUCTS: [&str; 10] =
-    ["discord", "telegram", "heroku", "datadog", "mailgun", "algolia", "cloudflare", "twilio", "okta", "jenkins"];
-
-static CUES: LazyLock<(AhoCorasick, Vec<Cue>)> = LazyLock::new(|| {
-    let mut words: Vec<&str> = Vec::new();
-    let mut cues = Vec::new();
-    let mut add = |word: &'static str, cue: Cue| {
-        words.push(word);
-        cues.push(cue);
-    };
-    NAMES.iter().for_each(|word| add(word, Cue::Name));
-    SHORT_NAMES.iter().for_each(|word| add(word, Cue::ShortName));
-    PRODUCTS.iter().for_each(|word| add(word, Cue::Product));
-    TOKENS.iter().for_each(|token| add(token.prefix, Cue::Token(token)));
-    INNER.iter().for_each(|(word, inner)| add(word, Cue::Inner(*inner)));
-    PROGRAMS.iter().for_each(|program| add(program.name, Cue::Program(program)));
-    ["bearer", "basic"].iter().for_each(|word| add(word, Cue::Scheme));
-    add("://", Cue::Url);
-    ["private key", "private-lines"].iter().for_each(|word| add(word, Cue::PrivateKey));
-    [":5432:", ":*:"].iter().for_each(|word| add(word, Cue::PgPass));
-    let automaton = AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .kind(Some(AhoCorasickKind::ContiguousNFA))
-        .build(words)
-        .expect("a few hundred short words fit");
-    (automaton, cues)
-});
 
 /// A place to be taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,14 +44,11 @@ impl<'a> Scan<'a> {
             armour_end: None,
             farthest: (0, 0),
         };
-        let (automaton, cues) = &*CUES;
-        for seen in automaton.find_overlapping_iter(text) {
-            let (start, end) = (seen.start(), seen.end());
-            if scan.farthest.0 <= start && end <= scan.farthest.1 {
-                continue;
+        CUES.each(text, |cue, start, end| {
+            if !(scan.farthest.0 <= start && end <= scan.farthest.1) {
+                scan.look(cue, start, end);
             }
-            scan.look(&cues[seen.pattern().as_usize()], start, end);
-        }
+        });
         scan.found
     }
 

@@ -243,10 +243,16 @@ pub fn open(repo: &Repo, config: &Config) -> Result<Box<dyn Store>, StoreError> 
 /// # Errors
 /// As [`open`], also when the store is busy.
 pub fn open_briefly(repo: &Repo, config: &Config) -> Result<Box<dyn Store>, StoreError> {
-    match address(config) {
-        address if address.is_empty() => Ok(Box::new(SqliteStore::open_briefly(&path(repo))?)),
+    opening(repo, config)()
+}
+
+/// [`open_briefly`], to be called elsewhere.
+pub fn opening(repo: &Repo, config: &Config) -> impl FnOnce() -> Result<Box<dyn Store>, StoreError> + Send + use<> {
+    let (address, path) = (address(config), path(repo));
+    move || match address {
+        address if address.is_empty() => Ok(Box::new(SqliteStore::open_briefly(&path)?)),
         address if is_postgres(&address) => Ok(Box::new(PostgresStore::open_briefly(&address)?)),
-        _ => open(repo, config),
+        address => Err(StoreError::Address(shown(&address))),
     }
 }
 

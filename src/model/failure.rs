@@ -116,6 +116,10 @@ pub fn steers(c: char) -> bool {
 
 /// Text from outside as one line of at most `limit` characters that cannot steer a terminal.
 pub fn plain_line(text: &str, limit: usize) -> String {
+    // Almost always there is nothing to do.
+    if text.len() <= limit && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return text.to_string();
+    }
     let line: String = text.chars().map(|c| if steers(c) { ' ' } else { c }).collect();
     let line = line.trim();
     if line.chars().count() <= limit {

@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::observed::{Bytes, Intake, Observed, RunName, Said, has_mask};
+use super::observed::{Bytes, Intake, Observed, RunName, Said, Told, has_mask};
 use crate::model::{
     Arg, BlobId, Execution, ExecutionId, Exit, Failure, Fingerprint, Frame, Input, Mark, NewExecution, Outcome, SuccessRule,
     Version, check_tool_name,
@@ -177,9 +177,11 @@ impl<'a> Line<'a> {
 
     /// The identity of ours that it names, when it has the form of one.
     pub fn identity(&self) -> Option<ExecutionId> {
-        let id = ExecutionId(self.id.as_ref()?.to_string());
-        let same = id.bytes().is_some_and(|bytes| ExecutionId::from_bytes(bytes) == id);
-        (same && matches!(id.0.as_bytes().get(14), Some(b'7' | b'8'))).then_some(id)
+        let text = self.id.as_deref()?;
+        // With hyphens and small letters, as we write them: the same run has one name.
+        let ours =
+            text.len() == 36 && matches!(text.as_bytes()[14], b'7' | b'8') && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        ours.then(|| ExecutionId(text.to_string())).filter(|id| id.bytes().is_some())
     }
 
     /// What is kept for ever once for many runs: the version, the caller, the fingerprint.
@@ -208,7 +210,12 @@ impl<'a> Line<'a> {
             message: failure.message.clone(),
             trace: String::new(),
         });
-        let told = self.failure.and_then(|failure| Some((Fingerprint::read(&failure.fingerprint?)?, failure.frames)));
+        let is_digest = |text: &Cow<'_, str>| text.is_empty() || BlobId::read(text).is_some();
+        let nothing_else = self.args.is_empty() && stdin.as_ref().is_none_or(|stdin| stdin.bytes.is_empty());
+        let told = Told {
+            failure: self.failure.and_then(|failure| Some((Fingerprint::read(&failure.fingerprint?)?, failure.frames))),
+            input: self.input.filter(|digest| nothing_else && is_digest(digest)).map(Cow::into_owned),
+        };
         let mut new = intake.admit_known(
             success,
             Observed {
@@ -233,11 +240,6 @@ impl<'a> Line<'a> {
         let execution = &mut new.execution;
         if !keeps_digests {
             return new;
-        }
-        let nothing_else = execution.input.args.is_empty() && new.stdin.is_none();
-        let is_digest = |text: &Cow<'_, str>| text.is_empty() || BlobId::read(text).is_some();
-        if let (Some(digest), true) = (self.input.filter(is_digest), nothing_else) {
-            execution.input = Input { withheld: Some(digest.into_owned()), truncated: self.truncated, ..Input::unknown() };
         }
         let digest = |digest: Option<Cow<'_, str>>| digest.and_then(|digest| BlobId::read(&digest));
         execution.stdout = execution.stdout.take().or(digest(self.stdout_digest));

@@ -67,6 +67,15 @@ impl From<&str> for Bytes {
     }
 }
 
+/// What an earlier reader of the run has made of it, where its words are not kept.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    /// The failure's fingerprint, and the frames behind it.
+    pub failure: Option<(Fingerprint, Vec<Frame>)>,
+    /// The digest of the input; empty when nothing is known of it.
+    pub input: Option<String>,
+}
+
 /// A failure in a source's words.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Said {
@@ -98,16 +107,11 @@ impl<'a> Intake<'a> {
 
     /// The execution that a run is: redacted, cut, and reduced to the tool's capture level.
     pub fn admit(&self, success: &SuccessRule, run: Observed) -> NewExecution {
-        self.admit_known(success, run, None)
+        self.admit_known(success, run, Told::default())
     }
 
-    /// The same for a run whose failure an earlier reader has told apart: its fingerprint, and the frames behind it.
-    pub(super) fn admit_known(
-        &self,
-        success: &SuccessRule,
-        run: Observed,
-        told: Option<(Fingerprint, Vec<Frame>)>,
-    ) -> NewExecution {
+    /// The same for a run that somebody has read before.
+    pub(super) fn admit_known(&self, success: &SuccessRule, run: Observed, told: Told) -> NewExecution {
         let capture = self.config.capture_of(&run.tool);
         let cut = |stream: Option<Bytes>| stream.map_or((Vec::new(), Kept::Whole), |stream| stream.cut(self.limit()));
         let (stdin, stdout, stderr) = (cut(run.stdin), cut(run.stdout), cut(run.stderr));
@@ -125,7 +129,7 @@ impl<'a> Intake<'a> {
         let (stdin, stdout, stderr) = (part(stdin), part(stdout), part(stderr));
         let failure = (outcome == Outcome::Failure).then(|| match (&run.marked, &run.failure) {
             (Some(_), _) => Failure::wrong_output(),
-            (None, Some(said)) => said.failure(&run.exit, &redactor, &self.root, told),
+            (None, Some(said)) => said.failure(&run.exit, &redactor, &self.root, told.failure),
             (None, None) => lang::failure(&run.exit, stderr.as_deref().unwrap_or_default(), &self.root),
         });
         let expected = expected.map(|bytes| redactor.part(bytes, Kept::Whole));
@@ -135,13 +139,15 @@ impl<'a> Intake<'a> {
             RunName::Parts(parts) => ExecutionId::derived(ended, &parts.iter().map(Vec::as_slice).collect::<Vec<_>>()),
         };
         let line = |text: &str, limit: usize| plain_line(&redactor.text(text), limit);
-        let input = Input {
+        let truncated = missing || stdin.as_deref().is_some_and(has_mask);
+        let known = |digest| Input { truncated, withheld: Some(digest), ..Input::unknown() };
+        let input = told.input.map(known).unwrap_or_else(|| Input {
             args: redactor.arguments(args).into_iter().map(Arg).collect(),
             stdin: stdin.as_deref().map(BlobId::of),
             cwd: run.cwd.filter(|cwd| cwd.len() <= PATH_MAX).map(|cwd| redactor.text(&cwd)),
-            truncated: missing || stdin.as_deref().is_some_and(has_mask),
+            truncated,
             withheld: None,
-        };
+        });
         let execution = Execution {
             id,
             tool: name(run.tool, &redactor),

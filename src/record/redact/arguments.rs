@@ -7,6 +7,9 @@ use super::text::NAME_MAX;
 
 /// Which arguments of `tool` hold secrets that none of them gives away alone, and where in them.
 pub(super) fn places(tool: &str, arguments: &[Vec<u8>]) -> Vec<(usize, Place)> {
+    if arguments.is_empty() {
+        return Vec::new();
+    }
     let mut found = programs::arguments(tool.as_bytes(), arguments);
     for (at, argument) in arguments.iter().enumerate() {
         let next = arguments.get(at + 1).filter(|next| !next.starts_with(b"--"));

@@ -1,6 +1,7 @@
 //! What a cycle asks the execution store: rollups, and executions only through their key.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -67,6 +68,13 @@ fn a_scan_of_executions_would_be_noticed() {
 
 /// Times that the server went through all of a table.
 fn scans_of(address: &str, table: &str) -> u64 {
+    // A connection's counts are told when it ends, which the server does in its own time after the client has gone.
+    let others = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
+                  and backend_type = 'client backend'";
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while ask(address, others).expect("answers")[0][0] != "0" {
+        assert!(Instant::now() < deadline, "a connection does not end");
+    }
     let sql = format!("select seq_scan from pg_stat_user_tables where schemaname = 'fractal' and relname = '{table}'");
     ask(address, &sql).expect("answers")[0][0].parse().expect("a number")
 }

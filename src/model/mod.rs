@@ -16,6 +16,7 @@ mod opportunity;
 mod rollup;
 mod sketch;
 mod tool;
+mod trial;
 mod verdict;
 
 pub use action::{Action, ActionKind};
@@ -33,4 +34,5 @@ pub use sketch::{SKETCH_ERROR, Sketch};
 pub use tool::{
     JsonPredicate, Language, Origin, SideEffects, StdinUse, SuccessRule, Tool, ToolNameError, check_tool_name, clean_tool_name,
 };
+pub use trial::{Test, TestBody, TestOutcome, TestRun, Triaged};
 pub use verdict::{Check, CheckStatus, Judgement, Verdict};

@@ -18,6 +18,7 @@ pub mod process;
 pub mod sandbox;
 pub mod spool;
 pub mod store;
+pub mod trial;
 
 use std::path::Path;
 

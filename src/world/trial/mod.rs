@@ -1,0 +1,49 @@
+//! Trials: a tool's file in many versions, each put to the same tests. How fast that goes decides how far a repair can search.
+//!
+//! Owns how a source is run and what came of it; which sources are worth a trial is `improve`'s business.
+
+mod processes;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+
+pub use self::processes::Processes;
+use crate::model::{Language, Test, TestRun, Triaged};
+
+/// What is tried: one file of a tool, with what stands beside it and the tests.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    pub language: Language,
+    /// The file that is repaired, relative to the root of the checkout.
+    pub path: String,
+    /// The other files of the checkout.
+    pub support: BTreeMap<String, Vec<u8>>,
+    pub tests: Vec<Test>,
+}
+
+/// A way to run sources.
+pub trait Trials {
+    /// Every test on `source`, each alone in a fresh process, with the lines of the tool's file that ran.
+    ///
+    /// # Errors
+    /// When the tests cannot be started.
+    fn cover(&mut self, source: &str) -> Result<Vec<TestRun>>;
+
+    /// Each candidate against the tests in `order` (numbers among all tests), up to the first that does not pass. Many may share
+    /// a process, so only a rejection is worth anything: a pass has to be confirmed.
+    ///
+    /// # Errors
+    /// When the tests cannot be started.
+    fn triage(&mut self, candidates: &[String], order: &[usize]) -> Result<Vec<Triaged>>;
+
+    /// The tests in `order` on `source`, each alone in a fresh process.
+    ///
+    /// # Errors
+    /// When the tests cannot be started.
+    fn confirm(&mut self, source: &str, order: &[usize]) -> Result<Vec<TestRun>>;
+
+    /// Processor time of everything that ran so far.
+    fn cpu(&self) -> Duration;
+}

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. The only place that prints.
 
+mod bench;
 mod chart;
 mod columns;
 mod config;
@@ -111,6 +112,8 @@ enum Command {
     Pause(control::Pause),
     /// Go on after `pause`
     Resume(control::Resume),
+    /// Measure parts of the loop on cases with known answers
+    Bench(bench::Bench),
     /// Check the configuration, or print its reference or schema
     Config(config::Config),
 }
@@ -270,6 +273,7 @@ pub fn main() -> ExitCode {
         Command::Revert(command) => command.run(&repo),
         Command::Pause(command) => command.run(&repo),
         Command::Resume(command) => command.run(&repo),
+        Command::Bench(command) => command.run(),
         Command::Config(command) => command.run(&repo),
     };
     let outcome = outcome.and_then(|code| match render::lost() {

@@ -4,14 +4,17 @@
 //! the held-out recordings are not.
 
 mod edit;
+mod localize;
 mod revert;
 mod rules;
+mod search;
 mod suspicion;
 mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use rules::{Template, TemplateCase, templates};
+pub use search::{Budget, Plausible, Report, SearchError, Stopped, search};
 
 use regex::Regex;
 

@@ -41,6 +41,12 @@ impl Stopwatch {
     }
 }
 
+/// Processor time that this thread has used.
+pub fn thread_cpu() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(used.tv_sec).unwrap_or(0), u32::try_from(used.tv_nsec).unwrap_or(0))
+}
+
 /// When something was seen: the time of day says when it was, the steady time how long it took, whatever somebody does to the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {

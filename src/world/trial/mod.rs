@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 pub use self::processes::Processes;
+use super::sandbox::Sandbox;
 use crate::model::{Language, Test, TestRun, Triaged};
 
 /// What is tried: one file of a tool, with what stands beside it and the tests.
@@ -21,6 +22,14 @@ pub struct Subject {
     /// The other files of the checkout.
     pub support: BTreeMap<String, Vec<u8>>,
     pub tests: Vec<Test>,
+}
+
+/// The fastest way to try sources of the subject's language. No test may take longer than `longest`.
+///
+/// # Errors
+/// When there is no way.
+pub fn open(sandbox: &Sandbox, subject: Subject, longest: Duration) -> Result<Box<dyn Trials>> {
+    Ok(Box::new(Processes::new(sandbox, subject, longest)?))
 }
 
 /// A way to run sources.

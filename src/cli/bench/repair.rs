@@ -1,0 +1,243 @@
+//! `fractal bench repair`: every case repaired by the search that the loop uses, and judged by the tests that it was not shown.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::cases::{self, Case};
+use crate::cli::render::{self, Paint};
+use crate::cli::{Failure, Outcome, Output};
+use crate::improve::{self, Budget, SearchError, Stopped};
+use crate::model::{Origin, SideEffects, StdinUse, SuccessRule, Test, TestRun, Tool};
+use crate::world::clock::thread_cpu;
+use crate::world::files;
+use crate::world::sandbox::Sandbox;
+use crate::world::trial::{self, Subject};
+
+/// A file has one JSON object a line: `id`, `language`, `path`, `source` (with a bug), `support` (other files, by path) and `tests` (each
+/// with `name` and `code`, a program that ends with 0 when it passes). A patch is plausible when it passes every test that was shown, and
+/// correct when it also passes the others.
+#[derive(clap::Args)]
+pub(in crate::cli) struct Repair {
+    /// Files of cases
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Which tests the search may see
+    #[arg(long, value_enum, default_value_t = Seen::All)]
+    seen: Seen,
+    /// Cases that are repaired side by side
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: usize,
+    /// Only the cases whose id contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Candidates that are tried for each case
+    #[arg(long, value_name = "N", default_value_t = Budget::default().candidates)]
+    candidates: usize,
+    /// Processor time for each case, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = Budget::default().cpu.as_secs())]
+    cpu: u64,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Seen {
+    /// Every test
+    All,
+    /// Half of the tests, chosen by hash
+    Half,
+}
+
+/// What became of one case.
+#[derive(Clone, Debug, Serialize)]
+struct Answer {
+    id: String,
+    /// `correct`, `plausible` (passes what was shown, not the rest), or why there is no patch.
+    result: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// Candidates that had been tried when the patch was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank: Option<usize>,
+    /// Plausible patches that were found.
+    plausible: usize,
+    tried: usize,
+    cpu_seconds: f64,
+}
+
+/// A test that a case brings may take this long on the untouched program.
+const LONGEST: Duration = Duration::from_secs(5);
+
+impl Repair {
+    pub(super) fn run(self) -> Outcome {
+        let mut all = Vec::new();
+        for file in &self.files {
+            all.extend(cases::read(file).map_err(|why| Failure::mistake(why, "see `fractal bench repair --help` for the form"))?);
+        }
+        all.retain(|case| self.only.as_ref().is_none_or(|text| case.id.contains(text)));
+        let answers = self.answers(&all);
+        if self.output.json {
+            answers.iter().for_each(render::say_json);
+        } else {
+            say(&answers, self.seen);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn answers(&self, cases: &[Case]) -> Vec<Answer> {
+        let bar = files::stderr_is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg}");
+            ProgressBar::new(cases.len() as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        let next = AtomicUsize::new(0);
+        let answers: Mutex<BTreeMap<usize, Answer>> = Mutex::default();
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs.clamp(1, cases.len().max(1)) {
+                scope.spawn(|| {
+                    while let Some((at, case)) =
+                        Some(next.fetch_add(1, Ordering::SeqCst)).and_then(|at| Some((at, cases.get(at)?)))
+                    {
+                        let answer = self.answer(case);
+                        if let Some(bar) = &bar {
+                            bar.set_message(format!("{}: {}", answer.id, answer.result));
+                            bar.inc(1);
+                        }
+                        if let Ok(mut answers) = answers.lock() {
+                            answers.insert(at, answer);
+                        }
+                    }
+                });
+            }
+        });
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        answers.into_inner().unwrap_or_default().into_values().collect()
+    }
+
+    fn answer(&self, case: &Case) -> Answer {
+        let (seen, hidden) = match self.seen {
+            Seen::All => (case.tests.clone(), Vec::new()),
+            Seen::Half => case.halves(),
+        };
+        let before = thread_cpu();
+        let mut answer = Answer {
+            id: case.id.clone(),
+            result: String::new(),
+            template: None,
+            title: None,
+            rank: None,
+            plausible: 0,
+            tried: 0,
+            cpu_seconds: 0.0,
+        };
+        let mut outside = Duration::ZERO;
+        if let Err(error) = self.repair(case, seen, &hidden, &mut answer, &mut outside) {
+            answer.result = error.to_string();
+        }
+        answer.cpu_seconds = (thread_cpu().saturating_sub(before) + outside).as_secs_f64();
+        answer
+    }
+
+    fn repair(
+        &self,
+        case: &Case,
+        seen: Vec<Test>,
+        hidden: &[Test],
+        answer: &mut Answer,
+        outside: &mut Duration,
+    ) -> Result<(), SearchError> {
+        let sandbox = Sandbox::new("bench", &[], 2 << 30);
+        let subject =
+            |tests: Vec<Test>| Subject { language: case.language, path: case.path.clone(), support: case.support.clone(), tests };
+        let mut sources = case.support.clone();
+        sources.insert(case.path.clone(), case.source.clone().into_bytes());
+        let mut trials = trial::open(&sandbox, subject(seen), LONGEST)?;
+        let budget = Budget { candidates: self.candidates, cpu: Duration::from_secs(self.cpu) };
+        let found = improve::search(&tool(case), &sources, &case.path, trials.as_mut(), budget, &mut |_, _| {});
+        *outside = trials.cpu();
+        let report = found?;
+        answer.tried = report.tried;
+        answer.plausible = report.plausible.len();
+        let Some(best) = report.plausible.first() else {
+            answer.result = match report.stopped {
+                Stopped::Budget => "no patch within the budget".into(),
+                Stopped::Exhausted | Stopped::Found => "no patch among all candidates".into(),
+            };
+            return Ok(());
+        };
+        answer.template = Some(best.candidate.source.clone());
+        answer.title = Some(best.candidate.title.clone());
+        answer.rank = Some(best.tried);
+        let order: Vec<usize> = (0..hidden.len()).collect();
+        let correct = hidden.is_empty()
+            || trial::open(&sandbox, subject(hidden.to_vec()), LONGEST)?
+                .confirm(&best.source, &order)?
+                .iter()
+                .all(TestRun::passed);
+        answer.result = if correct { "correct" } else { "plausible" }.into();
+        Ok(())
+    }
+}
+
+/// The tool that a case is.
+fn tool(case: &Case) -> Tool {
+    Tool {
+        name: "case".into(),
+        paths: vec![case.path.clone()],
+        run: Vec::new(),
+        test: None,
+        tests: Vec::new(),
+        needs: Vec::new(),
+        timeout: None,
+        stdin: StdinUse::default(),
+        success: SuccessRule::default(),
+        effects: SideEffects::None,
+        language: case.language,
+        origin: Origin::Declared,
+    }
+}
+
+fn say(answers: &[Answer], seen: Seen) {
+    let dash = || "-".to_string();
+    let rows = answers.iter().map(|answer| {
+        [
+            answer.id.clone(),
+            answer.result.clone(),
+            answer.rank.map_or_else(dash, |rank| rank.to_string()),
+            answer.template.clone().unwrap_or_else(dash),
+            answer.tried.to_string(),
+            format!("{:.1}", answer.cpu_seconds),
+        ]
+    });
+    render::say(&render::table(["case", "result", "found at", "template", "tried", "CPU s"], rows));
+    let count = |wanted: &[&str]| answers.iter().filter(|answer| wanted.contains(&answer.result.as_str())).count();
+    let mut seconds: Vec<f64> = answers.iter().map(|answer| answer.cpu_seconds).collect();
+    seconds.sort_by(f64::total_cmp);
+    let at = |share: f64| seconds.get(((seconds.len() as f64 * share).ceil() as usize).saturating_sub(1)).copied().unwrap_or(0.0);
+    let correct = match seen {
+        Seen::All => String::new(),
+        Seen::Half => format!(", {} pass the tests that were not shown", count(&["correct"])),
+    };
+    render::say(&format!(
+        "{} of {} have a plausible patch{correct}; CPU seconds: median {:.1}, 95 % {:.1}",
+        count(&["correct", "plausible"]),
+        answers.len(),
+        at(0.5),
+        at(0.95)
+    ));
+    let paint = Paint::for_stdout();
+    for answer in answers.iter().filter(|answer| answer.plausible == 0) {
+        render::say(&paint.dim(&format!("{}: {}", answer.id, answer.result)));
+    }
+}

@@ -1,0 +1,107 @@
+//! `fractal bench repair`: cases that are repaired, cases that are not, and files that are wrong.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::support::{hermetic, text};
+
+/// Counts one too few: the bound of the range.
+const TOTAL: &str = "def total(n):\n    result = 0\n    for i in range(n):\n        result += i\n    return result\n";
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn of(cases: &[Value]) -> (Bench, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("cases.jsonl");
+        let lines: Vec<String> = cases.iter().map(Value::to_string).collect();
+        fs::write(&file, lines.join("\n")).expect("writes");
+        (Bench { folder }, file)
+    }
+
+    fn run(&self, arguments: &[&str]) -> std::process::Output {
+        let mut command = hermetic(env!("CARGO_BIN_EXE_fractal"), self.folder.path(), self.folder.path());
+        command.args(["bench", "repair"]).args(arguments).output().expect("runs")
+    }
+}
+
+fn case(id: &str, source: &str, checks: &[&str]) -> Value {
+    let tests: Vec<Value> = checks
+        .iter()
+        .enumerate()
+        .map(|(at, check)| json!({ "name": format!("t{at}"), "code": format!("from tool import *\nimport helper\n{check}\n") }))
+        .collect();
+    json!({ "id": id, "language": "python", "path": "tool.py", "source": source, "support": { "helper.py": "" }, "tests": tests })
+}
+
+fn answers(cases: &[Value], arguments: &[&str]) -> Vec<Value> {
+    let (bench, file) = Bench::of(cases);
+    let done = bench.run(&[&[file.to_str().expect("UTF-8"), "--json"], arguments].concat());
+    assert!(done.status.success(), "{done:?}");
+    text(&done.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn a_wrong_bound_is_repaired_and_the_patch_is_named_with_what_it_took() {
+    let all = answers(&[case("sum/up", TOTAL, &["assert total(3) == 6", "assert total(0) == 0", "assert total(10) == 55"])], &[]);
+    assert_eq!((&all[0]["id"], &all[0]["result"]), (&json!("sum/up"), &json!("correct")), "{all:?}");
+    assert!(all[0]["template"].is_string() && all[0]["rank"].as_u64() <= all[0]["tried"].as_u64(), "{all:?}");
+    assert!(all[0]["cpu_seconds"].as_f64() > Some(0.0));
+}
+
+#[test]
+fn tests_that_are_hidden_judge_and_are_not_shown() {
+    // Whatever the shown half is, the hidden one demands something that no program satisfies.
+    let impossible: Vec<String> = (0..24).map(|at| format!("assert total(3) == 6\nassert total(4) == {at}")).collect();
+    let half = |id: &str, name: &str| blake3::hash(format!("{id}{name}").as_bytes()).as_bytes()[31] % 2 == 0;
+    let checks: Vec<&str> = impossible
+        .iter()
+        .enumerate()
+        .map(|(at, check)| if half("sum/half", &format!("t{at}")) { "assert total(3) == 6" } else { check.as_str() })
+        .collect();
+    let all = answers(&[case("sum/half", TOTAL, &checks)], &["--seen", "half"]);
+    assert_eq!(all[0]["result"], "plausible", "{all:?}");
+}
+
+#[test]
+fn what_cannot_be_repaired_says_why() {
+    let good = TOTAL.replace("range(n)", "range(n + 1)");
+    let cases = [
+        case("green", &good, &["assert total(3) == 6"]),
+        case("broken", "def total(n:\n    return 0\n", &["assert total(3) == 6"]),
+        case("never", TOTAL, &["assert total(3) == 'no'"]),
+    ];
+    let all = answers(&cases, &["--candidates", "40", "--jobs", "2"]);
+    let results: Vec<&str> = all.iter().filter_map(|answer| answer["result"].as_str()).collect();
+    assert!(results[0].contains("every test passes"), "{results:?}");
+    assert!(results[1].contains("`tool.py` does not parse: line 1"), "{results:?}");
+    assert!(results[2].starts_with("no patch"), "{results:?}");
+}
+
+#[test]
+fn a_wrong_file_is_told_with_its_line_and_leads_nowhere() {
+    let good = case("a", TOTAL, &["assert total(3) == 6"]);
+    let with = |key: &str, value: Value| {
+        let mut wrong = good.clone();
+        wrong[key] = value;
+        wrong
+    };
+    let wrong = [
+        (with("language", json!("cobol")), "unknown variant"),
+        (with("path", json!("../../outside.py")), "is not a path below"),
+        (with("path", json!("/outside.py")), "is not a path below"),
+        (with("support", json!({ "../x": "" })), "is not a path below"),
+        (with("tests", json!([])), "a case needs tests"),
+    ];
+    for (wrong, why) in wrong {
+        let (bench, file) = Bench::of(&[good.clone(), wrong]);
+        let done = bench.run(&[file.to_str().expect("UTF-8")]);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(2), "{said}");
+        assert!(said.contains("cases.jsonl:2: ") && said.contains(why), "{said}");
+    }
+}

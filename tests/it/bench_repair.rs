@@ -57,7 +57,7 @@ fn a_wrong_bound_is_repaired_and_the_patch_is_named_with_what_it_took() {
 fn tests_that_are_hidden_judge_and_are_not_shown() {
     // Whatever the shown half is, the hidden one demands something that no program satisfies.
     let impossible: Vec<String> = (0..24).map(|at| format!("assert total(3) == 6\nassert total(4) == {at}")).collect();
-    let half = |id: &str, name: &str| blake3::hash(format!("{id}{name}").as_bytes()).as_bytes()[31] % 2 == 0;
+    let half = |id: &str, name: &str| blake3::hash(format!("{id}{name}").as_bytes()).as_bytes()[31].is_multiple_of(2);
     let checks: Vec<&str> = impossible
         .iter()
         .enumerate()

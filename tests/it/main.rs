@@ -35,3 +35,4 @@ mod story;
 mod support;
 mod sync;
 mod tidy;
+mod trial_rust;

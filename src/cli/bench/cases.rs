@@ -43,7 +43,7 @@ impl Case {
     pub(super) fn halves(&self) -> (Vec<Test>, Vec<Test>) {
         self.tests.iter().cloned().partition(|test| {
             let hash = blake3::hash(format!("{}{}", self.id, test.name).as_bytes());
-            hash.as_bytes()[31] % 2 == 0
+            hash.as_bytes()[31].is_multiple_of(2)
         })
     }
 }

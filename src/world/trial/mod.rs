@@ -3,6 +3,7 @@
 //! Owns how a source is run and what came of it; which sources are worth a trial is `improve`'s business.
 
 mod processes;
+mod rust;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 pub use self::processes::Processes;
+pub use self::rust::Rust;
 use super::sandbox::Sandbox;
 use crate::model::{Language, Test, TestRun, Triaged};
 
@@ -29,7 +31,10 @@ pub struct Subject {
 /// # Errors
 /// When there is no way.
 pub fn open(sandbox: &Sandbox, subject: Subject, longest: Duration) -> Result<Box<dyn Trials>> {
-    Ok(Box::new(Processes::new(sandbox, subject, longest)?))
+    Ok(match subject.language {
+        Language::Rust => Box::new(Rust::new(sandbox, subject, longest)?),
+        _ => Box::new(Processes::new(sandbox, subject, longest)?),
+    })
 }
 
 /// A way to run sources.

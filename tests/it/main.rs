@@ -35,4 +35,5 @@ mod story;
 mod support;
 mod sync;
 mod tidy;
+mod trial_javascript;
 mod trial_rust;

@@ -2,6 +2,8 @@
 //!
 //! Owns how a source is run and what came of it; which sources are worth a trial is `improve`'s business.
 
+mod batch;
+mod javascript;
 mod processes;
 mod rust;
 
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+pub use self::javascript::Javascript;
 pub use self::processes::Processes;
 pub use self::rust::Rust;
 use super::sandbox::Sandbox;
@@ -33,6 +36,7 @@ pub struct Subject {
 pub fn open(sandbox: &Sandbox, subject: Subject, longest: Duration) -> Result<Box<dyn Trials>> {
     Ok(match subject.language {
         Language::Rust => Box::new(Rust::new(sandbox, subject, longest)?),
+        Language::Javascript => Box::new(Javascript::new(sandbox, subject, longest)?),
         _ => Box::new(Processes::new(sandbox, subject, longest)?),
     })
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
 
-use super::{Subject, Trials};
+use super::{Subject, Trials, batch};
 use crate::lang;
 use crate::model::{Exit, Test, TestBody, TestOutcome, TestRun, Triaged};
 use crate::world::process::Finished;
@@ -170,41 +170,14 @@ impl Rust {
             (0..candidates.len()).map(|at| wrong.contains_key(&at).then_some(Triaged::Failed { test: first })).collect();
         let results = built.scratch.root().join("fractal-verdicts");
         let limit = (self.limit.as_millis() * tests.len() as u128).to_string();
-        let mut from = 0;
-        while from < candidates.len() {
+        let whole = self.limit * u32::try_from(tests.len() * candidates.len()).unwrap_or(u32::MAX) + BUILD;
+        batch::fill(&mut verdicts, tests, |from| {
             let argv = vec![built.program.clone(), results.clone().into(), from.to_string().into(), limit.clone().into()];
-            let whole = self.limit * u32::try_from(tests.len() * (candidates.len() - from)).unwrap_or(u32::MAX) + BUILD;
             self.run(&built.scratch, argv, whole)?;
-            let told = std::fs::read_to_string(&results).unwrap_or_default();
-            let before = from;
-            for (at, verdict) in told.lines().filter_map(|line| read_verdict(line, tests)) {
-                if let Some(slot) = verdicts.get_mut(at) {
-                    slot.get_or_insert(verdict);
-                    from = from.max(at + 1);
-                }
-            }
-            if from == before {
-                // It ended without a word: the next candidate took the process with it.
-                if let Some(slot) = verdicts.get_mut(from) {
-                    slot.get_or_insert(Triaged::Failed { test: first });
-                }
-                from += 1;
-            }
-        }
+            Ok(std::fs::read_to_string(&results).unwrap_or_default())
+        })?;
         Ok(verdicts.into_iter().map(|verdict| verdict.unwrap_or(Triaged::Failed { test: first })).collect())
     }
-}
-
-/// `3 passed`, `3 failed 1`, `3 late`: the candidate and its verdict.
-fn read_verdict(line: &str, tests: &[usize]) -> Option<(usize, Triaged)> {
-    let mut words = line.split(' ');
-    let at = words.next()?.parse().ok()?;
-    let verdict = match words.next()? {
-        "passed" => Triaged::Passed,
-        "failed" => Triaged::Failed { test: *tests.get(words.next()?.parse::<usize>().ok()?)? },
-        _ => Triaged::TimedOut { test: *tests.first()? },
-    };
-    Some((at, verdict))
 }
 
 fn messages(stderr: &[u8]) -> impl Iterator<Item = Message> {

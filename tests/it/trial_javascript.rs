@@ -1,0 +1,101 @@
+//! Candidates in JavaScript that share one process, and what each of them may do to the others: nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fractal::model::{Language, Test, TestBody, TestOutcome, Triaged};
+use fractal::world::files::has_program;
+use fractal::world::sandbox::Sandbox;
+use fractal::world::trial::{self, Subject, Trials};
+
+use crate::peers;
+
+/// Right, and fast.
+const GOOD: &str = "function half(n) {\n  if (n < 0) {\n    return -half(-n);\n  }\n  return Math.floor(n / 2);\n}\n\nmodule.exports = { half };\n";
+
+fn body(expression: &str) -> String {
+    GOOD.replace("Math.floor(n / 2)", expression)
+}
+
+fn trials(more: &[&str]) -> Option<Box<dyn Trials>> {
+    peers::or_not_run(has_program("node").then_some(()), "node")?;
+    let checks = ["assert.strictEqual(half(6), 3);", "assert.deepStrictEqual([half(1)], [0]);", "assert.ok(half(-98) === -49);"];
+    let test = |code: &&str| Test {
+        name: (*code).into(),
+        body: TestBody::Program(format!(
+            "const assert = require('node:assert');\nconst {{ half }} = require('./tool.js');\n{code}\n"
+        )),
+    };
+    let subject = Subject {
+        language: Language::Javascript,
+        path: "lib/tool.js".into(),
+        support: BTreeMap::new(),
+        tests: checks.iter().chain(more).map(test).collect(),
+    };
+    let sandbox = Sandbox::new("trial-test", &[], 8 << 30);
+    Some(trial::open(&sandbox, subject, Duration::from_secs(10)).expect("opens"))
+}
+
+#[test]
+fn every_candidate_gets_its_own_verdict_whatever_the_others_do() {
+    let Some(mut trials) = trials(&[]) else { return };
+    let baseline = trials.cover(&body("Math.floor(n / 3)")).expect("runs");
+    let outcomes: Vec<TestOutcome> = baseline.iter().map(|run| run.outcome).collect();
+    assert_eq!(outcomes, [TestOutcome::Failed, TestOutcome::Passed, TestOutcome::Failed]);
+    let late = |test| Triaged::TimedOut { test };
+    let failed = |test| Triaged::Failed { test };
+    let all = [
+        (GOOD.to_string(), Triaged::Passed),
+        (body("Math.ceil(n / 2)"), failed(1)),
+        (body("(() => { for (;;) {} })()"), late(0)),
+        (body("nothing(n)"), failed(0)),
+        (body("process.exit(1)"), failed(0)),
+        (body("(Math.floor = () => 3, Array.prototype.map = null, 3)"), failed(1)),
+        (body("(n -"), failed(0)),
+        (body("half(n + 1)"), failed(0)),
+        (body("(globalThis.Object = null, n >> 1)"), Triaged::Passed),
+        (body("(() => { const all = []; for (;;) all.push(new Array(1e6).fill(n)); })()"), failed(0)),
+        (body("n >> 1"), Triaged::Passed),
+        (body("n === 98 ? 0 : n >> 1"), failed(2)),
+    ];
+    let sources: Vec<String> = all.iter().map(|(source, _)| source.clone()).collect();
+    let wanted: Vec<Triaged> = all.iter().map(|(_, verdict)| *verdict).collect();
+    let is_late_or_dead = |verdict: &Triaged| !matches!(verdict, Triaged::Passed);
+    for turned in [false, true] {
+        let (mut sources, mut wanted) = (sources.clone(), wanted.clone());
+        if turned {
+            sources.reverse();
+            wanted.reverse();
+        }
+        let found = trials.triage(&sources, &[0, 1, 2]).expect("runs");
+        for ((found, wanted), source) in found.iter().zip(&wanted).zip(&sources) {
+            // Whoever eats all memory is stopped by the one limit or the other.
+            let same = if source.contains("1e6") { is_late_or_dead(found) } else { found == wanted };
+            assert!(same, "{found:?}, not {wanted:?}:\n{source}");
+        }
+    }
+}
+
+#[test]
+fn the_lines_that_each_test_ran_are_known_also_of_one_that_never_ends() {
+    let Some(mut trials) = trials(&["for (;;) half(4);"]) else { return };
+    let runs = trials.cover(GOOD).expect("runs");
+    let lines: Vec<Vec<u32>> =
+        runs.iter().map(|run| run.lines.iter().copied().filter(|line| (2..6).contains(line)).collect()).collect();
+    assert_eq!(lines[0], [2, 5]);
+    assert_eq!(lines[2], [2, 3, 4, 5]);
+    assert_eq!((runs[3].outcome, &lines[3][..]), (TestOutcome::TimedOut, &[2, 5][..]));
+}
+
+#[test]
+fn tests_that_need_more_than_a_context_get_processes() {
+    // Passes in a process, where time goes on; in a context nothing is ever called back.
+    let waits = "let called = false;\nsetTimeout(() => { called = true; }, 1);\nprocess.on('exit', () => { if (!called) process.exitCode = 3; });";
+    let Some(mut trials) = trials(&[waits, "setTimeout(() => { throw new Error('late'); }, 1);"]) else { return };
+    let baseline = trials.cover(GOOD).expect("runs");
+    assert_eq!(baseline.iter().map(|run| run.passed()).collect::<Vec<_>>(), [true, true, true, true, false]);
+    // The last one is judged wrongly in a context, so a candidate's pass there means nothing, and its verdict comes from a process.
+    assert_eq!(trials.triage(&[GOOD.to_string()], &[4, 0]).expect("runs"), [Triaged::Passed]);
+    assert!(!trials.confirm(GOOD, &[4, 0]).expect("runs")[0].passed());
+    assert_eq!(trials.triage(&[GOOD.to_string()], &[4]).expect("runs"), [Triaged::Failed { test: 4 }]);
+}

@@ -181,7 +181,7 @@ fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
     }
 }
 
-fn diff_line(line: &str, paint: Paint) -> String {
+pub(super) fn diff_line(line: &str, paint: Paint) -> String {
     let line = &line.chars().map(|c| if c.is_control() && c != '\t' { '·' } else { c }).collect::<String>();
     match line.as_bytes().first() {
         Some(b'+') => paint.green(line),

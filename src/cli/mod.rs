@@ -17,6 +17,7 @@ mod mcp;
 mod moment;
 mod plain;
 mod render;
+mod repair;
 mod run;
 mod serve;
 mod stats;
@@ -64,7 +65,7 @@ enum Only {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 something outside failed (git, files, a damaged log); 2 a mistake in the call or in \
-fractal.toml; 3 another loop is running on this repository. `fractal exec` and `fractal mcp` end exactly as the tool or the server does: with \
+fractal.toml; 3 another loop is running on this repository; 4 `fractal repair` found no patch. `fractal exec` and `fractal mcp` end exactly as the tool or the server does: with \
 its exit code or its signal, 124 after its time limit, 126 or 127 when it cannot be run.\n\nStart with `fractal demo`, or in a repository of yours with \
 `fractal init`.";
 
@@ -112,6 +113,8 @@ enum Command {
     Pause(control::Pause),
     /// Go on after `pause`
     Resume(control::Resume),
+    /// Search for a change of one file that makes a command pass, outside the loop
+    Repair(repair::Repair),
     /// Measure parts of the loop on cases with known answers
     Bench(bench::Bench),
     /// Check the configuration, or print its reference or schema
@@ -137,6 +140,7 @@ struct Failure {
 const OUTSIDE: u8 = 1;
 const MISTAKE: u8 = 2;
 const BUSY: u8 = 3;
+const NO_PATCH: u8 = 4;
 
 impl Failure {
     fn mistake(message: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -273,6 +277,7 @@ pub fn main() -> ExitCode {
         Command::Revert(command) => command.run(&repo),
         Command::Pause(command) => command.run(&repo),
         Command::Resume(command) => command.run(&repo),
+        Command::Repair(command) => command.run(&repo),
         Command::Bench(command) => command.run(),
         Command::Config(command) => command.run(&repo),
     };

@@ -193,6 +193,13 @@ pub(super) fn bar(bytes: Option<u64>) -> Option<ProgressBar> {
     Some(ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
 }
 
+/// Something that turns while it takes as long as it takes, where somebody watches.
+pub(super) fn spinner() -> Option<ProgressBar> {
+    let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+    files::stderr_is_terminal()
+        .then(|| ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner())))
+}
+
 /// A number of things, in words: `1 run`, `2 runs`.
 pub(super) fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })

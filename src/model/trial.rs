@@ -19,6 +19,8 @@ pub enum TestBody {
     Program(String),
     /// The tool itself with this input: passes when it ends with 0, and prints exactly `stdout` where that is told.
     Run { args: Vec<Arg>, stdin: Vec<u8>, stdout: Option<Vec<u8>> },
+    /// A command in the root of the checkout; exit code 0 passes.
+    Command(Vec<String>),
 }
 
 /// How one test ended.

@@ -24,6 +24,7 @@ mod peers;
 mod people;
 mod postgres;
 mod redaction;
+mod repair;
 mod remote;
 mod scans;
 mod server;

@@ -1,6 +1,5 @@
 //! Candidates in JavaScript that share one process, and what each of them may do to the others: nothing.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fractal::model::{Language, Test, TestBody, TestOutcome, Triaged};
@@ -29,7 +28,8 @@ fn trials(more: &[&str]) -> Option<Box<dyn Trials>> {
     let subject = Subject {
         language: Language::Javascript,
         path: "lib/tool.js".into(),
-        support: BTreeMap::new(),
+        mode: 0o100644,
+        support: Vec::new(),
         tests: checks.iter().chain(more).map(test).collect(),
     };
     let sandbox = Sandbox::new("trial-test", &[], 8 << 30);

@@ -1,6 +1,5 @@
 //! Candidates in Rust that share one build and one process, and what each of them may do to the others: nothing.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fractal::model::{Language, Test, TestBody, TestOutcome, Triaged};
@@ -19,7 +18,8 @@ fn trials() -> Box<dyn Trials> {
     let subject = Subject {
         language: Language::Rust,
         path: "src/lib.rs".into(),
-        support: BTreeMap::new(),
+        mode: 0o100644,
+        support: Vec::new(),
         tests: vec![
             test("six", "assert_eq!(half(6), 3);"),
             test("one", "assert_eq!(half(1), 0);"),

@@ -17,7 +17,7 @@ use crate::improve::{self, Budget, SearchError, Stopped};
 use crate::model::{Origin, SideEffects, StdinUse, SuccessRule, Test, TestRun, Tool};
 use crate::world::clock::thread_cpu;
 use crate::world::files;
-use crate::world::sandbox::Sandbox;
+use crate::world::sandbox::{Sandbox, ScratchFile};
 use crate::world::trial::{self, Subject};
 
 /// A file has one JSON object a line: `id`, `language`, `path`, `source` (with a bug), `support` (other files, by path) and `tests` (each
@@ -158,8 +158,13 @@ impl Repair {
         outside: &mut Duration,
     ) -> Result<(), SearchError> {
         let sandbox = Sandbox::new("bench", &[], 2 << 30);
-        let subject =
-            |tests: Vec<Test>| Subject { language: case.language, path: case.path.clone(), support: case.support.clone(), tests };
+        let subject = |tests: Vec<Test>| Subject {
+            language: case.language,
+            path: case.path.clone(),
+            mode: 0o100644,
+            support: case.support.iter().map(|(path, content)| ScratchFile::plain(path, content.clone())).collect(),
+            tests,
+        };
         let mut sources = case.support.clone();
         sources.insert(case.path.clone(), case.source.clone().into_bytes());
         let mut trials = trial::open(&sandbox, subject(seen), LONGEST)?;

@@ -23,6 +23,13 @@ pub struct ScratchFile {
     pub content: Arc<Vec<u8>>,
 }
 
+impl ScratchFile {
+    /// A file that is not executable.
+    pub fn plain(path: &str, content: impl Into<Vec<u8>>) -> Self {
+        ScratchFile { path: path.as_bytes().to_vec(), mode: 0o100644, content: Arc::new(content.into()) }
+    }
+}
+
 /// A folder that goes away with the value. `root` holds the files; HOME and TMPDIR lie beside it.
 #[derive(Debug)]
 pub struct Scratch {

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -56,33 +55,24 @@ struct Covered {
 
 impl Javascript {
     /// Tests of `subject`, none of which may take longer than `longest`.
-    ///
-    /// # Errors
-    /// As those of [`Processes`].
-    pub fn new(sandbox: &Sandbox, subject: Subject, longest: Duration) -> Result<Self> {
-        let alone = Processes::new(sandbox, subject.clone(), longest)?;
-        Ok(Javascript { alone, sandbox: sandbox.clone(), subject, limit: longest, used: Duration::ZERO, fit: BTreeSet::new() })
+    pub fn new(sandbox: &Sandbox, subject: Subject, longest: Duration) -> Self {
+        let alone = Processes::new(sandbox, subject.clone(), longest);
+        Javascript { alone, sandbox: sandbox.clone(), subject, limit: longest, used: Duration::ZERO, fit: BTreeSet::new() }
     }
 
     /// Starts the runner on the job as often as `again` wants it.
     fn start(&mut self, candidates: &[String], order: &[usize], cover: bool) -> Result<impl FnMut(usize) -> Result<String>> {
         let code = |body: &TestBody| match body {
             TestBody::Program(code) => code.clone(),
-            TestBody::Run { .. } => String::new(),
+            TestBody::Run { .. } | TestBody::Command(_) => String::new(),
         };
         let codes: Vec<String> = self.subject.tests.iter().map(|test| code(&test.body)).collect();
         let limit = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
         let tests = codes.iter().map(String::as_str).collect();
         let job = serde_json::to_vec(&Job { path: &self.subject.path, tests, candidates, order, limit, cover })?;
-        let file = |path: &str, content: Vec<u8>| ScratchFile {
-            path: path.as_bytes().to_vec(),
-            mode: 0o100644,
-            content: Arc::new(content),
-        };
-        let mut files: Vec<ScratchFile> =
-            self.subject.support.iter().map(|(path, content)| file(path, content.clone())).collect();
-        files.push(file("fractal-runner.cjs", RUNNER.as_bytes().to_vec()));
-        files.push(file("fractal-job.json", job));
+        let mut files = self.subject.support.clone();
+        files.push(ScratchFile::plain("fractal-runner.cjs", RUNNER));
+        files.push(ScratchFile::plain("fractal-job.json", job));
         let scratch = self.sandbox.checkout(&files)?;
         let whole = START + self.limit * u32::try_from(order.len() * candidates.len()).unwrap_or(u32::MAX);
         let (sandbox, used) = (self.sandbox.clone(), &mut self.used);

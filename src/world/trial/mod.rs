@@ -7,7 +7,6 @@ mod javascript;
 mod processes;
 mod rust;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -15,8 +14,8 @@ use anyhow::Result;
 pub use self::javascript::Javascript;
 pub use self::processes::Processes;
 pub use self::rust::Rust;
-use super::sandbox::Sandbox;
-use crate::model::{Language, Test, TestRun, Triaged};
+use super::sandbox::{Sandbox, ScratchFile};
+use crate::model::{Language, Test, TestBody, TestRun, Triaged};
 
 /// What is tried: one file of a tool, with what stands beside it and the tests.
 #[derive(Clone, Debug)]
@@ -24,8 +23,10 @@ pub struct Subject {
     pub language: Language,
     /// The file that is repaired, relative to the root of the checkout.
     pub path: String,
+    /// The mode of that file, as git has it.
+    pub mode: u32,
     /// The other files of the checkout.
-    pub support: BTreeMap<String, Vec<u8>>,
+    pub support: Vec<ScratchFile>,
     pub tests: Vec<Test>,
 }
 
@@ -34,10 +35,12 @@ pub struct Subject {
 /// # Errors
 /// When there is no way.
 pub fn open(sandbox: &Sandbox, subject: Subject, longest: Duration) -> Result<Box<dyn Trials>> {
+    let commands = subject.tests.iter().any(|test| matches!(test.body, TestBody::Command(_)));
     Ok(match subject.language {
+        _ if commands => Box::new(Processes::new(sandbox, subject, longest)),
         Language::Rust => Box::new(Rust::new(sandbox, subject, longest)?),
-        Language::Javascript => Box::new(Javascript::new(sandbox, subject, longest)?),
-        _ => Box::new(Processes::new(sandbox, subject, longest)?),
+        Language::Javascript => Box::new(Javascript::new(sandbox, subject, longest)),
+        _ => Box::new(Processes::new(sandbox, subject, longest)),
     })
 }
 

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
@@ -23,7 +22,7 @@ const FLOOR: Duration = Duration::from_millis(500);
 pub struct Processes {
     sandbox: Sandbox,
     subject: Subject,
-    interpreter: &'static str,
+    interpreter: Option<&'static str>,
     /// Where the tests' own programs are, relative to the root.
     programs: Vec<String>,
     scratch: Option<Scratch>,
@@ -34,34 +33,26 @@ pub struct Processes {
 
 impl Processes {
     /// Tests of `subject`, none of which may take longer than `longest`.
-    ///
-    /// # Errors
-    /// When the language has no interpreter that we know.
-    pub fn new(sandbox: &Sandbox, subject: Subject, longest: Duration) -> Result<Self> {
+    pub fn new(sandbox: &Sandbox, subject: Subject, longest: Duration) -> Self {
         let (interpreter, extension) = match subject.language {
-            Language::Python => ("python3", "py"),
-            Language::Javascript => ("node", "js"),
-            Language::Shell => ("bash", "sh"),
-            Language::Rust | Language::Other => bail!("`{}` is in a language whose tests cannot be run one by one", subject.path),
+            Language::Python => (Some("python3"), "py"),
+            Language::Javascript => (Some("node"), "js"),
+            Language::Shell => (Some("bash"), "sh"),
+            Language::Rust | Language::Other => (None, "txt"),
         };
         let folder = subject.path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
         let programs = (0..subject.tests.len()).map(|at| format!("{folder}fractal_test_{at}.{extension}")).collect();
         let limits = vec![longest; subject.tests.len()];
-        Ok(Processes { sandbox: sandbox.clone(), subject, interpreter, programs, scratch: None, limits, used: Duration::ZERO })
+        Processes { sandbox: sandbox.clone(), subject, interpreter, programs, scratch: None, limits, used: Duration::ZERO }
     }
 
     fn files(&self, source: &str) -> Vec<ScratchFile> {
-        let file = |path: &str, content: &[u8], mode| ScratchFile {
-            path: path.as_bytes().to_vec(),
-            mode,
-            content: Arc::new(content.to_vec()),
-        };
-        let mut files: Vec<ScratchFile> =
-            self.subject.support.iter().map(|(path, content)| file(path, content, 0o100644)).collect();
-        files.push(file(&self.subject.path, source.as_bytes(), 0o100755));
+        let mut files = self.subject.support.clone();
+        let tool = ScratchFile::plain(&self.subject.path, source);
+        files.push(ScratchFile { mode: self.subject.mode, ..tool });
         for (program, test) in self.programs.iter().zip(&self.subject.tests) {
             if let TestBody::Program(code) = &test.body {
-                files.push(file(program, code.as_bytes(), 0o100644));
+                files.push(ScratchFile::plain(program, code.as_str()));
             }
         }
         files
@@ -74,18 +65,31 @@ impl Processes {
             None => self.sandbox.checkout(&files)?,
         };
         let Some(test) = self.subject.tests.get(at) else { bail!("there is no test {at}") };
-        let (script, args, stdin) = match &test.body {
-            TestBody::Program(_) => (&self.programs[at], Vec::new(), Vec::new()),
-            TestBody::Run { args, stdin, .. } => (&self.subject.path, args.clone(), stdin.clone()),
+        let script = |path: &str| -> Result<Vec<OsString>> {
+            let Some(interpreter) = self.interpreter else {
+                bail!("`{path}` is in a language that is not run by a command we know")
+            };
+            Ok(vec![interpreter.into(), scratch.root().join(path).into()])
         };
-        let mut argv: Vec<OsString> = vec![self.interpreter.into(), scratch.root().join(script).into()];
-        argv.extend(args.into_iter().map(|arg| OsString::from_vec(arg.0)));
+        let (argv, stdin) = match &test.body {
+            TestBody::Program(_) => (script(&self.programs[at])?, Vec::new()),
+            TestBody::Run { args, stdin, .. } => {
+                let args = args.iter().map(|arg| OsString::from_vec(arg.0.clone()));
+                (script(&self.subject.path)?.into_iter().chain(args).collect(), stdin.clone())
+            }
+            TestBody::Command(command) => (command.iter().map(OsString::from).collect(), Vec::new()),
+        };
         let finished = self.sandbox.run(&scratch, argv, stdin, "", self.limits[at]);
         self.used += finished.duration;
         let root = scratch.root().to_string_lossy().into_owned();
         self.scratch = Some(scratch);
-        if let Exit::NotStarted(why) = &finished.exit {
-            bail!("the test `{}` could not be started: {why}", test.name);
+        match &finished.exit {
+            Exit::NotStarted(why) => bail!("the test `{}` could not be started: {why}", test.name),
+            // A shell's way to say the same (POSIX).
+            Exit::Code(126 | 127) if matches!(test.body, TestBody::Command(_)) => {
+                bail!("the test `{}` could not be started: {}", test.name, String::from_utf8_lossy(&finished.stderr).trim())
+            }
+            _ => {}
         }
         Ok(judge(&test.body, &finished, &root))
     }
@@ -101,7 +105,12 @@ fn judge(body: &TestBody, finished: &Finished, root: &str) -> TestRun {
         Exit::TimedOut => TestOutcome::TimedOut,
         _ => TestOutcome::Failed,
     };
-    let failure = (outcome != TestOutcome::Passed).then(|| lang::failure(&finished.exit, &finished.stderr, root));
+    // Test runners tell of failures on standard output.
+    let told = match body {
+        TestBody::Command(_) => [&finished.stdout[..], b"\n", &finished.stderr].concat(),
+        _ => finished.stderr.clone(),
+    };
+    let failure = (outcome != TestOutcome::Passed).then(|| lang::failure(&finished.exit, &told, root));
     TestRun { outcome, failure, cpu: finished.duration, lines: BTreeSet::new() }
 }
 

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
@@ -130,15 +129,10 @@ impl Rust {
     }
 
     fn files(&self, candidates: &[String], good: &[usize], tests: &[usize]) -> Result<Vec<ScratchFile>> {
-        let file = |path: String, text: String| ScratchFile {
-            path: path.into_bytes(),
-            mode: 0o100644,
-            content: Arc::new(text.into_bytes()),
-        };
         let mut files = Vec::with_capacity(good.len() + 1);
         let mut main = "#![allow(warnings)]\n".to_string();
         for at in good {
-            files.push(file(format!("c{at}.rs"), self.module(&candidates[*at], tests)?));
+            files.push(ScratchFile::plain(&format!("c{at}.rs"), self.module(&candidates[*at], tests)?));
             writeln!(main, "mod c{at};")?;
         }
         main.push_str("const CANDIDATES: &[&[fn()]] = &[");
@@ -149,7 +143,7 @@ impl Rust {
             }
         }
         writeln!(main, "];\n{RUNNER}")?;
-        files.push(file("main.rs".into(), main));
+        files.push(ScratchFile::plain("main.rs", main));
         Ok(files)
     }
 

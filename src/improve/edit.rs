@@ -6,33 +6,21 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use ast_grep_core::NodeMatch;
 use ast_grep_core::tree_sitter::StrDoc;
-use ast_grep_core::{Node, NodeMatch};
 use regex::{Captures, Regex};
 
 use super::regex;
 use super::rules::{Fix, Place, Template};
-use crate::lang::Grammar;
+use crate::lang::{self, Grammar, SyntaxNode};
 
 type Matched<'t> = NodeMatch<'t, StrDoc<Grammar>>;
-type Syntax<'t> = Node<'t, StrDoc<Grammar>>;
 
 static VARIABLE: LazyLock<Regex> = LazyLock::new(|| regex(r"(\$\$\$|\$)([A-Z][A-Z0-9_]*)"));
 static STEP: LazyLock<Regex> = LazyLock::new(|| regex(r"^(-?\d{1,15}) ([+-]) 1$"));
 static BACK: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?s)(.*\S) (?:- 1 \+ 1|\+ 1 - 1)$"));
 /// Characters of captured text in a title.
 const TITLE_CAPTURE: usize = 40;
-/// Nodes whose child may be a conditional expression without parentheses.
-const HOLDERS: [&str; 7] = [
-    "assignment",
-    "return_statement",
-    "expression_statement",
-    "argument_list",
-    "keyword_argument",
-    "parenthesized_expression",
-    "subscript",
-];
-
 /// The span of a source and its new text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Edit {
@@ -64,7 +52,7 @@ pub(super) fn render(template: &Template, fix: &Fix, matched: &Matched<'_>, sour
     let mut edit = match template.place {
         Place::Node => {
             let node = matched.get_node();
-            Edit { span: node.range(), text: unwrapped(fold(&filled), node) }
+            Edit { span: node.range(), text: unwrapped(fold(filled.trim_end_matches('\n')), node) }
         }
         Place::BeforeStatement => before_statement(filled.trim_end(), matched.get_node(), source)?,
     };
@@ -126,8 +114,8 @@ fn fold(text: &str) -> String {
 }
 
 /// Takes off the outer parentheses of a template where the place does not need them.
-fn unwrapped(text: String, node: &Syntax<'_>) -> String {
-    let needless = node.parent().is_some_and(|parent| HOLDERS.contains(&&*parent.kind()));
+fn unwrapped(text: String, node: &SyntaxNode<'_>) -> String {
+    let needless = node.parent().is_some_and(|parent| parent.lang().syntax().holders.contains(&&*parent.kind()));
     let inner = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
     match inner {
         Some(inner) if needless && !inner.contains('\n') && closes_at_end(&text) => inner.to_string(),
@@ -153,22 +141,33 @@ fn closes_at_end(text: &str) -> bool {
 }
 
 /// An insertion before the statement around `node`, with its indentation. Only where the statement begins its line.
-fn before_statement(text: &str, node: &Syntax<'_>, source: &str) -> Option<Edit> {
-    let is_body = |node: &Syntax<'_>| matches!(&*node.kind(), "block" | "module");
-    let ancestors: Vec<Syntax<'_>> = node.ancestors().collect();
-    let path = std::iter::once(node).chain(&ancestors);
-    let statement = path.zip(&ancestors).find(|(_, parent)| is_body(parent)).map(|(child, _)| child)?;
-    let in_function = ancestors.iter().any(|ancestor| ancestor.kind() == "function_definition");
+fn before_statement(text: &str, node: &SyntaxNode<'_>, source: &str) -> Option<Edit> {
+    let syntax = node.lang().syntax();
+    let ancestors: Vec<SyntaxNode<'_>> = node.ancestors().collect();
+    let mut path = std::iter::once(node).chain(&ancestors).zip(&ancestors);
+    let statement = path.find(|(child, parent)| lang::is_statement(child, parent)).map(|(child, _)| child)?;
+    let in_function = ancestors.iter().any(|ancestor| syntax.functions.contains(&&*ancestor.kind()));
     if !in_function && text.lines().any(|line| line.trim_start().starts_with("return")) {
         return None;
     }
     let start = statement.range().start;
     let line_start = source.get(..start)?.rfind('\n').map_or(0, |newline| newline + 1);
     let indent = source.get(line_start..start).filter(|indent| indent.chars().all(|c| c == ' ' || c == '\t'))?;
+    let step = if indent.contains('\t') { "\t" } else { indentation(source).unwrap_or(syntax.indent) };
     let mut inserted = String::new();
     for line in text.lines() {
-        let line = if indent.contains('\t') { line.replace("    ", "\t") } else { line.to_string() };
+        let own = line.trim_start_matches(' ');
+        let line = format!("{}{own}", step.repeat((line.len() - own.len()) / syntax.indent.len()));
         inserted.push_str(&format!("{line}\n{indent}"));
     }
     Some(Edit { span: start..start, text: inserted })
+}
+
+/// What the first line below one that opens a block is indented by.
+fn indentation(source: &str) -> Option<&str> {
+    let opens = |line: &str| line.ends_with(['{', ':']) || line.ends_with("then") || line.ends_with("do");
+    source.lines().zip(source.lines().skip(1)).filter(|(line, _)| opens(line.trim_end())).find_map(|(line, below)| {
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        below.get(indent(line)..indent(below)).filter(|step| !step.is_empty() && step.len() <= 8)
+    })
 }

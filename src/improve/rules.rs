@@ -98,6 +98,11 @@ pub fn templates() -> &'static [Template] {
 }
 
 impl Template {
+    /// Whether it is for any failure, also for an answer that is merely wrong.
+    pub(super) fn is_generic(&self) -> bool {
+        self.errors.is_empty() && self.message.is_none()
+    }
+
     /// Whether it is for such a failure. One that is for certain classes and knows a message is also for a tool that caught
     /// the error itself and ended with a code of its own and that message.
     pub(super) fn is_for(&self, failure: &Failure) -> bool {

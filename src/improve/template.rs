@@ -1,7 +1,6 @@
 //! The template strategy: every fix template that is for this failure, wherever it matches in the tool's own files, ranked by
 //! suspicion × weight × size. The templates themselves are data, see `rules.rs`.
 
-use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -11,7 +10,7 @@ use super::rules::{Template, templates};
 use super::suspicion::Suspicion;
 use super::{Case, Strategy, regex};
 use crate::lang::{self, Grammar, Span};
-use crate::model::{Candidate, Failure, Patch};
+use crate::model::{Candidate, Failure, Language, Patch};
 
 /// Candidates of one proposal. The best ones by rank; each holds a whole file.
 const CANDIDATES: usize = 2000;
@@ -24,7 +23,10 @@ const FURTHER_FIX: f64 = 0.95;
 /// A place that does not mention what the message quotes.
 const UNMENTIONED: f64 = 0.7;
 
-static QUOTED: LazyLock<Regex> = LazyLock::new(|| regex("'([^']{1,80})'|\"([^\"]{1,80})\""));
+static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
+    // A shell does not quote the name it complains about.
+    regex(r#"'([^']{1,80})'|"([^"]{1,80})"|: (\w{1,80}): (?:unbound variable|parameter not set)"#)
+});
 
 /// Proposes edits from the fix templates.
 pub(super) struct Templates;
@@ -75,6 +77,7 @@ impl Draft<'_> {
 struct File<'a> {
     path: &'a str,
     source: &'a str,
+    language: Language,
     grammar: Grammar,
     functions: Vec<Span>,
     suspicion: Suspicion,
@@ -91,18 +94,18 @@ impl<'a> File<'a> {
         let source = std::str::from_utf8(content).ok()?;
         lang::parses(language, content).ok()?;
         let suspicion = Suspicion::of(path, language, source, case.sources, case.investigation);
-        Some(File { path, source, grammar, functions: lang::functions(language, source), suspicion })
+        Some(File { path, source, language, grammar, functions: lang::functions(language, source), suspicion })
     }
 
     fn drafts(&self, failure: &Failure, drafts: &mut Vec<Draft<'a>>) {
         let Some(tree) = self.grammar.tree(self.source) else { return };
         let root = tree.root();
-        let entry = entry(self.source);
-        let known = templates().iter().filter(|template| Grammar::of(template.language) == Some(self.grammar));
+        let entry = lang::entry(self.language, self.source);
+        let known = templates().iter().filter(|template| template.language == self.language);
         for template in known.filter(|template| template.is_for(failure)) {
             for matched in root.find_all(&template.rule.matcher) {
                 let (first, last) = (line_of(matched.start_pos().line()), line_of(matched.end_pos().line()));
-                let generic = template.errors.is_empty();
+                let generic = template.is_generic();
                 if generic && entry.iter().any(|lines| lines.contains(&first)) {
                     continue;
                 }
@@ -126,28 +129,13 @@ impl<'a> File<'a> {
     }
 }
 
-/// The lines of `if __name__ == "__main__":` and what is below it: how a program is entered is nothing to search in.
-fn entry(source: &str) -> Vec<RangeInclusive<u32>> {
-    let mut found = Vec::new();
-    let mut lines = source.lines().zip(1u32..).peekable();
-    while let Some((line, first)) = lines.next() {
-        if line.starts_with("if ") && line.contains("__name__") {
-            let mut last = first;
-            while let Some((_, next)) = lines.next_if(|(line, _)| line.is_empty() || line.starts_with([' ', '\t'])) {
-                last = next;
-            }
-            found.push(first..=last);
-        }
-    }
-    found
-}
-
 fn line_of(row: usize) -> u32 {
     u32::try_from(row + 1).unwrap_or(u32::MAX)
 }
 
 /// A message that quotes something (`KeyError: 'nickname'`) points at the places that mention it.
 fn focus(failure: &Failure, text: &str) -> f64 {
-    let mut quotes = QUOTED.captures_iter(&failure.message).filter_map(|found| found.get(1).or_else(|| found.get(2))).peekable();
+    let mut quotes =
+        QUOTED.captures_iter(&failure.message).filter_map(|found| (1..=3).find_map(|group| found.get(group))).peekable();
     if quotes.peek().is_none() || quotes.any(|quote| text.contains(quote.as_str())) { 1.0 } else { UNMENTIONED }
 }

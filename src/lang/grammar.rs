@@ -8,33 +8,12 @@ use ast_grep_core::tree_sitter::{LanguageExt, StrDoc, TSLanguage};
 use ast_grep_core::{AstGrep, Pattern};
 use serde::{Deserialize, Deserializer};
 
+use super::Syntax;
 use crate::model::Language;
 
 /// Stands for `$` in a pattern while it is parsed: a letter that the grammars accept in identifiers and nobody writes
 /// (the choice of the ast-grep project).
 const EXPANDO: char = '\u{b5}';
-
-/// Names for the nodes that are only an operator: an ast-grep `kind` is a selector, in which `<` would not be a name.
-const OPERATORS: [(&str, &str); 18] = [
-    ("op_less", "<"),
-    ("op_less_equal", "<="),
-    ("op_greater", ">"),
-    ("op_greater_equal", ">="),
-    ("op_equal", "=="),
-    ("op_not_equal", "!="),
-    ("op_plus", "+"),
-    ("op_minus", "-"),
-    ("op_times", "*"),
-    ("op_divide", "/"),
-    ("op_floor_divide", "//"),
-    ("op_modulo", "%"),
-    ("op_power", "**"),
-    ("op_plus_assign", "+="),
-    ("op_minus_assign", "-="),
-    ("op_times_assign", "*="),
-    ("op_and", "and"),
-    ("op_or", "or"),
-];
 
 /// A syntax we can parse and match. Each variant is behind the Cargo feature `lang-…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +21,15 @@ pub enum Grammar {
     /// Python 3.
     #[cfg(feature = "lang-python")]
     Python,
+    /// JavaScript, modules and scripts alike, with JSX.
+    #[cfg(feature = "lang-javascript")]
+    Javascript,
+    /// Rust.
+    #[cfg(feature = "lang-rust")]
+    Rust,
+    /// Bash, and what POSIX shells have in common with it.
+    #[cfg(feature = "lang-shell")]
+    Shell,
 }
 
 impl Grammar {
@@ -50,7 +38,27 @@ impl Grammar {
         match language {
             #[cfg(feature = "lang-python")]
             Language::Python => Some(Grammar::Python),
+            #[cfg(feature = "lang-javascript")]
+            Language::Javascript => Some(Grammar::Javascript),
+            #[cfg(feature = "lang-rust")]
+            Language::Rust => Some(Grammar::Rust),
+            #[cfg(feature = "lang-shell")]
+            Language::Shell => Some(Grammar::Shell),
             _ => None,
+        }
+    }
+
+    /// What the kinds of its nodes mean.
+    pub fn syntax(self) -> &'static Syntax {
+        match self {
+            #[cfg(feature = "lang-python")]
+            Grammar::Python => &super::python::SYNTAX,
+            #[cfg(feature = "lang-javascript")]
+            Grammar::Javascript => &super::javascript::SYNTAX,
+            #[cfg(feature = "lang-rust")]
+            Grammar::Rust => &super::rust::SYNTAX,
+            #[cfg(feature = "lang-shell")]
+            Grammar::Shell => &super::shell::SYNTAX,
         }
     }
 
@@ -90,10 +98,10 @@ impl ast_grep_core::Language for Grammar {
         EXPANDO
     }
 
-    /// Also finds operators alone: a rule calls them by the names in `OPERATORS`.
+    /// Also finds operators alone: a rule calls them by the names in [`Syntax::operators`].
     fn kind_to_id(&self, kind: &str) -> u16 {
         let grammar = self.get_ts_language();
-        match OPERATORS.iter().find(|(name, _)| *name == kind) {
+        match self.syntax().operators.iter().find(|(name, _)| *name == kind) {
             Some((_, token)) => grammar.id_for_node_kind(token, false),
             None => grammar.id_for_node_kind(kind, true),
         }
@@ -113,6 +121,12 @@ impl LanguageExt for Grammar {
         match *self {
             #[cfg(feature = "lang-python")]
             Grammar::Python => tree_sitter_python::LANGUAGE.into(),
+            #[cfg(feature = "lang-javascript")]
+            Grammar::Javascript => tree_sitter_javascript::LANGUAGE.into(),
+            #[cfg(feature = "lang-rust")]
+            Grammar::Rust => tree_sitter_rust::LANGUAGE.into(),
+            #[cfg(feature = "lang-shell")]
+            Grammar::Shell => tree_sitter_bash::LANGUAGE.into(),
         }
     }
 }

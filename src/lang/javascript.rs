@@ -1,10 +1,69 @@
-//! How a failure under Node.js reads. Owns no grammar: JavaScript is watched and reverted, not repaired from templates.
+//! How a failure under Node.js reads. Owns what the kinds of its nodes mean, no rule.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
+#[cfg(feature = "lang-javascript")]
+use super::Syntax;
 use super::{FRAMES, Trace, frame, regex};
+
+#[cfg(feature = "lang-javascript")]
+pub(super) static SYNTAX: Syntax = Syntax {
+    functions: &[
+        "function_declaration",
+        "generator_function_declaration",
+        "function_expression",
+        "generator_function",
+        "arrow_function",
+        "method_definition",
+    ],
+    loops: &["while_statement", "do_statement", "for_statement"],
+    blocks: &["statement_block", "program"],
+    holders: &[
+        "variable_declarator",
+        "assignment_expression",
+        "return_statement",
+        "expression_statement",
+        "arguments",
+        "parenthesized_expression",
+        "template_substitution",
+    ],
+    indent: "  ",
+    operators: &[
+        ("op_less", "<"),
+        ("op_less_equal", "<="),
+        ("op_greater", ">"),
+        ("op_greater_equal", ">="),
+        ("op_equal", "=="),
+        ("op_not_equal", "!="),
+        ("op_same", "==="),
+        ("op_not_same", "!=="),
+        ("op_plus", "+"),
+        ("op_minus", "-"),
+        ("op_times", "*"),
+        ("op_divide", "/"),
+        ("op_modulo", "%"),
+        ("op_power", "**"),
+        ("op_bit_and", "&"),
+        ("op_bit_or", "|"),
+        ("op_bit_xor", "^"),
+        ("op_shift_left", "<<"),
+        ("op_shift_right", ">>"),
+        ("op_plus_assign", "+="),
+        ("op_minus_assign", "-="),
+        ("op_times_assign", "*="),
+        ("op_and", "&&"),
+        ("op_or", "||"),
+        ("op_nullish", "??"),
+        ("op_increment", "++"),
+        ("op_decrement", "--"),
+        ("keyword_const", "const"),
+    ],
+    begins_entry: |line| {
+        line.starts_with("if (require.main ") || line.starts_with("if (import.meta.") || line.starts_with("main(")
+    },
+};
 
 static AT: LazyLock<Regex> =
     LazyLock::new(|| regex(r"^\s+at (?:(?:async )?(.+?) \()?(?:async )?(?:file://)?(.+?):(\d+):\d+\)?$"));

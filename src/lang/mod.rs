@@ -1,5 +1,6 @@
 //! What a language means to the loop: which one a file is in, how its failures read, when the environment is at fault, and
-//! whether a text still parses. One file per language for traces; `grammar.rs` holds the tree-sitter grammars.
+//! whether a text still parses. One file per language for its traces and its table of syntax; `grammar.rs` holds the
+//! tree-sitter grammars.
 //!
 //! Text in, facts out: nothing here reads a file or believes what it reads. Making edits is `improve`'s business.
 
@@ -16,7 +17,7 @@ mod syntax;
 pub use environment::environment_reason;
 pub use grammar::Grammar;
 pub use remarks::observe;
-pub use syntax::{Span, functions, loops, parses};
+pub use syntax::{Span, Syntax, SyntaxNode, entry, functions, is_statement, loops, parses};
 
 use regex::Regex;
 

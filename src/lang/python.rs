@@ -1,12 +1,52 @@
 //! How a Python failure reads: tracebacks (of a chain the last one), syntax errors, and the dumps of `faulthandler`.
-//! Owns no rule about what a failure means.
+//! Owns what the kinds of its nodes mean, and no rule about what a failure means.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
+#[cfg(feature = "lang-python")]
+use super::Syntax;
 use super::{FRAMES, Trace, frame, regex};
 use crate::model::Frame;
+
+#[cfg(feature = "lang-python")]
+pub(super) static SYNTAX: Syntax = Syntax {
+    functions: &["function_definition"],
+    loops: &["while_statement"],
+    blocks: &["block", "module"],
+    holders: &[
+        "assignment",
+        "return_statement",
+        "expression_statement",
+        "argument_list",
+        "keyword_argument",
+        "parenthesized_expression",
+        "subscript",
+    ],
+    indent: "    ",
+    operators: &[
+        ("op_less", "<"),
+        ("op_less_equal", "<="),
+        ("op_greater", ">"),
+        ("op_greater_equal", ">="),
+        ("op_equal", "=="),
+        ("op_not_equal", "!="),
+        ("op_plus", "+"),
+        ("op_minus", "-"),
+        ("op_times", "*"),
+        ("op_divide", "/"),
+        ("op_floor_divide", "//"),
+        ("op_modulo", "%"),
+        ("op_power", "**"),
+        ("op_plus_assign", "+="),
+        ("op_minus_assign", "-="),
+        ("op_times_assign", "*="),
+        ("op_and", "and"),
+        ("op_or", "or"),
+    ],
+    begins_entry: |line| line.starts_with("if ") && line.contains("__name__"),
+};
 
 static PLACE: LazyLock<Regex> = LazyLock::new(|| regex(r#"^\s*File "([^"]+)", line (\d+)(?:,? in (.+))?$"#));
 static RAISED: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?:(?:[A-Za-z_]\w*|<locals>)\.)*([A-Za-z_]\w*)(?::(?: .*)?)?$"));

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::syntax::{Syntax, first_line, last_line};
+use super::syntax::{SyntaxNode, first_line, last_line};
 use super::{Grammar, loops, regex};
 use crate::model::{Failure, Language};
 
@@ -23,7 +23,7 @@ pub fn observe(language: Language, source: &str, line: u32, failure: &Failure) -
     let root = tree.root();
     let Some(scope) = scope(&root, line) else { return Vec::new() };
     let place = match scope.field("name") {
-        Some(name) if scope.kind() == "function_definition" => format!("in `{}` before line {line}", name.text()),
+        Some(name) if is_function(&scope) => format!("in `{}` before line {line}", name.text()),
         _ => format!("before line {line}"),
     };
     let mut remarks: Vec<String> = root
@@ -39,10 +39,14 @@ pub fn observe(language: Language, source: &str, line: u32, failure: &Failure) -
 }
 
 /// The innermost function around `line`, else the whole file.
-fn scope<'t>(root: &Syntax<'t>, line: u32) -> Option<Syntax<'t>> {
-    let around = |node: &Syntax<'_>| first_line(node) <= line && line <= last_line(node);
-    let innermost = root.dfs().filter(|node| node.kind() == "function_definition" && around(node)).last();
+fn scope<'t>(root: &SyntaxNode<'t>, line: u32) -> Option<SyntaxNode<'t>> {
+    let around = |node: &SyntaxNode<'_>| first_line(node) <= line && line <= last_line(node);
+    let innermost = root.dfs().filter(|node| is_function(node) && around(node)).last();
     innermost.or_else(|| Some(root.clone()))
+}
+
+fn is_function(node: &SyntaxNode<'_>) -> bool {
+    node.lang().syntax().functions.contains(&&*node.kind())
 }
 
 fn endless(language: Language, source: &str, line: u32) -> Option<String> {
@@ -55,7 +59,7 @@ fn endless(language: Language, source: &str, line: u32) -> Option<String> {
 }
 
 /// What a node risks under this class of failure: the remark, and the text whose mention in a condition would be a check.
-fn subject(node: &Syntax<'_>, failure: &Failure) -> Option<(String, String)> {
+fn subject(node: &SyntaxNode<'_>, failure: &Failure) -> Option<(String, String)> {
     let text = |name: &str| node.field(name).map(|field| field.text().into_owned());
     match (failure.class.as_str(), &*node.kind()) {
         ("ZeroDivisionError", "binary_operator" | "augmented_assignment") => {
@@ -93,7 +97,7 @@ fn subject(node: &Syntax<'_>, failure: &Failure) -> Option<(String, String)> {
 }
 
 /// Whether a condition, an assertion or a `try` before or around `line` mentions a name of `subject`.
-fn is_checked(scope: &Syntax<'_>, line: u32, subject: &str) -> bool {
+fn is_checked(scope: &SyntaxNode<'_>, line: u32, subject: &str) -> bool {
     let mentions = |text: &str| {
         if subject.starts_with(['"', '\'']) {
             return text.contains(subject);

@@ -1,10 +1,56 @@
-//! How a Rust panic reads. Owns no grammar: Rust is watched and reverted, not repaired from templates.
+//! How a Rust panic reads. Owns what the kinds of its nodes mean, no rule.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
+#[cfg(feature = "lang-rust")]
+use super::Syntax;
 use super::{FRAMES, Trace, frame, regex};
+
+#[cfg(feature = "lang-rust")]
+pub(super) static SYNTAX: Syntax = Syntax {
+    // Closures are part of the function around them: a panic in one is told with that function's name.
+    functions: &["function_item"],
+    loops: &["while_expression"],
+    blocks: &["block"],
+    holders: &[
+        "let_declaration",
+        "assignment_expression",
+        "return_expression",
+        "expression_statement",
+        "arguments",
+        "parenthesized_expression",
+    ],
+    indent: "    ",
+    operators: &[
+        ("op_less", "<"),
+        ("op_less_equal", "<="),
+        ("op_greater", ">"),
+        ("op_greater_equal", ">="),
+        ("op_equal", "=="),
+        ("op_not_equal", "!="),
+        ("op_plus", "+"),
+        ("op_minus", "-"),
+        ("op_times", "*"),
+        ("op_divide", "/"),
+        ("op_modulo", "%"),
+        ("op_bit_and", "&"),
+        ("op_bit_or", "|"),
+        ("op_bit_xor", "^"),
+        ("op_shift_left", "<<"),
+        ("op_shift_right", ">>"),
+        ("op_plus_assign", "+="),
+        ("op_minus_assign", "-="),
+        ("op_times_assign", "*="),
+        ("op_and", "&&"),
+        ("op_or", "||"),
+        ("op_range", ".."),
+        ("op_range_inclusive", "..="),
+        ("op_try", "?"),
+    ],
+    begins_entry: |_| false,
+};
 
 static PANIC: LazyLock<Regex> = LazyLock::new(|| regex(r"^thread '.*' (?:\(\d+\) )?panicked at (.+):(\d+):\d+:$"));
 /// The form before Rust 1.73.

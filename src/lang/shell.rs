@@ -1,10 +1,43 @@
 //! How a shell's own complaint reads. A program that the script called speaks for itself and is not read here.
+//! Owns what the kinds of its nodes mean, no rule of repair.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
+#[cfg(feature = "lang-shell")]
+use super::Syntax;
 use super::{Trace, frame, regex};
+
+#[cfg(feature = "lang-shell")]
+pub(super) static SYNTAX: Syntax = Syntax {
+    functions: &["function_definition"],
+    loops: &["while_statement", "c_style_for_statement"],
+    blocks: &["program", "compound_statement", "subshell", "do_group", "if_statement", "elif_clause", "else_clause", "case_item"],
+    holders: &[],
+    indent: "    ",
+    operators: &[
+        ("op_less", "<"),
+        ("op_less_equal", "<="),
+        ("op_greater", ">"),
+        ("op_greater_equal", ">="),
+        ("op_assign", "="),
+        ("op_equal", "=="),
+        ("op_not_equal", "!="),
+        ("op_matches", "=~"),
+        ("op_plus", "+"),
+        ("op_minus", "-"),
+        ("op_times", "*"),
+        ("op_divide", "/"),
+        ("op_modulo", "%"),
+        ("op_power", "**"),
+        ("op_plus_assign", "+="),
+        ("op_minus_assign", "-="),
+        ("op_and", "&&"),
+        ("op_or", "||"),
+    ],
+    begins_entry: |line| line.starts_with("main \"$@\"") || (line.starts_with("if ") && line.contains("BASH_SOURCE")),
+};
 
 /// `bash` says `x.sh: line 3: …`, `dash` says `x.sh: 3: …`.
 static COMPLAINT: LazyLock<Regex> = LazyLock::new(|| regex(r"^(\S+): (line )?(\d+): (?:\S.*)$"));

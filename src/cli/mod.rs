@@ -23,6 +23,7 @@ mod serve;
 mod stats;
 mod status;
 mod sync;
+mod templates;
 mod tools;
 
 use std::path::PathBuf;
@@ -101,6 +102,8 @@ enum Command {
     Status(status::Status),
     /// List the tools, declared and found
     Tools(tools::Tools),
+    /// List the fix templates, or show one with its cases
+    Templates(templates::Templates),
     /// List improvements, newest first
     Log(log::Log),
     /// Show one improvement from detection to outcome
@@ -271,6 +274,7 @@ pub fn main() -> ExitCode {
         Command::Stats(command) => command.run(&repo),
         Command::Status(command) => command.run(&repo),
         Command::Tools(command) => command.run(&repo),
+        Command::Templates(command) => command.run(),
         Command::Log(command) => command.run(&repo),
         Command::Show(command) => command.run(&repo),
         Command::Approve(command) => command.run(&repo),

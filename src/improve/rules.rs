@@ -98,6 +98,16 @@ pub fn templates() -> &'static [Template] {
 }
 
 impl Template {
+    /// What a failure's message must match, where that matters.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_ref().map(Regex::as_str)
+    }
+
+    /// The texts that it tries, each with what it does.
+    pub fn fixes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fixes.iter().map(|fix| (fix.title.as_str(), fix.template.as_str()))
+    }
+
     /// Whether it is for any failure, also for an answer that is merely wrong.
     pub(super) fn is_generic(&self) -> bool {
         self.errors.is_empty() && self.message.is_none()

@@ -25,7 +25,7 @@ const UNMENTIONED: f64 = 0.7;
 
 static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
     // A shell does not quote the name it complains about.
-    regex(r#"'([^']{1,80})'|"([^"]{1,80})"|: (\w{1,80}): (?:unbound variable|parameter not set)"#)
+    regex(r#"'([^']{1,80})'|"([^"]{1,80})"|: \$?(\w{1,80}): (?:unbound variable|parameter not set)"#)
 });
 
 /// Proposes edits from the fix templates.

@@ -35,6 +35,7 @@ mod store;
 mod story;
 mod support;
 mod sync;
+mod templates;
 mod tidy;
 mod trial_javascript;
 mod trial_rust;

@@ -23,7 +23,8 @@ pub(super) fn write(tool: &Tool, recording: &Recording, answer: &Run, id8: &str)
         Language::Python => (include_str!("../../templates/text/regression/python.txt"), &["python3"]),
         Language::Shell => (include_str!("../../templates/text/regression/shell.txt"), &["sh"]),
         Language::Javascript => (include_str!("../../templates/text/regression/javascript.txt"), &["node"]),
-        Language::Rust | Language::Other => return None,
+        Language::Rust => (include_str!("../../templates/text/regression/rust.txt"), &[]),
+        Language::Other => return None,
     };
     let Exit::Code(code) = answer.exit else { return None };
     if answer.outcome != Outcome::Success {
@@ -36,14 +37,7 @@ pub(super) fn write(tool: &Tool, recording: &Recording, answer: &Run, id8: &str)
         return None;
     }
     let stem = format!("{}_{id8}", tool.name.replace(['-', '.'], "_"));
-    let folder = test_folder(tool);
-    let name = match tool.language {
-        Language::Python => format!("test_{stem}.py"),
-        Language::Shell => format!("{stem}_test.sh"),
-        _ => format!("{stem}.test.js"),
-    };
-    let path = format!("{folder}{name}");
-    let up = "../".repeat(path.matches('/').count());
+    let place = Place::of(tool, &stem)?;
     // The command as seen from the root of the checkout, which the test finds from its own place.
     let run: Vec<String> = tool.run.iter().map(|word| word.replace("{root}/", "").replace("{root}", ".")).collect();
     let expected = recording.expected.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok());
@@ -54,7 +48,7 @@ pub(super) fn write(tool: &Tool, recording: &Recording, answer: &Run, id8: &str)
         .render_str(
             template,
             context! {
-                tool => tool.name, id => id8, up => if up.is_empty() { ".".to_string() } else { up.trim_end_matches('/').to_string() },
+                tool => tool.name, id => id8, up => place.up,
                 class_name => class_name(&stem),
                 run => run.iter().map(|word| literal(word)).collect::<Vec<_>>(),
                 args => args.iter().map(|word| literal(word)).collect::<Vec<_>>(),
@@ -66,8 +60,59 @@ pub(super) fn write(tool: &Tool, recording: &Recording, answer: &Run, id8: &str)
             },
         )
         .ok()?;
-    let command = program.iter().map(ToString::to_string).chain([path.clone()]).collect();
-    Some(RegressionTest { patch: Patch::write(path, text.into_bytes()), command })
+    let command = match tool.language {
+        Language::Rust => place.cargo_test(tool),
+        _ => program.iter().map(ToString::to_string).chain([place.path.clone()]).collect(),
+    };
+    Some(RegressionTest { patch: Patch::write(place.path, text.into_bytes()), command })
+}
+
+/// Where a test goes.
+struct Place {
+    path: String,
+    /// From there, or in Rust from the package's folder, to the root.
+    up: String,
+    /// The folder of the Cargo package, with a `/` at its end where it is not the root.
+    package: String,
+}
+
+impl Place {
+    /// `None` for a Rust tool that Cargo does not run: there is nothing that would run a test.
+    fn of(tool: &Tool, stem: &str) -> Option<Place> {
+        let package = if tool.language == Language::Rust { package(tool)? } else { String::new() };
+        let path = match tool.language {
+            Language::Python => format!("{}test_{stem}.py", test_folder(tool)),
+            Language::Shell => format!("{}{stem}_test.sh", test_folder(tool)),
+            // Cargo finds tests of the whole program only here. A name may not begin with a digit.
+            Language::Rust => format!("{package}tests/regression_{stem}.rs"),
+            _ => format!("{}{stem}.test.js", test_folder(tool)),
+        };
+        let from = if tool.language == Language::Rust { &package } else { &path };
+        let up = "../".repeat(from.matches('/').count());
+        let up = if up.is_empty() { ".".to_string() } else { up.trim_end_matches('/').to_string() };
+        Some(Place { path, up, package })
+    }
+
+    fn cargo_test(&self, tool: &Tool) -> Vec<String> {
+        let name = self.path.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs");
+        let manifest = format!("{}Cargo.toml", self.package);
+        let mut words = vec!["cargo", "test", "--quiet", "--manifest-path", &manifest, "--test", name];
+        if tool.run.iter().any(|word| word == "--offline") {
+            words.push("--offline");
+        }
+        words.into_iter().map(str::to_string).collect()
+    }
+}
+
+/// The folder of the Cargo package that the tool's own files are in.
+fn package(tool: &Tool) -> Option<String> {
+    let cargo = tool.run.first().is_some_and(|program| program == "cargo");
+    let folder = |path: &String| {
+        let parts: Vec<&str> = path.split('/').collect();
+        let own = parts.iter().rposition(|part| matches!(*part, "src" | "Cargo.toml"))?;
+        Some(parts[..own].iter().map(|part| format!("{part}/")).collect())
+    };
+    tool.paths.iter().filter(|_| cargo).find_map(folder)
 }
 
 fn test_folder(tool: &Tool) -> String {
@@ -93,6 +138,8 @@ fn literal(language: Language, text: &str) -> String {
     match language {
         // Single quotes end nowhere but at a quote, which is written outside of them.
         Language::Shell => format!("'{}'", text.replace('\'', r"'\''")),
+        // `Debug` of text is defined as a literal of Rust. Characters that turn the direction of text are escaped by it.
+        Language::Rust => format!("{text:?}"),
         // A JSON string is a string literal of JavaScript and, without surrogate escapes (never written here), of Python.
         _ => serde_json::to_string(text)
             .unwrap_or_else(|_| "\"\"".into())
@@ -110,6 +157,36 @@ mod tests {
     fn recorded_text_cannot_leave_its_literal() {
         assert_eq!(literal(Language::Shell, "a'; rm -rf /; '"), r"'a'\''; rm -rf /; '\'''");
         assert_eq!(literal(Language::Python, "\"\"\"\n\\"), r#""\"\"\"\n\\""#);
+        assert_eq!(literal(Language::Rust, "\"#\n\\\u{202e}"), r##""\"#\n\\\u{202e}""##);
+    }
+
+    #[test]
+    fn a_test_of_a_rust_tool_goes_where_cargo_finds_it() {
+        let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let place = |run: &[&str], path: &str| {
+            let tool = Tool {
+                name: "t".into(),
+                paths: words(&[path]),
+                run: words(run),
+                test: None,
+                tests: vec![],
+                needs: vec![],
+                timeout: None,
+                success: crate::model::SuccessRule::default(),
+                stdin: crate::model::StdinUse::default(),
+                effects: crate::model::SideEffects::None,
+                language: Language::Rust,
+                origin: crate::model::Origin::Declared,
+            };
+            Place::of(&tool, "t_1").map(|place| (place.path.clone(), place.up.clone(), place.cargo_test(&tool).join(" ")))
+        };
+        let at_root = place(&["cargo", "run", "--offline", "--"], "src/main.rs").expect("a place");
+        assert_eq!((at_root.0.as_str(), at_root.1.as_str()), ("tests/regression_t_1.rs", "."));
+        assert_eq!(at_root.2, "cargo test --quiet --manifest-path Cargo.toml --test regression_t_1 --offline");
+        let below = place(&["cargo", "run"], "crates/units/src").expect("a place");
+        assert_eq!((below.0.as_str(), below.1.as_str()), ("crates/units/tests/regression_t_1.rs", "../.."));
+        assert_eq!(place(&["target/t"], "src"), None);
+        assert_eq!(place(&["cargo", "run"], "tools/t.rs"), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod import_github;
 mod import_junit;
 mod kill;
 mod landing;
+mod languages;
 mod library;
 mod look;
 mod mcp;

@@ -142,6 +142,21 @@ impl Repository {
         repository
     }
 
+    /// Committed, with these files and this tool, never run.
+    pub fn holding(files: &[(&str, &str)], tool: &str) -> Repository {
+        let repository = Repository { folder: tempfile::tempdir().expect("a temporary folder") };
+        fs::create_dir_all(repository.beside("home")).expect("makes a folder");
+        fs::create_dir_all(repository.root()).expect("makes a folder");
+        repository.git(&["init", "--quiet", "--initial-branch=main"]);
+        for (path, content) in files {
+            fs::create_dir_all(repository.root().join(path).parent().expect("a folder")).expect("makes a folder");
+            repository.write(path, content);
+        }
+        repository.configure(&format!("{SETTINGS}\n[[tool]]\n{tool}effects = \"none\"\n"));
+        repository.commit("tools");
+        repository
+    }
+
     /// A calculator that has failed often enough to be repaired.
     pub fn failing() -> Repository {
         static ONCE: OnceLock<Repository> = OnceLock::new();

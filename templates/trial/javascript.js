@@ -176,10 +176,13 @@ function cover() {
   ask('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
   const answers = job.order.map((test) => {
     ask('Profiler.takePreciseCoverage');
-    const outcome = new World(compiled(source)).run(test);
+    const world = new World(compiled(source));
+    const begun = process.hrtime.bigint();
+    const outcome = world.run(test);
+    const milliseconds = Number(process.hrtime.bigint() - begun) / 1e6;
     const scripts = ask('Profiler.takePreciseCoverage')?.result ?? [];
     const functions = scripts.filter(({ url }) => url === toolFile || url === `file://${toolFile}`).flatMap((script) => script.functions);
-    return { outcome, lines: linesOf(source, functions) };
+    return { outcome, milliseconds, lines: linesOf(source, functions) };
   });
   append(resultFile, JSON.stringify(answers));
 }

@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::support::{Repository, text};
 
 const TOTAL: &str = "def total(n):\n    result = 0\n    for i in range(n):\n        result += i\n    return result\n";
-const TEST: &str = "import sys\nsys.path.insert(0, 'tools')\nfrom total import total\nassert total(3) == 6, total(3)\nassert total(0) == 0\n";
+const TEST: &str =
+    "import sys\nsys.path.insert(0, 'tools')\nfrom total import total\nassert total(3) == 6, total(3)\nassert total(0) == 0\n";
 const COMMAND: &str = "python3 tests/check.py";
 
 fn repository() -> Repository {

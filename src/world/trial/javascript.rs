@@ -12,16 +12,16 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::{Processes, Subject, Trials, batch};
-use crate::model::{TestBody, TestOutcome, TestRun, Triaged};
+use crate::model::{TestBody, TestRun, Triaged};
 use crate::world::sandbox::{Sandbox, ScratchFile};
 
 /// Tries the candidates of a batch.
 const RUNNER: &str = include_str!("../../../templates/trial/javascript.js");
 /// Starting Node.js, and compiling.
 const START: Duration = Duration::from_secs(20);
-/// A test gets so many times what its process took on the untouched source, at least [`FLOOR`]; most of that was the start.
-const TIME_FACTOR: u32 = 2;
-const FLOOR: Duration = Duration::from_millis(200);
+/// A test in a context gets so many times what it took there on the untouched source, at least [`FLOOR`].
+const TIME_FACTOR: f64 = 10.0;
+const FLOOR: Duration = Duration::from_millis(60);
 
 /// See the module.
 pub struct Javascript {
@@ -50,6 +50,7 @@ struct Job<'a> {
 #[derive(Deserialize)]
 struct Covered {
     outcome: String,
+    milliseconds: f64,
     lines: BTreeSet<u32>,
 }
 
@@ -96,12 +97,13 @@ impl Javascript {
 impl Trials for Javascript {
     fn cover(&mut self, source: &str) -> Result<Vec<TestRun>> {
         let mut runs = self.alone.cover(source)?;
-        let longest = runs.iter().filter(|run| run.outcome != TestOutcome::TimedOut).map(|run| run.cpu).max().unwrap_or_default();
-        self.limit = self.limit.min((longest * TIME_FACTOR).max(FLOOR));
         let programs: Vec<usize> =
             (0..runs.len()).filter(|at| matches!(self.subject.tests[*at].body, TestBody::Program(_))).collect();
         let told = self.start(&[source.to_string()], &programs, true)?(0)?;
         let covered: Vec<Covered> = serde_json::from_str(&told).unwrap_or_default();
+        let ended = covered.iter().filter(|covered| covered.outcome != "late").map(|covered| covered.milliseconds);
+        let longest = Duration::from_secs_f64(ended.fold(0.0, f64::max) * TIME_FACTOR / 1e3);
+        self.limit = self.limit.min(longest.max(FLOOR));
         for (at, covered) in programs.into_iter().zip(covered) {
             let passed = covered.outcome == "passed";
             if passed == runs[at].passed() {

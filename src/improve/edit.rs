@@ -56,7 +56,7 @@ pub(super) fn render(template: &Template, fix: &Fix, matched: &Matched<'_>, sour
         }
         Place::BeforeStatement => before_statement(filled.trim_end(), matched.get_node(), source)?,
     };
-    if source.contains("\r\n") {
+    if source.split_once('\n').is_some_and(|(first, _)| first.ends_with('\r')) {
         edit.text = edit.text.replace("\r\n", "\n").replace('\n', "\r\n");
     }
     Some(edit)

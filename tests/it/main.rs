@@ -30,6 +30,7 @@ mod repair;
 mod scans;
 mod server;
 mod source;
+mod sources;
 mod spool;
 mod stages;
 mod store;

@@ -4,13 +4,15 @@
 //! that is `passthrough`, which must not stand in the tool's way.
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal};
 
 use crate::model::Exit;
@@ -101,6 +103,107 @@ pub fn run(spawn: &Spawn) -> Finished {
     }
     let take = |receiver: mpsc::Receiver<Vec<u8>>| receiver.recv_timeout(DRAIN).unwrap_or_default();
     ended(exit, take(stdout), take(stderr))
+}
+
+/// A process that stays and is asked through its standard streams: a message is four bytes of length, most significant first, and
+/// so many bytes. It leads a group of its own that is killed with the value. Its standard error is kept for [`Kept::last_words`].
+pub struct Kept {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: ChildStdout,
+}
+
+/// Bytes of one answer; more is no answer.
+const ANSWER: usize = 64 << 20;
+
+impl Kept {
+    /// Starts it; time, standard input and output limits of `spawn` have no meaning here.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start(spawn: &Spawn) -> io::Result<Kept> {
+        let mut child = command(spawn).spawn()?;
+        limit_memory(Pid::from_child(&child), spawn.memory);
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::Error::other("a child without standard streams"));
+        };
+        rustix::io::ioctl_fionbio(&stdin, true)?;
+        rustix::io::ioctl_fionbio(&stdout, true)?;
+        Ok(Kept { child, stdin: Some(stdin), stdout })
+    }
+
+    /// Sends a message and waits for the answer.
+    ///
+    /// # Errors
+    /// When the process has ended, does not answer in time, or answers more than is sensible.
+    pub fn ask(&mut self, message: &[u8], patience: Duration) -> io::Result<Vec<u8>> {
+        let until = Instant::now() + patience;
+        let length = u32::try_from(message.len()).map_err(io::Error::other)?;
+        self.send(&length.to_be_bytes(), until)?;
+        self.send(message, until)?;
+        let length = self.receive(4, until)?.try_into().map_or(0, u32::from_be_bytes) as usize;
+        if length > ANSWER {
+            return Err(io::Error::other("an answer without end"));
+        }
+        self.receive(length, until)
+    }
+
+    fn send(&mut self, mut bytes: &[u8], until: Instant) -> io::Result<()> {
+        let stdin = self.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        while !bytes.is_empty() {
+            wait(stdin, PollFlags::OUT, until)?;
+            match stdin.write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, length: usize, until: Instant) -> io::Result<Vec<u8>> {
+        let (mut bytes, mut read) = (vec![0; length], 0);
+        while read < length {
+            wait(&self.stdout, PollFlags::IN, until)?;
+            match self.stdout.read(&mut bytes[read..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Ends it, and returns what it wrote on standard error.
+    pub fn last_words(mut self) -> String {
+        let stderr = collect(self.child.stderr.take(), 1 << 16);
+        drop(self);
+        String::from_utf8_lossy(&stderr.recv_timeout(DRAIN).unwrap_or_default()).trim().to_string()
+    }
+}
+
+impl Drop for Kept {
+    /// The end of its input is a chance to end what it started; then the whole group is killed.
+    fn drop(&mut self) {
+        self.stdin = None;
+        let until = Instant::now() + GRACE;
+        let mut rest = [0_u8; 4096];
+        while wait(&self.stdout, PollFlags::IN, until).is_ok() && matches!(self.stdout.read(&mut rest), Ok(1..)) {}
+        let _ = rustix::process::kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until the descriptor is ready (or at its end).
+fn wait(descriptor: &impl AsFd, what: PollFlags, until: Instant) -> io::Result<()> {
+    let left = until.saturating_duration_since(Instant::now());
+    let left = Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(left.subsec_nanos()) };
+    match rustix::event::poll(&mut [PollFd::new(descriptor, what)], Some(&left)) {
+        Ok(0) => Err(io::ErrorKind::TimedOut.into()),
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn command(spawn: &Spawn) -> Command {

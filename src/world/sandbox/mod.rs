@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 
 pub use self::scratch::{Scratch, ScratchFile};
-use super::process::{self, Finished, Spawn};
+use super::process::{self, Finished, Kept, Spawn};
 
 /// The place where scratch checkouts are made and processes run.
 #[derive(Clone, Debug)]
@@ -77,6 +77,25 @@ impl Sandbox {
 
     /// Runs a command in a scratch folder; `cwd` is relative to its root.
     pub fn run(&self, scratch: &Scratch, argv: Vec<OsString>, stdin: Vec<u8>, cwd: &str, time: Duration) -> Finished {
+        let inside = scratch.root().join(cwd);
+        let cwd = if inside.is_dir() { inside } else { scratch.root().to_path_buf() };
+        process::run(&Spawn { stdin, env: self.variables(scratch), ..self.confined(argv, &cwd, time) })
+    }
+
+    /// Starts a command that stays and is asked again and again, at the root of a scratch folder; `env` is set over the rest.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn keep(&self, scratch: &Scratch, argv: Vec<OsString>, env: Vec<(OsString, OsString)>) -> std::io::Result<Kept> {
+        let env = self.variables(scratch).into_iter().chain(env).collect();
+        Kept::start(&Spawn { env, ..self.confined(argv, scratch.root(), Duration::MAX) })
+    }
+
+    fn confined(&self, argv: Vec<OsString>, cwd: &Path, time: Duration) -> Spawn {
+        Spawn { clear_env: true, memory: Some(self.memory), ..Spawn::new(argv, cwd, time) }
+    }
+
+    fn variables(&self, scratch: &Scratch) -> Vec<(OsString, OsString)> {
         let base = scratch.base();
         let mut env = self.environment.clone();
         env.push(("PATH".into(), direct_path()));
@@ -87,9 +106,7 @@ impl Sandbox {
         // A Python that is told to abort at the time limit prints where it hangs.
         env.push(("PYTHONFAULTHANDLER".into(), "1".into()));
         env.push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
-        let inside = scratch.root().join(cwd);
-        let cwd = if inside.is_dir() { inside } else { scratch.root().to_path_buf() };
-        process::run(&Spawn { stdin, env, clear_env: true, memory: Some(self.memory), ..Spawn::new(argv, &cwd, time) })
+        env
     }
 
     /// Removes scratch folders that killed runs left behind, and returns how many: those whose process is gone, and any that is

@@ -40,4 +40,5 @@ mod sync;
 mod templates;
 mod tidy;
 mod trial_javascript;
+mod trial_python;
 mod trial_rust;

@@ -5,6 +5,7 @@
 mod batch;
 mod javascript;
 mod processes;
+mod python;
 mod rust;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use anyhow::Result;
 
 pub use self::javascript::Javascript;
 pub use self::processes::Processes;
+pub use self::python::Python;
 pub use self::rust::Rust;
 use super::sandbox::{Sandbox, ScratchFile};
 use crate::model::{Language, Test, TestBody, TestRun, Triaged};
@@ -38,6 +40,7 @@ pub fn open(sandbox: &Sandbox, subject: Subject, longest: Duration) -> Result<Bo
     let commands = subject.tests.iter().any(|test| matches!(test.body, TestBody::Command(_)));
     Ok(match subject.language {
         _ if commands => Box::new(Processes::new(sandbox, subject, longest)),
+        Language::Python => Box::new(Python::new(sandbox, subject, longest)?),
         Language::Rust => Box::new(Rust::new(sandbox, subject, longest)?),
         Language::Javascript => Box::new(Javascript::new(sandbox, subject, longest)),
         _ => Box::new(Processes::new(sandbox, subject, longest)),

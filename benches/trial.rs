@@ -4,7 +4,6 @@
 //! well. Candidates are honest variants of small functions, of which few pass, as in a search.
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fractal::model::{Language, Test, TestBody, Triaged};
@@ -43,8 +42,13 @@ fn main() {
         };
         let tests: Vec<Test> = asserts.iter().map(test).collect();
         let order: Vec<usize> = (0..tests.len()).collect();
-        let subject =
-            || Subject { language: Language::Python, path: "tool.py".into(), support: BTreeMap::new(), tests: tests.clone() };
+        let subject = || Subject {
+            language: Language::Python,
+            path: "tool.py".into(),
+            mode: 0o100644,
+            support: Vec::new(),
+            tests: tests.clone(),
+        };
         let candidates: Vec<String> = (0..many).map(|at| source.replace('@', &(many - 1 - at).to_string())).collect();
         let sandbox = Sandbox::new("bench", &[], 1 << 30);
         let plain = plain(&candidates, asserts);

@@ -10,15 +10,18 @@ use super::render::{self, Paint};
 use super::{Failure, NO_PATCH, Outcome, Output};
 use crate::improve::{self, Budget, Plausible, Report, SearchError, Stopped};
 use crate::lang;
-use crate::model::{Origin, SideEffects, StdinUse, SuccessRule, Test, TestBody, Tool};
+use crate::model::{Origin, Test, TestBody, Tool};
 use crate::world::git::{Repo, difference};
 use crate::world::sandbox::{Sandbox, ScratchFile};
 use crate::world::trial::{self, Subject};
 use crate::world::{files, read_config};
 
-/// Searches for a change of one file that makes a failing test command pass, and shows what it found, best first. The command runs in
-/// copies of the files that git knows, as they are in the work tree; the work tree itself is not touched.
+const ABOUT: &str = "What was found is shown, best first. The command runs in copies of the files that git knows, as they are in the work \
+tree; the work tree itself is not touched. Exit code 4: no patch was found.";
+
+/// Shows patches of one file.
 #[derive(clap::Args)]
+#[command(after_help = ABOUT)]
 pub(super) struct Repair {
     /// The file to repair
     #[arg(value_name = "PATH")]
@@ -32,7 +35,7 @@ pub(super) struct Repair {
     /// Candidates that are tried
     #[arg(long, value_name = "N", default_value_t = 2000)]
     candidates: usize,
-    /// Seconds that all trials together may take
+    /// Seconds that all trials together may take, after which the search stops
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     cpu: u64,
     /// Patches that are shown
@@ -64,10 +67,12 @@ impl Repair {
         let test = Test { name: self.test.clone(), body: TestBody::Command(vec!["sh".into(), "-c".into(), self.test.clone()]) };
         let subject = Subject { language, path: path.clone(), mode, support, tests: vec![test] };
         let sandbox = Sandbox::new("repair", &config.validate.environment, config.validate.memory_mib << 20);
+        sandbox.remove_lost();
         let mut trials = trial::open(&sandbox, subject, Duration::from_secs(self.time))?;
+        let tool = Tool::known_by("file", vec![path.clone()], Vec::new(), language, Origin::Declared);
         let budget = Budget { candidates: self.candidates, cpu: Duration::from_secs(self.cpu) };
         let bar = render::spinner();
-        let report = improve::search(&tool(&path, language), &sources, &path, trials.as_mut(), budget, &mut |tried, found| {
+        let report = improve::search(&tool, &sources, &path, trials.as_mut(), budget, &mut |tried, found| {
             if let Some(bar) = &bar {
                 bar.set_message(format!("{} tried, {found} passed", render::count(tried as u64, "candidate")));
                 bar.tick();
@@ -138,24 +143,6 @@ impl Repair {
             (n, _) => format!("{n} of {tried} make the command pass, in {took}; a command that tests more would tell them apart"),
         };
         render::say(&end);
-    }
-}
-
-/// The file as a tool of its own.
-fn tool(path: &str, language: crate::model::Language) -> Tool {
-    Tool {
-        name: "file".into(),
-        paths: vec![path.to_string()],
-        run: Vec::new(),
-        test: None,
-        tests: Vec::new(),
-        needs: Vec::new(),
-        timeout: None,
-        stdin: StdinUse::default(),
-        success: SuccessRule::default(),
-        effects: SideEffects::None,
-        language,
-        origin: Origin::Declared,
     }
 }
 

@@ -38,6 +38,24 @@ pub struct Tool {
 }
 
 impl Tool {
+    /// A tool of which nothing else is known: no tests, no limits, unknown effects.
+    pub fn known_by(name: &str, paths: Vec<String>, run: Vec<String>, language: Language, origin: Origin) -> Tool {
+        Tool {
+            name: name.to_string(),
+            paths,
+            run,
+            test: None,
+            tests: Vec::new(),
+            needs: Vec::new(),
+            timeout: None,
+            stdin: StdinUse::default(),
+            success: SuccessRule::default(),
+            effects: SideEffects::Unknown,
+            language,
+            origin,
+        }
+    }
+
     /// Whether `path` belongs to the tool.
     pub fn owns(&self, path: &str) -> bool {
         covers(&self.paths, path)

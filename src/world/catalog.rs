@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::git::{Repo, TreeFile};
 use crate::config::{Config, ToolConfig};
 use crate::lang;
-use crate::model::{CommitId, Language, Origin, SideEffects, StdinUse, SuccessRule, Tool, check_tool_name};
+use crate::model::{CommitId, Language, Origin, Tool, check_tool_name};
 
 /// Bytes of a file looked at to tell what it is.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -133,20 +133,7 @@ impl Finder<'_> {
             self.remarks.push(format!("{}: {error}", paths.join(", ")));
             return None;
         }
-        self.tools.push(Tool {
-            name,
-            paths,
-            run,
-            test: None,
-            tests: Vec::new(),
-            needs: Vec::new(),
-            timeout: None,
-            stdin: StdinUse::default(),
-            success: SuccessRule::default(),
-            effects: SideEffects::Unknown,
-            language,
-            origin: Origin::Found(how),
-        });
+        self.tools.push(Tool::known_by(&name, paths, run, language, Origin::Found(how)));
         self.tools.last_mut()
     }
 

@@ -42,7 +42,11 @@ fn answers(cases: &[Value], arguments: &[&str]) -> Vec<Value> {
     let (bench, file) = Bench::of(cases);
     let done = bench.run(&[&[file.to_str().expect("UTF-8"), "--json"], arguments].concat());
     assert!(done.status.success(), "{done:?}");
-    text(&done.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    // They come as they are found, one for each case.
+    let told: Vec<Value> = text(&done.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(told.len(), cases.len(), "{told:?}");
+    let of = |case: &Value| told.iter().find(|answer| answer["id"] == case["id"]).expect("is told").clone();
+    cases.iter().map(of).collect()
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Repair cases: programs with one bug, tests, and the right answer, one JSON object a line. Owns the form and which tests may be
-//! seen; the reference is read and thrown away, so that nothing can look at it.
+//! Repair cases: programs with one bug and tests, one JSON object a line. Owns the form and which tests may be seen. A right answer
+//! that a case may bring beside them is not read, so that nothing can look at it.
 
 use std::collections::BTreeMap;
 use std::path::Path;

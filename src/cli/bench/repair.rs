@@ -14,16 +14,19 @@ use super::cases::{self, Case};
 use crate::cli::render::{self, Paint};
 use crate::cli::{Failure, Outcome, Output};
 use crate::improve::{self, Budget, SearchError, Stopped};
-use crate::model::{Origin, SideEffects, StdinUse, SuccessRule, Test, TestRun, Tool};
+use crate::model::{Origin, Test, TestRun, Tool};
 use crate::world::clock::thread_cpu;
 use crate::world::files;
 use crate::world::sandbox::{Sandbox, ScratchFile};
 use crate::world::trial::{self, Subject};
 
-/// A file has one JSON object a line: `id`, `language`, `path`, `source` (with a bug), `support` (other files, by path) and `tests` (each
-/// with `name` and `code`, a program that ends with 0 when it passes). A patch is plausible when it passes every test that was shown, and
-/// correct when it also passes the others.
+const FORM: &str = "A file has one JSON object a line: `id`, `language`, `path`, `source` (with a bug), `support` (other files, by path) and \
+`tests` (each with `name` and `code`). The code of a test is a program beside the tool that ends with 0 when it passes; in Rust, the body of a \
+function behind the tool's own code.\n\nA patch is plausible when it passes every test that was shown, and correct when it also passes the others.";
+
+/// Repairs every case, and counts.
 #[derive(clap::Args)]
+#[command(after_help = FORM)]
 pub(in crate::cli) struct Repair {
     /// Files of cases
     #[arg(required = true, value_name = "FILE")]
@@ -86,9 +89,7 @@ impl Repair {
         }
         all.retain(|case| self.only.as_ref().is_none_or(|text| case.id.contains(text)));
         let answers = self.answers(&all);
-        if self.output.json {
-            answers.iter().for_each(render::say_json);
-        } else {
+        if !self.output.json {
             say(&answers, self.seen);
         }
         Ok(ExitCode::SUCCESS)
@@ -108,6 +109,9 @@ impl Repair {
                         Some(next.fetch_add(1, Ordering::SeqCst)).and_then(|at| Some((at, cases.get(at)?)))
                     {
                         let answer = self.answer(case);
+                        if self.output.json {
+                            render::say_json(&answer);
+                        }
                         if let Some(bar) = &bar {
                             bar.set_message(format!("{}: {}", answer.id, answer.result));
                             bar.inc(1);
@@ -167,9 +171,11 @@ impl Repair {
         };
         let mut sources = case.support.clone();
         sources.insert(case.path.clone(), case.source.clone().into_bytes());
+        sandbox.remove_lost();
         let mut trials = trial::open(&sandbox, subject(seen), LONGEST)?;
+        let tool = Tool::known_by("case", vec![case.path.clone()], Vec::new(), case.language, Origin::Declared);
         let budget = Budget { candidates: self.candidates, cpu: Duration::from_secs(self.cpu) };
-        let found = improve::search(&tool(case), &sources, &case.path, trials.as_mut(), budget, &mut |_, _| {});
+        let found = improve::search(&tool, &sources, &case.path, trials.as_mut(), budget, &mut |_, _| {});
         *outside = trials.cpu();
         let report = found?;
         answer.tried = report.tried;
@@ -192,24 +198,6 @@ impl Repair {
                 .all(TestRun::passed);
         answer.result = if correct { "correct" } else { "plausible" }.into();
         Ok(())
-    }
-}
-
-/// The tool that a case is.
-fn tool(case: &Case) -> Tool {
-    Tool {
-        name: "case".into(),
-        paths: vec![case.path.clone()],
-        run: Vec::new(),
-        test: None,
-        tests: Vec::new(),
-        needs: Vec::new(),
-        timeout: None,
-        stdin: StdinUse::default(),
-        success: SuccessRule::default(),
-        effects: SideEffects::None,
-        language: case.language,
-        origin: Origin::Declared,
     }
 }
 

@@ -104,24 +104,11 @@ fn last_part(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Language, Origin, SideEffects, StdinUse};
+    use crate::model::{Language, Origin};
 
     fn tool(name: &str, paths: &[&str], run: &[&str]) -> Tool {
         let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
-        Tool {
-            name: name.into(),
-            paths: texts(paths),
-            run: texts(run),
-            test: None,
-            tests: Vec::new(),
-            needs: Vec::new(),
-            timeout: None,
-            stdin: StdinUse::default(),
-            success: SuccessRule::default(),
-            effects: SideEffects::Unknown,
-            language: Language::Other,
-            origin: Origin::Declared,
-        }
+        Tool::known_by(name, texts(paths), texts(run), Language::Other, Origin::Declared)
     }
 
     fn run(line: &[&str]) -> (String, bool, String) {

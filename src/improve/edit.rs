@@ -35,12 +35,29 @@ impl Edit {
         Some(format!("{before}{}{after}", self.text))
     }
 
-    /// Characters taken away and put in, after what both have in common at either end.
+    /// What it does, in words; each text in at most `longest` characters.
+    pub(super) fn describe(&self, source: &str, longest: usize) -> String {
+        let short = |text: &str| {
+            let text = text.trim();
+            let line = text.lines().next().unwrap_or_default();
+            let cut: String = line.chars().take(longest).collect();
+            let more = if cut.len() < text.len() { "\u{2026}" } else { "" };
+            format!("{}{more}", cut.replace('`', "'"))
+        };
+        match (short(source.get(self.span.clone()).unwrap_or_default()), short(&self.text)) {
+            (old, new) if old.is_empty() => format!("insert `{new}`"),
+            (old, new) if new.is_empty() => format!("remove `{old}`"),
+            (old, new) if old == new => format!("change `{old}`"),
+            (old, new) => format!("replace `{old}` by `{new}`"),
+        }
+    }
+
+    /// Bytes taken away and put in, after what both have in common at either end.
     pub(super) fn size(&self, source: &str) -> usize {
-        let old: Vec<char> = source.get(self.span.clone()).unwrap_or_default().chars().collect();
-        let new: Vec<char> = self.text.chars().collect();
+        let old = source.get(self.span.clone()).unwrap_or_default().as_bytes();
+        let new = self.text.as_bytes();
         let shorter = old.len().min(new.len());
-        let front = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+        let front = old.iter().zip(new).take_while(|(a, b)| a == b).count();
         let back = old.iter().rev().zip(new.iter().rev()).take(shorter - front).take_while(|(a, b)| a == b).count();
         old.len() + new.len() - 2 * (front + back)
     }

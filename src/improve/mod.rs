@@ -5,6 +5,7 @@
 
 mod edit;
 mod localize;
+mod operators;
 mod revert;
 mod rules;
 mod search;
@@ -13,6 +14,7 @@ mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use operators::{Operator, operators};
 pub use rules::{Template, TemplateCase, templates};
 pub use search::{Budget, Plausible, Report, SearchError, Stopped, search};
 

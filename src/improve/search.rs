@@ -5,14 +5,16 @@
 //! strategies, and how a source is run is in `world::trial`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::localize::{locate, telling};
-use super::{Case, Strategy, changes, parses, template};
-use crate::lang;
-use crate::model::{Candidate, CommitId, Conclusion, Exit, FileEdit, Investigation, Patch, TestRun, Tool, Triaged};
+use super::Case;
+use super::template::{Draft, drafts};
+use crate::lang::{self, Editable};
+use crate::model::{Candidate, CommitId, Conclusion, Exit, Investigation, Language, TestRun, Tool, Triaged};
 use crate::world::trial::Trials;
 
 /// Where the search ends if it has not found what it looks for.
@@ -78,8 +80,16 @@ const BATCHES: [usize; 4] = [16, 64, 128, 256];
 const MORE: usize = 400;
 /// But not more than this many.
 const MORE_MAX: usize = 3000;
+/// The same where each candidate has to be compiled.
+const MORE_COMPILED: usize = 128;
 /// Plausible patches that are kept.
 const KEPT: usize = 40;
+/// Single edits of one source.
+const SINGLES: usize = 40_000;
+/// Single edits that are looked at again, to see which other failing tests they pass.
+const HELPFUL: usize = 1500;
+/// Failing tests that are looked at for that.
+const OTHER_TESTS: usize = 4;
 /// First edits of pairs.
 const FIRST_EDITS: usize = 40;
 /// Second edits tried with each of them.
@@ -107,12 +117,16 @@ pub fn search(
     if baseline.iter().all(TestRun::passed) {
         return Err(SearchError::Green);
     }
+    let more = match lang::detect(path, content) {
+        Language::Rust => (MORE_COMPILED, MORE_COMPILED),
+        _ => (MORE, MORE_MAX),
+    };
     let mut search = Search {
         tool,
         sources,
         path,
-        source,
         budget,
+        more,
         order,
         baseline: &baseline,
         trials,
@@ -123,7 +137,7 @@ pub fn search(
         plausible: Vec::new(),
         tried: 0,
     };
-    let stopped = search.run()?;
+    let stopped = search.run(source)?;
     let Search { plausible, tried, .. } = search;
     Ok(Report { baseline, plausible, tried, stopped })
 }
@@ -135,51 +149,66 @@ fn order_of(baseline: &[TestRun]) -> Vec<usize> {
     order
 }
 
+/// Edits of one text: of the untouched source, or of one that has an edit already.
+struct Round {
+    source: String,
+    first: Option<Draft>,
+    editable: Editable,
+    drafts: Rc<[Draft]>,
+}
+
+/// An edit with the text that it makes.
+type Made = (Draft, String);
+
 struct Search<'a> {
     tool: &'a Tool,
     sources: &'a BTreeMap<String, Vec<u8>>,
     path: &'a str,
-    source: &'a str,
     budget: Budget,
+    /// Candidates after the first plausible one, at least and at most.
+    more: (usize, usize),
     /// Numbers of the tests in the order in which a candidate meets them.
     order: Vec<usize>,
     baseline: &'a [TestRun],
     trials: &'a mut dyn Trials,
     progress: &'a mut dyn FnMut(usize, usize),
+    /// Texts and digests of what was tried.
     seen: HashSet<[u8; 32]>,
     /// Candidates that each test has stopped.
     kills: Vec<usize>,
-    /// Candidates that passed a test which the untouched source fails: half of a pair, perhaps.
-    half_way: Vec<Candidate>,
+    /// Edits that pass a test which the untouched source fails, with how far they got: half of a pair, perhaps.
+    half_way: Vec<(usize, Draft)>,
     plausible: Vec<Plausible>,
     tried: usize,
 }
 
 impl Search<'_> {
-    fn run(&mut self) -> Result<Stopped, SearchError> {
-        self.seen.insert(*blake3::hash(self.source.as_bytes()).as_bytes());
-        let singles = self.propose(self.source, usize::MAX);
-        if let Some(stopped) = self.try_all(singles.clone(), usize::MAX)? {
+    fn run(&mut self, source: &str) -> Result<Stopped, SearchError> {
+        self.seen.insert(*blake3::hash(source.as_bytes()).as_bytes());
+        let Some(mut round) = self.round(source.to_string(), None, SINGLES) else { return Ok(Stopped::Exhausted) };
+        if let Some(stopped) = self.try_all(&mut round)? {
             return Ok(stopped);
         }
         if !self.plausible.is_empty() {
             return Ok(Stopped::Found);
         }
-        self.pairs(singles)
+        self.pairs(&round)
     }
 
     /// Second edits on sources that already have one: those that got furthest first, then those that rank highest.
-    fn pairs(&mut self, singles: Vec<Candidate>) -> Result<Stopped, SearchError> {
-        let mut firsts = std::mem::take(&mut self.half_way);
-        firsts.truncate(FIRST_EDITS);
-        let room = FIRST_EDITS - firsts.len();
-        let ranked = singles.into_iter().filter(|single| !firsts.contains(single)).take(room).collect::<Vec<_>>();
-        firsts.extend(ranked);
-        for first in firsts {
-            let Some(source) = written(&first.patch, self.path) else { continue };
-            let seconds = self.propose(&source, SECOND_EDITS);
-            let both = seconds.into_iter().map(|second| together(&first, second)).collect();
-            if let Some(stopped) = self.try_all(both, SECOND_EDITS)? {
+    fn pairs(&mut self, singles: &Round) -> Result<Stopped, SearchError> {
+        self.find_helpful(singles)?;
+        let mut helpful = std::mem::take(&mut self.half_way);
+        helpful.sort_by(|(a, first), (b, second)| b.cmp(a).then(second.rank.total_cmp(&first.rank)));
+        let mut texts = HashSet::new();
+        let ranked = singles.drafts.iter().cloned();
+        for first in helpful.into_iter().map(|(_, draft)| draft).chain(ranked) {
+            let Some(source) = first.text().filter(|text| texts.insert(text.clone())) else { continue };
+            if texts.len() > FIRST_EDITS {
+                break;
+            }
+            let Some(mut round) = self.round(source, Some(first), SECOND_EDITS) else { continue };
+            if let Some(stopped) = self.try_all(&mut round)? {
                 return Ok(stopped);
             }
             if !self.plausible.is_empty() {
@@ -189,47 +218,78 @@ impl Search<'_> {
         Ok(Stopped::Exhausted)
     }
 
-    /// Candidates for `source`, by descending rank.
-    fn propose(&self, source: &str, limit: usize) -> Vec<Candidate> {
+    /// Which single edits pass another failing test than the one that they met first.
+    fn find_helpful(&mut self, singles: &Round) -> Result<(), SearchError> {
+        let failing: Vec<usize> = self.order.iter().copied().filter(|at| !self.baseline[*at].passed()).collect();
+        let top: Vec<Made> =
+            singles.drafts.iter().take(HELPFUL).filter_map(|draft| Some((draft.clone(), draft.text()?))).collect();
+        let texts: Vec<String> = top.iter().map(|(_, text)| text.clone()).collect();
+        for test in failing.into_iter().skip(1).take(OTHER_TESTS) {
+            if self.is_used_up() {
+                break;
+            }
+            let verdicts = self.trials.triage(&texts, &[test])?;
+            for ((draft, _), verdict) in top.iter().zip(verdicts) {
+                if verdict == Triaged::Passed {
+                    self.half_way.push((1, draft.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.tried >= self.budget.candidates || self.trials.cpu() >= self.budget.cpu
+    }
+
+    /// Edits of `source`, by descending rank.
+    fn round(&self, source: String, first: Option<Draft>, limit: usize) -> Option<Round> {
         let mut sources = self.sources.clone();
         sources.insert(self.path.to_string(), source.as_bytes().to_vec());
         let failure = telling(self.baseline).cloned();
+        let mut locations = locate(self.path, self.baseline);
+        if let Some((line, added)) = first.as_ref().map(Draft::shift) {
+            // What stood below the first edit stands elsewhere now.
+            for location in locations.iter_mut().filter(|location| location.line > line) {
+                location.line = u32::try_from(i64::from(location.line) + added).unwrap_or(1).max(1);
+            }
+        }
         let investigation = Investigation {
             commit: CommitId(String::new()),
             failure: failure.unwrap_or_else(|| crate::model::Failure::new(&Exit::Code(1), None, "", Vec::new())),
             reproductions: Vec::new(),
-            locations: locate(self.path, self.baseline),
+            locations,
             culprit: None,
             suite: None,
             remarks: Vec::new(),
             conclusion: Conclusion::Improvable,
         };
         let case = Case { tool: self.tool, investigation: &investigation, sources: &sources, revert: None };
-        let mut proposed = template::Templates.propose(&case);
-        proposed.retain(|candidate| candidate.patch.edits.contains_key(self.path) && changes(&candidate.patch, &sources));
-        proposed.sort_by(|a, b| b.rank.total_cmp(&a.rank));
-        proposed.truncate(limit);
-        proposed
+        let mut drafts = drafts(&case, limit);
+        drafts.retain(|draft| draft.path() == self.path);
+        let editable = Editable::of(lang::detect(self.path, source.as_bytes()), &source)?;
+        Some(Round { source, first, editable, drafts: drafts.into() })
     }
 
-    /// Tries candidates in batches. `None` when all were tried and the search may go on.
-    fn try_all(&mut self, candidates: Vec<Candidate>, limit: usize) -> Result<Option<Stopped>, SearchError> {
-        let mut rest = candidates.into_iter().take(limit);
+    /// Tries the edits of a round in batches. `None` when all were tried and the search may go on.
+    fn try_all(&mut self, round: &mut Round) -> Result<Option<Stopped>, SearchError> {
+        let drafts = Rc::clone(&round.drafts);
+        let mut rest = drafts.iter();
         let mut found_at = None;
         for size in BATCHES.into_iter().chain(std::iter::repeat(BATCHES[BATCHES.len() - 1])) {
-            let batch = self.batch(&mut rest, size);
+            let batch = self.batch(round, &mut rest, size);
             if batch.is_empty() {
                 return Ok(None);
             }
-            self.try_batch(batch)?;
+            self.try_batch(round, batch)?;
             (self.progress)(self.tried, self.plausible.len());
             if !self.plausible.is_empty() {
                 let since = *found_at.get_or_insert(self.tried);
-                if self.tried >= since + since.clamp(MORE, MORE_MAX) || self.plausible.len() >= KEPT {
+                if self.tried >= since + since.clamp(self.more.0, self.more.1) || self.plausible.len() >= KEPT {
                     return Ok(Some(Stopped::Found));
                 }
             }
-            if self.tried >= self.budget.candidates || self.trials.cpu() >= self.budget.cpu {
+            if self.is_used_up() {
                 return Ok(Some(if self.plausible.is_empty() { Stopped::Budget } else { Stopped::Found }));
             }
         }
@@ -237,12 +297,12 @@ impl Search<'_> {
     }
 
     /// The next candidates that parse and were not tried before.
-    fn batch(&mut self, rest: &mut impl Iterator<Item = Candidate>, size: usize) -> Vec<(Candidate, String)> {
+    fn batch<'d>(&mut self, round: &mut Round, rest: &mut impl Iterator<Item = &'d Draft>, size: usize) -> Vec<Made> {
         let mut batch = Vec::with_capacity(size);
-        for candidate in rest {
-            let Some(source) = written(&candidate.patch, self.path) else { continue };
-            if self.seen.insert(*blake3::hash(source.as_bytes()).as_bytes()) && parses(&candidate.patch) {
-                batch.push((candidate, source));
+        for draft in rest {
+            let Some(text) = draft.text() else { continue };
+            if self.is_new(round, draft, &text) {
+                batch.push((draft.clone(), text));
             }
             if batch.len() == size {
                 break;
@@ -251,17 +311,32 @@ impl Search<'_> {
         batch
     }
 
-    fn try_batch(&mut self, batch: Vec<(Candidate, String)>) -> Result<(), SearchError> {
-        let (candidates, sources): (Vec<Candidate>, Vec<String>) = batch.into_iter().unzip();
-        let verdicts = self.trials.triage(&sources, &self.order)?;
-        for ((candidate, source), verdict) in candidates.into_iter().zip(sources).zip(verdicts) {
+    /// Whether a text parses and says something that nothing tried before said.
+    fn is_new(&mut self, round: &mut Round, draft: &Draft, text: &str) -> bool {
+        if !self.seen.insert(*blake3::hash(text.as_bytes()).as_bytes()) {
+            return false;
+        }
+        let digest = round.editable.digest(&round.source, &draft.edit.span, draft.edit.text.len(), text);
+        let of_round = |digest: [u8; 32]| {
+            let first = round.first.as_ref().map(|first| blake3::hash(first.edit.text.as_bytes()));
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&digest).update(first.as_ref().map_or(&[], |first| first.as_bytes()));
+            *hasher.finalize().as_bytes()
+        };
+        digest.is_some_and(|digest| self.seen.insert(of_round(digest)))
+    }
+
+    fn try_batch(&mut self, round: &Round, batch: Vec<Made>) -> Result<(), SearchError> {
+        let texts: Vec<String> = batch.iter().map(|(_, text)| text.clone()).collect();
+        let verdicts = self.trials.triage(&texts, &self.order)?;
+        for ((draft, text), verdict) in batch.into_iter().zip(verdicts) {
             self.tried += 1;
             match verdict.stopped_at() {
-                Some(test) => self.stopped(candidate, verdict, test),
+                Some(test) => self.stopped(round, draft, verdict, test),
                 None => {
-                    let runs = self.trials.confirm(&source, &self.order)?;
-                    if runs.iter().all(TestRun::passed) {
-                        self.plausible.push(Plausible { candidate, source, tried: self.tried });
+                    let runs = self.trials.confirm(&text, &self.order)?;
+                    if let (true, Some(candidate)) = (runs.iter().all(TestRun::passed), whole(round, &draft)) {
+                        self.plausible.push(Plausible { candidate, source: text, tried: self.tried });
                     }
                 }
             }
@@ -270,13 +345,14 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn stopped(&mut self, candidate: Candidate, verdict: Triaged, test: usize) {
+    fn stopped(&mut self, round: &Round, draft: Draft, verdict: Triaged, test: usize) {
         if let Some(kills) = self.kills.get_mut(test) {
             *kills += 1;
         }
-        let got_further = self.order.first() != Some(&test) && matches!(verdict, Triaged::Failed { .. });
-        if got_further && self.half_way.len() < FIRST_EDITS {
-            self.half_way.push(candidate);
+        let place = self.order.iter().position(|at| *at == test).unwrap_or(0);
+        let got_further = place > 0 && matches!(verdict, Triaged::Failed { .. });
+        if got_further && round.first.is_none() {
+            self.half_way.push((place, draft));
         }
     }
 
@@ -291,22 +367,16 @@ impl Search<'_> {
     }
 }
 
-/// What a patch makes of the file.
-fn written(patch: &Patch, path: &str) -> Option<String> {
-    match patch.edits.get(path)? {
-        FileEdit::Write(content) => String::from_utf8(content.clone()).ok(),
-        FileEdit::Delete => None,
-    }
-}
-
-/// Two edits as one candidate; `second` was made on what `first` wrote.
-fn together(first: &Candidate, second: Candidate) -> Candidate {
-    Candidate {
+/// The draft with the first edit of its round, as the other stages take it.
+fn whole(round: &Round, draft: &Draft) -> Option<Candidate> {
+    let second = draft.candidate()?;
+    let Some(first) = round.first.as_ref().and_then(Draft::candidate) else { return Some(second) };
+    Some(Candidate {
         strategy: second.strategy,
         source: format!("{} + {}", first.source, second.source),
         title: format!("{}; {}", first.title, second.title),
         trust: first.trust.min(second.trust),
         patch: second.patch,
         rank: first.rank * second.rank,
-    }
+    })
 }

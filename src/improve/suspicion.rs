@@ -57,6 +57,17 @@ impl Suspicion {
         *entry = entry.max(value);
     }
 
+    /// Whether a node on the lines `first` to `last` is more suspicious than the rest; without any hint every one is.
+    pub(super) fn points_at(&self, first: u32, last: u32) -> bool {
+        let last = if last.saturating_sub(first) >= NODE_LINES { first } else { last };
+        self.points_into(first, last)
+    }
+
+    /// Whether any line of `first` to `last` is.
+    pub(super) fn points_into(&self, first: u32, last: u32) -> bool {
+        self.lines.is_empty() || self.lines.range(first..=last).next().is_some()
+    }
+
     /// The suspicion of a node on the lines `first` to `last`.
     pub(super) fn at(&self, first: u32, last: u32) -> f64 {
         let last = if last.saturating_sub(first) >= NODE_LINES { first } else { last };

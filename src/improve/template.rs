@@ -1,34 +1,40 @@
-//! The template strategy: every fix template that is for this failure, wherever it matches in the tool's own files, ranked by
-//! suspicion × weight × size. The templates themselves are data, see `rules.rs`.
+//! The template strategy: every fix template and every operator that is for this failure, wherever it fits in the tool's own files,
+//! ranked by suspicion × weight × size. The templates are data, see `rules.rs`; the operators are in `operators/`.
 
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use super::edit::{self, Edit};
+use super::operators::{self, Operator};
 use super::rules::{Template, templates};
 use super::suspicion::Suspicion;
 use super::{Case, Strategy, regex};
-use crate::lang::{self, Grammar, Span};
-use crate::model::{Candidate, Failure, Language, Patch};
+use crate::lang::{self, Grammar, Span, SyntaxNode, Tree};
+use crate::model::{Candidate, Failure, Language, Patch, Trust};
 
-/// Candidates of one proposal. The best ones by rank; each holds a whole file.
+/// Candidates of one proposal, each with a whole file.
 const CANDIDATES: usize = 2000;
+/// Drafts of one file, the best ones by rank.
+const DRAFTS: usize = 40_000;
 /// Larger files are not searched, in bytes.
-const SOURCE: usize = 512 * 1024;
+const SOURCE: usize = 2 << 20;
 /// An edit of so many characters counts half.
 const HALF_SIZE: f64 = 120.0;
 /// Each further text of one template counts so much of the one before it.
 const FURTHER_FIX: f64 = 0.95;
 /// A place that does not mention what the message quotes.
 const UNMENTIONED: f64 = 0.7;
+/// Characters of an edit's texts in a title.
+const TITLE: usize = 48;
 
 static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
     // A shell does not quote the name it complains about.
     regex(r#"'([^']{1,80})'|"([^"]{1,80})"|: \$?(\w{1,80}): (?:unbound variable|parameter not set)"#)
 });
 
-/// Proposes edits from the fix templates.
+/// Proposes edits from the fix templates and the operators.
 pub(super) struct Templates;
 
 impl Strategy for Templates {
@@ -37,55 +43,105 @@ impl Strategy for Templates {
     }
 
     fn propose(&self, case: &Case<'_>) -> Vec<Candidate> {
-        let mut drafts: Vec<Draft<'_>> = Vec::new();
-        for (path, content) in case.sources {
-            if let Some(file) = File::read(path, content, case) {
-                file.drafts(&case.investigation.failure, &mut drafts);
-            }
-        }
-        drafts.sort_by(|a, b| b.rank.total_cmp(&a.rank));
-        drafts.truncate(CANDIDATES);
-        drafts.into_iter().filter_map(|draft| draft.candidate(self.name())).collect()
+        drafts(case, CANDIDATES).into_iter().filter_map(|draft| draft.candidate()).collect()
     }
 }
 
-/// One edit before the file with it is made.
-struct Draft<'a> {
-    path: &'a str,
-    source: &'a str,
-    template: &'static Template,
-    edit: Edit,
-    title: String,
-    rank: f64,
+/// What the strategy would try, best first, at most `limit`.
+pub(super) fn drafts(case: &Case<'_>, limit: usize) -> Vec<Draft> {
+    let mut drafts: Vec<Draft> = Vec::new();
+    for (path, content) in case.sources {
+        if let Some(file) = File::read(path, content, case) {
+            file.templates(&case.investigation.failure, &mut drafts);
+            file.operators(&mut drafts);
+        }
+    }
+    drafts.sort_by(|a, b| b.rank.total_cmp(&a.rank));
+    drafts.truncate(limit.min(DRAFTS));
+    drafts
 }
 
-impl Draft<'_> {
-    fn candidate(self, strategy: &str) -> Option<Candidate> {
-        let text = self.edit.apply(self.source)?;
+/// Who made an edit.
+#[derive(Clone)]
+enum Maker {
+    /// With what it says it does.
+    Template(&'static Template, String),
+    Operator(&'static Operator),
+}
+
+/// One edit before the file with it is made.
+#[derive(Clone)]
+pub(super) struct Draft {
+    file: Rc<Text>,
+    maker: Maker,
+    pub(super) edit: Edit,
+    pub(super) rank: f64,
+}
+
+/// A file's text, shared by all its drafts.
+struct Text {
+    path: String,
+    source: String,
+    functions: Vec<Span>,
+}
+
+impl Draft {
+    /// The file that it changes.
+    pub(super) fn path(&self) -> &str {
+        &self.file.path
+    }
+
+
+    /// The whole file with the edit made.
+    pub(super) fn text(&self) -> Option<String> {
+        self.edit.apply(&self.file.source)
+    }
+
+    /// The first line that it changes, 1-based, and how many lines it adds or takes away.
+    pub(super) fn shift(&self) -> (u32, i64) {
+        let source = &self.file.source;
+        let newlines = |text: &str| text.bytes().filter(|byte| *byte == b'\n').count();
+        let line = newlines(source.get(..self.edit.span.start).unwrap_or_default()) + 1;
+        let gone = newlines(source.get(self.edit.span.clone()).unwrap_or_default());
+        let added = i64::try_from(newlines(&self.edit.text)).unwrap_or(0) - i64::try_from(gone).unwrap_or(0);
+        (u32::try_from(line).unwrap_or(u32::MAX), added)
+    }
+
+    /// As the other stages take it.
+    pub(super) fn candidate(&self) -> Option<Candidate> {
+        let (source, trust, what) = match &self.maker {
+            Maker::Template(template, title) => (template.id.as_str(), template.trust, title.clone()),
+            Maker::Operator(operator) => (operator.id, Trust::Review, self.edit.describe(&self.file.source, TITLE)),
+        };
         Some(Candidate {
-            strategy: strategy.to_string(),
-            source: self.template.id.clone(),
-            title: self.title,
-            trust: self.template.trust,
-            patch: Patch::write(self.path, text.into_bytes()),
+            strategy: Templates.name().to_string(),
+            source: source.to_string(),
+            title: format!("{what} in `{}`", self.place()),
+            trust,
+            patch: Patch::write(&self.file.path, self.text()?.into_bytes()),
             rank: self.rank,
         })
+    }
+
+    /// The innermost function around the edit, else the file's name.
+    fn place(&self) -> &str {
+        let (line, _) = self.shift();
+        let around = self.file.functions.iter().rfind(|function| function.covers(line));
+        around.map_or_else(|| self.file.path.rsplit('/').next().unwrap_or(&self.file.path), |function| &function.name)
     }
 }
 
 /// One of the tool's files that can be repaired.
-struct File<'a> {
-    path: &'a str,
-    source: &'a str,
+struct File {
+    text: Rc<Text>,
     language: Language,
     grammar: Grammar,
-    functions: Vec<Span>,
     suspicion: Suspicion,
 }
 
-impl<'a> File<'a> {
+impl File {
     /// `None` for tests, for what is not text of a language with templates, and for what does not parse.
-    fn read(path: &'a str, content: &'a [u8], case: &Case<'_>) -> Option<Self> {
+    fn read(path: &str, content: &[u8], case: &Case<'_>) -> Option<Self> {
         if case.tool.tests_own(path) || !case.tool.owns(path) || content.len() > SOURCE {
             return None;
         }
@@ -94,16 +150,41 @@ impl<'a> File<'a> {
         let source = std::str::from_utf8(content).ok()?;
         lang::parses(language, content).ok()?;
         let suspicion = Suspicion::of(path, language, source, case.sources, case.investigation);
-        Some(File { path, source, language, grammar, functions: lang::functions(language, source), suspicion })
+        let functions = lang::functions(language, source);
+        let text = Text { path: path.to_string(), source: source.to_string(), functions };
+        Some(File { text: Rc::new(text), language, grammar, suspicion })
     }
 
-    fn drafts(&self, failure: &Failure, drafts: &mut Vec<Draft<'a>>) {
-        let Some(tree) = self.grammar.tree(self.source) else { return };
-        let root = tree.root();
-        let entry = lang::entry(self.language, self.source);
+    fn rank(&self, worth: f64, edit: &Edit) -> f64 {
+        worth / (1.0 + edit.size(&self.text.source) as f64 / HALF_SIZE)
+    }
+
+    fn draft(&self, maker: Maker, edit: Edit, worth: f64) -> Draft {
+        let rank = self.rank(worth, &edit);
+        Draft { file: Rc::clone(&self.text), maker, edit, rank }
+    }
+
+    fn operators(&self, drafts: &mut Vec<Draft>) {
+        let source = &self.text.source;
+        let Some((shape, tree)) = lang::shape(self.language).zip(Tree::of(self.language, source)) else { return };
+        let entry = lang::entry(self.language, source);
+        let wanted = |first: u32, last: u32| {
+            self.suspicion.points_at(first, last) && !entry.iter().any(|lines| lines.contains(&first))
+        };
+        for made in operators::made(self.grammar, shape, &tree, source, &wanted) {
+            let worth = self.suspicion.at(made.lines.0, made.lines.1) * made.worth;
+            drafts.push(self.draft(Maker::Operator(made.operator), made.edit, worth));
+        }
+    }
+
+    fn templates(&self, failure: &Failure, drafts: &mut Vec<Draft>) {
+        let source = self.text.source.as_str();
+        let Some(tree) = self.grammar.tree(source) else { return };
+        let entry = lang::entry(self.language, source);
+        let tops: Vec<SyntaxNode<'_>> = tree.root().children().filter(|top| self.is_suspicious(top)).collect();
         let known = templates().iter().filter(|template| template.language == self.language);
         for template in known.filter(|template| template.is_for(failure)) {
-            for matched in root.find_all(&template.rule.matcher) {
+            for matched in tops.iter().flat_map(|top| top.find_all(&template.rule.matcher)) {
                 let (first, last) = (line_of(matched.start_pos().line()), line_of(matched.end_pos().line()));
                 let generic = template.is_generic();
                 if generic && entry.iter().any(|lines| lines.contains(&first)) {
@@ -112,20 +193,19 @@ impl<'a> File<'a> {
                 let focus = if generic { 1.0 } else { focus(failure, &matched.text()) };
                 let worth = self.suspicion.at(first, last) * template.weight * focus;
                 for (index, fix) in template.fixes.iter().enumerate() {
-                    let Some(edit) = edit::render(template, fix, &matched, self.source) else { continue };
-                    let size = edit.size(self.source) as f64;
-                    let rank = worth * FURTHER_FIX.powi(i32::try_from(index).unwrap_or(i32::MAX)) / (1.0 + size / HALF_SIZE);
-                    let title = format!("{} in `{}`", edit::title(fix, &matched, self.source), self.place(first));
-                    drafts.push(Draft { path: self.path, source: self.source, template, edit, title, rank });
+                    let Some(edit) = edit::render(template, fix, &matched, source) else { continue };
+                    let share = FURTHER_FIX.powi(i32::try_from(index).unwrap_or(i32::MAX));
+                    let maker = Maker::Template(template, edit::title(fix, &matched, source));
+                    drafts.push(self.draft(maker, edit, worth * share));
                 }
             }
         }
     }
 
-    /// The innermost function around `line`, else the file's name.
-    fn place(&self, line: u32) -> &str {
-        let around = self.functions.iter().rfind(|function| function.covers(line));
-        around.map_or_else(|| self.path.rsplit('/').next().unwrap_or(self.path), |function| &function.name)
+    /// Whether anything points into a top-level node: in a large file most are of no interest.
+    fn is_suspicious(&self, top: &SyntaxNode<'_>) -> bool {
+        let (first, last) = (line_of(top.start_pos().line()), line_of(top.end_pos().line()));
+        self.suspicion.points_into(first, last)
     }
 }
 

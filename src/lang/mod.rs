@@ -12,12 +12,17 @@ mod python;
 mod remarks;
 mod rust;
 mod shell;
+mod shape;
 mod syntax;
+mod tree;
 
 pub use environment::environment_reason;
 pub use grammar::Grammar;
 pub use remarks::observe;
+pub use shape::{Class, Shape, Wrap, shape};
 pub use syntax::{Span, Syntax, SyntaxNode, entry, functions, is_statement, loops, parses};
+
+pub use tree::{Editable, Item, Tree};
 
 use regex::Regex;
 

@@ -1,0 +1,336 @@
+//! One value in place of another: names, literals, members, what the function computes elsewhere; something around a value, beside it,
+//! or a part of it.
+
+use crate::lang::Class;
+
+use super::view::View;
+use super::{Operator, Sink, fill, placed, tight};
+
+static NAME: Operator = Operator {
+    id: "name-replaced",
+    class: "variable",
+    weight: 0.16,
+    doc: "Uses another name that is in scope.",
+};
+static PIECE: Operator = Operator {
+    id: "value-replaced",
+    class: "expression",
+    weight: 0.06,
+    doc: "Uses a value that the function computes elsewhere.",
+};
+static PART: Operator =
+    Operator { id: "value-by-part", class: "expression", weight: 0.05, doc: "Uses the length, an item or an end of a value in scope." };
+static CONSTANT: Operator =
+    Operator { id: "constant-replaced", class: "constant", weight: 0.16, doc: "Uses another constant: a usual one, or one of the file." };
+static ANSWER: Operator =
+    Operator { id: "value-by-constant", class: "constant", weight: 0.03, doc: "Uses a constant instead of what is computed." };
+static MEMBER: Operator =
+    Operator { id: "attribute-replaced", class: "attribute", weight: 0.16, doc: "Reads another attribute that the file knows." };
+static WRAP: Operator =
+    Operator { id: "call-wrapped", class: "wrap", weight: 0.1, doc: "Passes a value through a function or a method." };
+static SLICE: Operator = Operator { id: "slice-taken", class: "slice", weight: 0.07, doc: "Takes a part of a list or a text." };
+static WHOLE: Operator =
+    Operator { id: "item-dropped", class: "slice", weight: 0.1, doc: "Uses a value itself and not an item, a part or a member of it." };
+static STEP: Operator = Operator { id: "step-added", class: "constant", weight: 0.13, doc: "Adds or takes away one." };
+static OPERAND: Operator =
+    Operator { id: "operand-added", class: "arithmetic", weight: 0.05, doc: "Adds an operand: another name by an operator." };
+static DROPPED: Operator = Operator { id: "operand-dropped", class: "arithmetic", weight: 0.16, doc: "Keeps one of two operands." };
+static ROTATED: Operator =
+    Operator { id: "operands-regrouped", class: "arithmetic", weight: 0.06, doc: "Calculates in another order: `a - b + c` as `a - (b + c)`." };
+
+pub(super) static OPERATORS: &[&Operator] =
+    &[&NAME, &PIECE, &PART, &CONSTANT, &ANSWER, &MEMBER, &WRAP, &SLICE, &WHOLE, &STEP, &OPERAND, &DROPPED, &ROTATED];
+
+/// Integers that are often the right one.
+const USUAL: [&str; 6] = ["0", "1", "2", "-1", "10", "3"];
+/// What does not fit as far as is known is worth so much of what may.
+const UNFIT: f64 = 0.2;
+/// What is known to fit.
+const FIT: f64 = 1.5;
+
+pub(super) fn at(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
+    names(view, at, sink);
+    members(view, at, sink);
+    if view.is_callee(at) {
+        return;
+    }
+    constants(view, at, sink);
+    dropped(view, at, sink);
+    if !view.is_target(at) {
+        wraps(view, at, sink);
+        operands(view, at, sink);
+        slices(view, at, sink);
+    }
+}
+
+fn fit(wanted: Class, offered: Class) -> f64 {
+    match (wanted, offered) {
+        (Class::Unknown, _) | (_, Class::Unknown) => 1.0,
+        _ if wanted == offered => FIT,
+        _ => UNFIT,
+    }
+}
+
+fn names(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
+    let (text, class, scope) = (view.text(at), view.class(at), view.scope(at));
+    let kind = view.item(at).kind;
+    let is_name = view.shape.names.contains(&kind);
+    if view.is_callee(at) || kind == "parenthesized_expression" {
+        return;
+    }
+    let simple = is_name || view.shape.numbers.contains(&kind) || view.shape.strings.contains(&kind);
+    let base = match () {
+        () if is_name => 1.0,
+        () if simple => 0.3,
+        () => 0.45,
+    };
+    for name in &scope.names {
+        if !is_name && text.len() > 160 {
+            continue;
+        }
+        let operator = if is_name { &NAME } else { &PIECE };
+        sink.replace(view, operator, at, name.text.to_string(), base * fit(class, name.class) * if is_name { 1.0 } else { 2.0 });
+    }
+    for piece in &scope.pieces {
+        if piece.text.contains(text) && !is_name {
+            continue;
+        }
+        let same = if view.is_target(at) { 0.8 } else { 0.5 };
+        sink.replace(view, &PIECE, at, placed_piece(view, at, piece.text), same * fit(class, piece.class));
+    }
+    parts(view, at, sink);
+}
+
+/// Values of the function are put in parentheses only where they are made of operands.
+fn placed_piece(view: &View<'_>, at: usize, text: &str) -> String {
+    let plain = text.chars().all(|c| c.is_alphanumeric() || "_.()[]'\"".contains(c));
+    if plain { text.to_string() } else { placed(view, at, text.to_string()) }
+}
+
+/// The length, the ends and the items of the lists in scope.
+fn parts(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
+    let (class, scope, shape) = (view.class(at), view.scope(at), view.shape);
+    if view.is_target(at) || view.text(at).len() > 40 {
+        return;
+    }
+    for list in scope.names.iter().filter(|name| matches!(name.class, Class::List | Class::Text | Class::Unknown)).take(8) {
+        let known = if list.class == Class::Unknown { 0.5 } else { 1.0 };
+        sink.replace(view, &PART, at, fill(shape.length, list.text, ""), known * fit(class, Class::Number));
+        for end in shape.ends {
+            sink.replace(view, &PART, at, fill(end, list.text, ""), 0.6 * known);
+        }
+        for index in scope.names.iter().filter(|name| name.class.fits(Class::Number) && name.text != list.text).take(6) {
+            let index_known = if index.class == Class::Unknown { 0.4 } else { 0.8 };
+            sink.replace(view, &PART, at, fill(shape.item, list.text, index.text), known * index_known);
+        }
+    }
+}
+
+fn constants(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
+    let (kind, shape) = (view.item(at).kind, view.shape);
+    let is_float = |text: &str| text.contains('.');
+    if view.is_target(at) {
+        return;
+    }
+    if shape.numbers.contains(&kind) {
+        let floats = is_float(view.text(at)) && !shape.indents;
+        for number in USUAL {
+            let text = if is_float(view.text(at)) && floats { format!("{number}.0") } else { number.to_string() };
+            sink.replace(view, &CONSTANT, at, text, 1.0);
+        }
+        for number in view.numbers.iter().filter(|number| !USUAL.contains(number)) {
+            sink.replace(view, &CONSTANT, at, (*number).to_string(), 0.6);
+        }
+    } else if shape.strings.contains(&kind) {
+        let quote = view.text(at).chars().last().unwrap_or('\'');
+        if view.text(at).chars().next() == Some(quote) && quote != '`' && kind != "char_literal" {
+            for text in ["", " ", ",", ", ", "\\n"] {
+                sink.replace(view, &CONSTANT, at, format!("{quote}{text}{quote}"), 0.8);
+            }
+        }
+        for string in &view.strings {
+            sink.replace(view, &CONSTANT, at, (*string).to_string(), 0.8);
+        }
+        return;
+    }
+    let class = view.class(at);
+    let is_answer = view.item(view.item(at).parent).kind.starts_with("return") || view.is_assigned(at);
+    for answer in shape.answers {
+        let share = match (is_answer, shape.lists.contains(&kind) || shape.truths.contains(&kind)) {
+            (true, true) => 3.0,
+            (true, false) | (false, true) => 1.5,
+            (false, false) => 0.5,
+        };
+        sink.replace(view, &ANSWER, at, (*answer).to_string(), share * fit(class, answer_class(answer)));
+    }
+}
+
+fn answer_class(answer: &str) -> Class {
+    match answer.chars().next() {
+        Some('0'..='9' | '-') => Class::Number,
+        Some('[') => Class::List,
+        Some('\'' | '"') => Class::Text,
+        Some('T' | 'F' | 't' | 'f') => Class::Truth,
+        _ => Class::Unknown,
+    }
+}
+
+fn members(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
+    let Some((_, object, name)) = view.shape.members.iter().find(|(kind, ..)| *kind == view.item(at).kind) else { return };
+    let Some(name) = view.tree.child(at, name) else { return };
+    if view.is_callee(at) {
+        return;
+    }
+    for attribute in &view.attributes {
+        sink.replace(view, &MEMBER, name, (*attribute).to_string(), 1.0);
+    }
+    if let Some(object) = view.tree.child(at, object) {
+        sink.replace(view, &WHOLE, at, view.text(object).to_string(), 0.6);
+    }
+}
+
+fn wraps(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
+    let (class, kind) = (view.class(at), view.item(at).kind);
+    if kind == "parenthesized_expression" || view.text(at).len() > 160 || view.shape.truths.contains(&kind) && view.text(at).len() < 6 {
+        return;
+    }
+    let literal = view.shape.numbers.contains(&kind) || view.shape.strings.contains(&kind);
+    for wrap in view.shape.wraps {
+        let leads = wrap.text.starts_with("{}");
+        let inner = if leads || wrap.text.starts_with(['-', '!', '*', '&']) { tight(view, at) } else { bare(view, at) };
+        let text = fill(wrap.text, &inner, "");
+        let text = if wrap.text.contains(' ') && !wrap.text.ends_with(')') { placed(view, at, text) } else { text };
+        let fits = match (wrap.takes, class) {
+            (Class::Unknown, _) => 0.6,
+            (_, Class::Unknown) => 0.6,
+            (takes, class) if takes == class => 1.2,
+            (Class::List, Class::Text) | (Class::Text, Class::Number) => 0.5,
+            _ => 0.05,
+        };
+        sink.replace(view, &WRAP, at, text, wrap.share * fits * if literal { 0.2 } else { 1.0 });
+    }
+}
+
+/// A value without the parentheses around it.
+fn bare(view: &View<'_>, at: usize) -> String {
+    match view.tree.named(at)[..] {
+        [inner] if view.item(at).kind == "parenthesized_expression" => view.text(inner).to_string(),
+        _ => view.text(at).to_string(),
+    }
+}
+
+fn operands(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
+    let (class, kind) = (view.class(at), view.item(at).kind);
+    if kind == "parenthesized_expression" || view.text(at).len() > 120 || class == Class::Truth {
+        return;
+    }
+    let own = tight(view, at);
+    let number = view.shape.numbers.contains(&kind);
+    if class.fits(Class::Number) && !number {
+        let known = if class == Class::Number { 1.2 } else { 0.7 };
+        for (operator, share) in [("+", 1.0), ("-", 0.9)] {
+            sink.replace(view, &STEP, at, placed(view, at, format!("{} {operator} 1", sum_operand(view, at))), share * known);
+        }
+    }
+    let float = number && view.text(at).contains('.');
+    for name in view.scope(at).names.iter().filter(|name| name.class.fits(class) && name.class != Class::Truth).take(10) {
+        let share = fit(class, name.class) * if number { 0.5 } else { 0.8 };
+        let mut operators: Vec<(&str, f64)> = vec![("+", 1.0)];
+        if class.fits(Class::Number) && name.class.fits(Class::Number) && !float {
+            operators.extend([("-", 1.0), ("*", 0.8), ("%", 0.4), ("/", 0.4)]);
+        }
+        for (operator, often) in operators {
+            sink.replace(view, &OPERAND, at, placed(view, at, format!("{own} {operator} {}", name.text)), share * often);
+            if operator == "+" && class != Class::Number || operator == "-" {
+                sink.replace(view, &OPERAND, at, placed(view, at, format!("{} {operator} {own}", name.text)), share * often * 0.7);
+            }
+        }
+    }
+    if class.fits(Class::Number) && !number {
+        sink.replace(view, &OPERAND, at, placed(view, at, format!("{own} * 2")), 0.4);
+        sink.replace(view, &OPERAND, at, placed(view, at, format!("{own} * {own}")), 0.6);
+    }
+    // Each value that the function computes, in front or behind, where lists and texts are joined.
+    if matches!(class, Class::List | Class::Text) && view.text(at).len() <= 60 {
+        for piece in view.scope(at).pieces.iter().filter(|piece| piece.class == class) {
+            sink.replace(view, &OPERAND, at, placed(view, at, format!("{own} + {}", piece.text)), 0.5);
+        }
+    }
+}
+
+/// A sum needs no parentheses in front of another summand.
+fn sum_operand(view: &View<'_>, at: usize) -> String {
+    match view.operator(at) {
+        Some("+" | "-" | "*" | "/" | "//" | "%") if view.shape.binaries.contains(&view.item(at).kind) => view.text(at).to_string(),
+        _ => tight(view, at),
+    }
+}
+
+fn dropped(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
+    let (item, shape) = (view.item(at), view.shape);
+    if shape.binaries.contains(&item.kind) {
+        let (Some(left), Some(right)) = (view.tree.child(at, "left"), view.tree.child(at, "right")) else { return };
+        for side in [left, right] {
+            sink.replace(view, &DROPPED, at, view.text(side).to_string(), 1.0);
+        }
+        regrouped(view, at, left, right, sink);
+    }
+    if let Some((_, object)) = shape.items.iter().find(|(kind, _)| *kind == item.kind) {
+        let object = if object.is_empty() { view.tree.named(at).first().copied() } else { view.tree.child(at, object) };
+        if let Some(object) = object.filter(|_| !view.is_target(at)) {
+            sink.replace(view, &WHOLE, at, view.text(object).to_string(), 1.0);
+        }
+    }
+    if shape.unaries.contains(&item.kind)
+        && let Some(inner) = view.tree.named(at).last()
+    {
+        sink.replace(view, &DROPPED, at, view.text(*inner).to_string(), 1.0);
+    }
+}
+
+fn regrouped(view: &View<'_>, at: usize, left: usize, right: usize, sink: &mut Sink<'_>) {
+    let Some(operator) = view.operator(at) else { return };
+    // `(a o b) p c` as `a o (b p c)`, and the other way round.
+    let inside = |side: usize| match view.tree.named(side)[..] {
+        [inner] if view.item(side).kind == "parenthesized_expression" => inner,
+        _ => side,
+    };
+    let parts = |side: usize| {
+        let inner = inside(side);
+        if !view.shape.binaries.contains(&view.item(inner).kind) {
+            return None;
+        }
+        Some((view.tree.child(inner, "left")?, view.operator(inner)?, view.tree.child(inner, "right")?))
+    };
+    if let Some((a, first, b)) = parts(left) {
+        let text = format!("{} {first} ({} {operator} {})", tight(view, a), tight(view, b), tight(view, right));
+        sink.replace(view, &ROTATED, at, placed(view, at, text), 1.0);
+    }
+    if let Some((b, second, c)) = parts(right) {
+        let text = format!("({} {operator} {}) {second} {}", tight(view, left), tight(view, b), tight(view, c));
+        sink.replace(view, &ROTATED, at, placed(view, at, text), 1.0);
+    }
+}
+
+fn slices(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
+    let (class, kind, shape) = (view.class(at), view.item(at).kind, view.shape);
+    let is_place = shape.names.contains(&kind)
+        || shape.calls.contains(&kind)
+        || shape.members.iter().any(|(member, ..)| *member == kind)
+        || shape.items.iter().any(|(item, _)| *item == kind);
+    if !is_place || matches!(class, Class::Number | Class::Truth) || view.text(at).len() > 60 {
+        return;
+    }
+    let own = view.text(at);
+    let known = if class == Class::Unknown { 0.6 } else { 1.0 };
+    for part in shape.parts.iter().chain(shape.ends) {
+        sink.replace(view, &SLICE, at, fill(part, own, ""), known);
+    }
+    for name in view.scope(at).names.iter().filter(|name| name.class.fits(Class::Number) && name.text != own).take(8) {
+        let index_known = if name.class == Class::Number { 1.0 } else { 0.5 };
+        for part in shape.parts_by {
+            sink.replace(view, &SLICE, at, fill(part, own, name.text), 0.6 * known * index_known);
+        }
+        sink.replace(view, &SLICE, at, fill(shape.item, own, name.text), 0.7 * known * index_known);
+    }
+}

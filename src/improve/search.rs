@@ -90,6 +90,8 @@ const SINGLES: usize = 40_000;
 const HELPFUL: usize = 1500;
 /// Failing tests that are looked at for that.
 const OTHER_TESTS: usize = 4;
+/// Candidates that were late in a batch and are waited for longer when nothing else was found.
+const LATE: usize = 24;
 /// First edits of pairs.
 const FIRST_EDITS: usize = 40;
 /// Second edits tried with each of them.
@@ -134,6 +136,7 @@ pub fn search(
         seen: HashSet::new(),
         kills: vec![0; baseline.len()],
         half_way: Vec::new(),
+        late: Vec::new(),
         plausible: Vec::new(),
         tried: 0,
     };
@@ -178,6 +181,8 @@ struct Search<'a> {
     kills: Vec<usize>,
     /// Edits that pass a test which the untouched source fails, with how far they got: half of a pair, perhaps.
     half_way: Vec<(usize, Draft)>,
+    /// Edits of the untouched source that were late.
+    late: Vec<Made>,
     plausible: Vec<Plausible>,
     tried: usize,
 }
@@ -189,10 +194,31 @@ impl Search<'_> {
         if let Some(stopped) = self.try_all(&mut round)? {
             return Ok(stopped);
         }
+        self.wait_longer(&round)?;
         if !self.plausible.is_empty() {
             return Ok(Stopped::Found);
         }
         self.pairs(&round)
+    }
+
+    /// Tries what was late in a batch alone, where it gets more time.
+    fn wait_longer(&mut self, round: &Round) -> Result<(), SearchError> {
+        let order = self.order.clone();
+        for (draft, text) in std::mem::take(&mut self.late) {
+            let Some(first) = order.first().filter(|_| self.plausible.is_empty()) else { break };
+            if self.trials.confirm(&text, &[*first])?.iter().all(TestRun::passed) {
+                self.confirm(round, &draft, text)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn confirm(&mut self, round: &Round, draft: &Draft, text: String) -> Result<(), SearchError> {
+        let runs = self.trials.confirm(&text, &self.order)?;
+        if let (true, Some(candidate)) = (runs.iter().all(TestRun::passed), whole(round, draft)) {
+            self.plausible.push(Plausible { candidate, source: text, tried: self.tried });
+        }
+        Ok(())
     }
 
     /// Second edits on sources that already have one: those that got furthest first, then those that rank highest.
@@ -332,27 +358,24 @@ impl Search<'_> {
         for ((draft, text), verdict) in batch.into_iter().zip(verdicts) {
             self.tried += 1;
             match verdict.stopped_at() {
-                Some(test) => self.stopped(round, draft, verdict, test),
-                None => {
-                    let runs = self.trials.confirm(&text, &self.order)?;
-                    if let (true, Some(candidate)) = (runs.iter().all(TestRun::passed), whole(round, &draft)) {
-                        self.plausible.push(Plausible { candidate, source: text, tried: self.tried });
-                    }
-                }
+                Some(test) => self.stopped(round, (draft, text), verdict, test),
+                None => self.confirm(round, &draft, text)?,
             }
         }
         self.reorder();
         Ok(())
     }
 
-    fn stopped(&mut self, round: &Round, draft: Draft, verdict: Triaged, test: usize) {
+    fn stopped(&mut self, round: &Round, made: Made, verdict: Triaged, test: usize) {
         if let Some(kills) = self.kills.get_mut(test) {
             *kills += 1;
         }
         let place = self.order.iter().position(|at| *at == test).unwrap_or(0);
-        let got_further = place > 0 && matches!(verdict, Triaged::Failed { .. });
-        if got_further && round.first.is_none() {
-            self.half_way.push((place, draft));
+        match verdict {
+            _ if round.first.is_some() => {}
+            Triaged::TimedOut { .. } if self.late.len() < LATE => self.late.push(made),
+            Triaged::Failed { .. } if place > 0 => self.half_way.push((place, made.0)),
+            _ => {}
         }
     }
 

@@ -96,6 +96,7 @@ pub(super) static SHAPE: Shape = Shape {
     numbers: &["number"],
     strings: &["string", "template_string"],
     lists: &["array"],
+    maps: &["object"],
     truths: &["true", "false"],
     binaries: &["binary_expression"],
     unaries: &["unary_expression"],
@@ -158,6 +159,8 @@ pub(super) static SHAPE: Shape = Shape {
     parts_by: &["{0}.slice({1})", "{0}.slice(0, {1})", "{0}.slice({1} + 1)", "{0}.slice(0, {1} + 1)"],
     ends: &["{0}[0]", "{0}[{0}.length - 1]"],
     item: "{0}[{1}]",
+    bounds: &["Math.max({0}, {1})", "Math.min({0}, {1})"],
+    keyed: &["{0}.sort((a, b) => {1}[a] - {1}[b])"],
     inserts: &["{0}.push({1})"],
     tidying: &[
         "{0}.sort()",

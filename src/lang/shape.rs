@@ -10,6 +10,8 @@ pub enum Class {
     Text,
     Truth,
     List,
+    /// A table: dictionary, object, map.
+    Map,
     Unknown,
 }
 
@@ -47,6 +49,7 @@ pub struct Shape {
     pub numbers: &'static [&'static str],
     pub strings: &'static [&'static str],
     pub lists: &'static [&'static str],
+    pub maps: &'static [&'static str],
     /// Values that are true or false by their form alone.
     pub truths: &'static [&'static str],
     /// Nodes with `left` and `right` or with operands side by side.
@@ -99,6 +102,10 @@ pub struct Shape {
     /// Items at both ends.
     pub ends: &'static [&'static str],
     pub item: &'static str,
+    /// The smaller and the larger of two values.
+    pub bounds: &'static [&'static str],
+    /// A list, `{0}`, in the order that a table, `{1}`, gives.
+    pub keyed: &'static [&'static str],
     /// Statements that put a value into a list.
     pub inserts: &'static [&'static str],
     /// Statements that only a list is needed for.

@@ -4,6 +4,7 @@
 //! facts are in `view.rs`, and how languages differ in `lang`'s shapes. Weights are a judgement of how often such an edit is
 //! right among all that the operator makes at one place.
 
+mod binary;
 mod calls;
 mod conditions;
 mod statements;
@@ -28,7 +29,7 @@ pub struct Operator {
 
 /// All of them.
 pub fn operators() -> Vec<&'static Operator> {
-    [values::OPERATORS, calls::OPERATORS, conditions::OPERATORS, statements::OPERATORS].concat()
+    [values::OPERATORS, binary::OPERATORS, calls::OPERATORS, conditions::OPERATORS, statements::OPERATORS].concat()
 }
 
 /// An edit with what it is worth, without the suspicion of its place.
@@ -69,8 +70,10 @@ pub(super) fn made(grammar: Grammar, shape: &'static Shape, tree: &Tree, source:
         if !wanted(item.lines.0, item.lines.1) {
             continue;
         }
+        binary::sign(&view, at, &mut sink);
         if view.is_value(at) {
             values::at(&view, at, &mut sink);
+            binary::at(&view, at, &mut sink);
             calls::at(&view, at, &mut sink);
             conditions::at(&view, at, &mut sink);
         }

@@ -31,15 +31,9 @@ static WRAP: Operator =
 static SLICE: Operator = Operator { id: "slice-taken", class: "slice", weight: 0.07, doc: "Takes a part of a list or a text." };
 static WHOLE: Operator =
     Operator { id: "item-dropped", class: "slice", weight: 0.1, doc: "Uses a value itself and not an item, a part or a member of it." };
-static STEP: Operator = Operator { id: "step-added", class: "constant", weight: 0.13, doc: "Adds or takes away one." };
-static OPERAND: Operator =
-    Operator { id: "operand-added", class: "arithmetic", weight: 0.05, doc: "Adds an operand: another name by an operator." };
-static DROPPED: Operator = Operator { id: "operand-dropped", class: "arithmetic", weight: 0.16, doc: "Keeps one of two operands." };
-static ROTATED: Operator =
-    Operator { id: "operands-regrouped", class: "arithmetic", weight: 0.06, doc: "Calculates in another order: `a - b + c` as `a - (b + c)`." };
 
 pub(super) static OPERATORS: &[&Operator] =
-    &[&NAME, &PIECE, &PART, &CONSTANT, &ANSWER, &MEMBER, &WRAP, &SLICE, &WHOLE, &STEP, &OPERAND, &DROPPED, &ROTATED];
+    &[&NAME, &PIECE, &PART, &CONSTANT, &ANSWER, &MEMBER, &WRAP, &SLICE, &WHOLE];
 
 /// Integers that are often the right one.
 const USUAL: [&str; 6] = ["0", "1", "2", "-1", "10", "3"];
@@ -55,15 +49,15 @@ pub(super) fn at(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
         return;
     }
     constants(view, at, sink);
-    dropped(view, at, sink);
+    whole(view, at, sink);
     if !view.is_target(at) {
         wraps(view, at, sink);
-        operands(view, at, sink);
+        keyed(view, at, sink);
         slices(view, at, sink);
     }
 }
 
-fn fit(wanted: Class, offered: Class) -> f64 {
+pub(super) fn fit(wanted: Class, offered: Class) -> f64 {
     match (wanted, offered) {
         (Class::Unknown, _) | (_, Class::Unknown) => 1.0,
         _ if wanted == offered => FIT,
@@ -219,96 +213,27 @@ fn bare(view: &View<'_>, at: usize) -> String {
     }
 }
 
-fn operands(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
-    let (class, kind) = (view.class(at), view.item(at).kind);
-    if kind == "parenthesized_expression" || view.text(at).len() > 120 || class == Class::Truth {
-        return;
-    }
-    let own = tight(view, at);
-    let number = view.shape.numbers.contains(&kind);
-    if class.fits(Class::Number) && !number {
-        let known = if class == Class::Number { 1.2 } else { 0.7 };
-        for (operator, share) in [("+", 1.0), ("-", 0.9)] {
-            sink.replace(view, &STEP, at, placed(view, at, format!("{} {operator} 1", sum_operand(view, at))), share * known);
-        }
-    }
-    let float = number && view.text(at).contains('.');
-    for name in view.scope(at).names.iter().filter(|name| name.class.fits(class) && name.class != Class::Truth).take(10) {
-        let share = fit(class, name.class) * if number { 0.5 } else { 0.8 };
-        let mut operators: Vec<(&str, f64)> = vec![("+", 1.0)];
-        if class.fits(Class::Number) && name.class.fits(Class::Number) && !float {
-            operators.extend([("-", 1.0), ("*", 0.8), ("%", 0.4), ("/", 0.4)]);
-        }
-        for (operator, often) in operators {
-            sink.replace(view, &OPERAND, at, placed(view, at, format!("{own} {operator} {}", name.text)), share * often);
-            if operator == "+" && class != Class::Number || operator == "-" {
-                sink.replace(view, &OPERAND, at, placed(view, at, format!("{} {operator} {own}", name.text)), share * often * 0.7);
-            }
-        }
-    }
-    if class.fits(Class::Number) && !number {
-        sink.replace(view, &OPERAND, at, placed(view, at, format!("{own} * 2")), 0.4);
-        sink.replace(view, &OPERAND, at, placed(view, at, format!("{own} * {own}")), 0.6);
-    }
-    // Each value that the function computes, in front or behind, where lists and texts are joined.
-    if matches!(class, Class::List | Class::Text) && view.text(at).len() <= 60 {
-        for piece in view.scope(at).pieces.iter().filter(|piece| piece.class == class) {
-            sink.replace(view, &OPERAND, at, placed(view, at, format!("{own} + {}", piece.text)), 0.5);
-        }
-    }
-}
-
-/// A sum needs no parentheses in front of another summand.
-fn sum_operand(view: &View<'_>, at: usize) -> String {
-    match view.operator(at) {
-        Some("+" | "-" | "*" | "/" | "//" | "%") if view.shape.binaries.contains(&view.item(at).kind) => view.text(at).to_string(),
-        _ => tight(view, at),
-    }
-}
-
-fn dropped(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
+/// The list or the text itself in place of its item.
+fn whole(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
     let (item, shape) = (view.item(at), view.shape);
-    if shape.binaries.contains(&item.kind) {
-        let (Some(left), Some(right)) = (view.tree.child(at, "left"), view.tree.child(at, "right")) else { return };
-        for side in [left, right] {
-            sink.replace(view, &DROPPED, at, view.text(side).to_string(), 1.0);
-        }
-        regrouped(view, at, left, right, sink);
-    }
     if let Some((_, object)) = shape.items.iter().find(|(kind, _)| *kind == item.kind) {
         let object = if object.is_empty() { view.tree.named(at).first().copied() } else { view.tree.child(at, object) };
         if let Some(object) = object.filter(|_| !view.is_target(at)) {
             sink.replace(view, &WHOLE, at, view.text(object).to_string(), 1.0);
         }
     }
-    if shape.unaries.contains(&item.kind)
-        && let Some(inner) = view.tree.named(at).last()
-    {
-        sink.replace(view, &DROPPED, at, view.text(*inner).to_string(), 1.0);
-    }
 }
 
-fn regrouped(view: &View<'_>, at: usize, left: usize, right: usize, sink: &mut Sink<'_>) {
-    let Some(operator) = view.operator(at) else { return };
-    // `(a o b) p c` as `a o (b p c)`, and the other way round.
-    let inside = |side: usize| match view.tree.named(side)[..] {
-        [inner] if view.item(side).kind == "parenthesized_expression" => inner,
-        _ => side,
-    };
-    let parts = |side: usize| {
-        let inner = inside(side);
-        if !view.shape.binaries.contains(&view.item(inner).kind) {
-            return None;
-        }
-        Some((view.tree.child(inner, "left")?, view.operator(inner)?, view.tree.child(inner, "right")?))
-    };
-    if let Some((a, first, b)) = parts(left) {
-        let text = format!("{} {first} ({} {operator} {})", tight(view, a), tight(view, b), tight(view, right));
-        sink.replace(view, &ROTATED, at, placed(view, at, text), 1.0);
+/// A list in the order that a table of the function gives.
+fn keyed(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
+    let class = view.class(at);
+    if !class.fits(Class::List) || view.text(at).len() > 120 || view.item(at).kind == "parenthesized_expression" {
+        return;
     }
-    if let Some((b, second, c)) = parts(right) {
-        let text = format!("({} {operator} {}) {second} {}", tight(view, left), tight(view, b), tight(view, c));
-        sink.replace(view, &ROTATED, at, placed(view, at, text), 1.0);
+    for table in view.scope(at).names.iter().filter(|name| name.class == Class::Map).take(3) {
+        for form in view.shape.keyed {
+            sink.replace(view, &WRAP, at, fill(form, view.text(at), table.text), 0.8 * fit(class, Class::List));
+        }
     }
 }
 

@@ -147,7 +147,7 @@ impl<'s> View<'s> {
             }
         }
         for (name, classes) in found {
-            let all = [Class::Number, Class::Text, Class::Truth, Class::List];
+            let all = [Class::Number, Class::Text, Class::Truth, Class::List, Class::Map];
             if let [only] = classes.into_iter().collect::<Vec<_>>()[..] {
                 self.classes.extend(all.into_iter().find(|class| *class as u8 == only).map(|class| (name, class)));
             }
@@ -255,6 +255,7 @@ impl<'s> View<'s> {
             kind if shape.strings.contains(&kind) => Class::Text,
             kind if shape.truths.contains(&kind) => Class::Truth,
             kind if shape.lists.contains(&kind) => Class::List,
+            kind if shape.maps.contains(&kind) => Class::Map,
             kind if shape.names.contains(&kind) => self.name_class(self.scope_of[at], self.text(at)),
             "parenthesized_expression" => inner(self.tree.named(at).first().copied()),
             "macro_invocation" => self.given(self.tree.child(at, "macro")),
@@ -289,8 +290,12 @@ impl<'s> View<'s> {
 
     /// The operator of a binary node.
     pub(super) fn operator(&self, at: usize) -> Option<&'s str> {
+        self.operator_node(at).map(|child| self.text(child))
+    }
+
+    pub(super) fn operator_node(&self, at: usize) -> Option<usize> {
         let of_field = self.tree.child(at, "operator").or_else(|| self.tree.child(at, "operators"));
-        of_field.or_else(|| self.tree.children(at).find(|child| !self.item(*child).named)).map(|child| self.text(child))
+        of_field.or_else(|| self.tree.children(at).find(|child| !self.item(*child).named))
     }
 
     /// The name in `a.b.name` and in `name`.
@@ -360,7 +365,8 @@ fn declared_class(text: &str) -> Class {
     let text = text.trim_start_matches(['&', ':', ' ']).trim_start_matches("mut ").trim();
     let head: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     match head.as_str() {
-        "Vec" | "List" | "list" | "Set" | "set" | "HashSet" | "VecDeque" | "tuple" | "Tuple" | "Dict" | "dict" => Class::List,
+        "Vec" | "List" | "list" | "Set" | "set" | "HashSet" | "VecDeque" | "tuple" | "Tuple" => Class::List,
+        "Dict" | "dict" | "HashMap" | "BTreeMap" => Class::Map,
         "String" | "str" | "char" => Class::Text,
         "bool" => Class::Truth,
         "int" | "float" | "usize" | "isize" => Class::Number,

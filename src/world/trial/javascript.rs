@@ -21,7 +21,7 @@ const RUNNER: &str = include_str!("../../../templates/trial/javascript.js");
 const START: Duration = Duration::from_secs(20);
 /// A test in a context gets so many times what it took there on the untouched source, at least [`FLOOR`].
 const TIME_FACTOR: f64 = 10.0;
-const FLOOR: Duration = Duration::from_millis(60);
+const FLOOR: Duration = Duration::from_millis(30);
 
 /// See the module.
 pub struct Javascript {

@@ -30,11 +30,13 @@ const PROGRAM: &str = concat!(
 
 /// A test gets so many times what it needed on the first source, at least [`FLOOR`].
 const TIME_FACTOR: u32 = 10;
-const FLOOR: Duration = Duration::from_millis(50);
+const FLOOR: Duration = Duration::from_millis(20);
 /// The limit of a test that did not end on the first source, unless the others need longer.
-const ENDLESS_FLOOR: Duration = Duration::from_millis(100);
+const ENDLESS_FLOOR: Duration = Duration::from_millis(30);
 /// A test alone gets so many times its limit in a batch: a pass there must be one here.
 const ALONE_FACTOR: u32 = 2;
+/// And at least this when it is confirmed: what was late in a batch may be looked at again.
+const CONFIRM_FLOOR: Duration = Duration::from_millis(250);
 /// Tracing makes a test so many times slower, at least by [`TRACE_FLOOR`].
 const TRACE_FACTOR: u32 = 30;
 const TRACE_FLOOR: Duration = Duration::from_millis(500);
@@ -364,7 +366,7 @@ impl Trials for Python {
         order
             .map(|&test| {
                 let limit = self.limits.get(test).copied().unwrap_or(self.longest);
-                self.alone(source, test, limit * ALONE_FACTOR)
+                self.alone(source, test, (limit * ALONE_FACTOR).max(CONFIRM_FLOOR).min(self.longest))
             })
             .collect()
     }

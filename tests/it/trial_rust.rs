@@ -14,17 +14,17 @@ fn body(expression: &str) -> String {
 }
 
 fn trials() -> Box<dyn Trials> {
-    let test = |name: &str, code: &str| Test { name: name.into(), body: TestBody::Program(code.into()) };
+    trials_of(&["assert_eq!(half(6), 3);", "assert_eq!(half(1), 0);", "assert_eq!(half(98), 49);"])
+}
+
+fn trials_of(tests: &[&str]) -> Box<dyn Trials> {
+    let test = |code: &&str| Test { name: (*code).into(), body: TestBody::Program((*code).into()) };
     let subject = Subject {
         language: Language::Rust,
         path: "src/lib.rs".into(),
         mode: 0o100644,
         support: Vec::new(),
-        tests: vec![
-            test("six", "assert_eq!(half(6), 3);"),
-            test("one", "assert_eq!(half(1), 0);"),
-            test("big", "assert_eq!(half(98), 49);"),
-        ],
+        tests: tests.iter().map(test).collect(),
     };
     let sandbox = Sandbox::new("trial-test", &[], 2 << 30);
     trial::open(&sandbox, subject, Duration::from_secs(5)).expect("opens")
@@ -75,4 +75,94 @@ fn a_program_that_ends_itself_is_not_confirmed() {
 fn a_source_that_does_not_compile_says_where() {
     let error = trials().cover("pub fn half(n: u32) -> u32 {\n    m / 2\n}\n").expect_err("does not compile");
     assert!(format!("{error:#}").contains("line 2: cannot find value `m`"), "{error:#}");
+}
+
+/// Every form in which lines are told apart.
+const FORMS: &str = "\
+use std::collections::BTreeMap;
+
+const LIMIT: usize = { 3 };
+
+const fn least() -> usize {
+    1
+}
+
+macro_rules! twice {
+    ($e:expr) => {
+        $e * 2
+    };
+}
+
+pub fn forms(words: &[&str], kind: Option<usize>) -> usize {
+    if words.is_empty() {
+        return 0;
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for word in words {
+        *counts.entry(word).or_default() += 1;
+    }
+    let most = counts
+        .values()
+        .filter(|count| {
+            **count > 1
+        })
+        .map(|count|
+            count * 2
+        )
+        .max();
+    let size = match kind {
+        Some(n) if n > LIMIT => n,
+        Some(0) => least(),
+        Some(_) => {
+            twice!(2)
+        }
+        None => 0,
+    };
+    if let Some(most) = most {
+        most + size
+    } else if let Some(1) = kind {
+        loop {
+            std::hint::spin_loop();
+        }
+    } else {
+        #[allow(unused)]
+        let unused = 1;
+        counts[\"missing\"]
+    }
+}
+";
+
+#[test]
+fn the_lines_that_each_test_ran_are_known_also_after_a_panic_and_without_an_end() {
+    let mut trials = trials_of(&[
+        "assert_eq!(forms(&[], None), 0);",
+        "assert_eq!(forms(&[\"a\", \"a\"], None), 4);",
+        "assert_eq!(forms(&[\"a\", \"a\"], Some(9)), 0);",
+        "assert_eq!(forms(&[\"a\"], Some(1)), 1);",
+        "assert_eq!(forms(&[\"a\"], Some(0)), 1);",
+    ]);
+    let runs = trials.cover(FORMS).expect("is built");
+    let outcomes: Vec<TestOutcome> = runs.iter().map(|run| run.outcome).collect();
+    use TestOutcome::{Failed, Passed, TimedOut};
+    assert_eq!(outcomes, [Passed, Passed, Failed, TimedOut, Failed]);
+    let lines = |at: usize| runs[at].lines.iter().copied().collect::<Vec<u32>>();
+    let counted = [16, 19, 20, 21, 23, 24, 25, 26];
+    let after = |more: &[u32]| [&counted[..], more].concat();
+    assert_eq!(lines(0), [16, 17]);
+    assert_eq!(lines(1), after(&[28, 29, 31, 32, 33, 34, 35, 38, 40, 41]));
+    assert_eq!(lines(2), after(&[28, 29, 31, 32, 33, 40, 41]));
+    assert_eq!(lines(3), after(&[28, 31, 32, 33, 34, 35, 36, 40, 42, 43, 44]));
+    assert_eq!(lines(4), after(&[28, 31, 32, 33, 34, 40, 42, 48, 49]));
+    let frames = |at: usize| &runs[at].failure.as_ref().expect("failed").frames;
+    assert!(frames(4).iter().any(|frame| (frame.path.as_str(), frame.line) == ("src/lib.rs", 49)), "{:?}", frames(4));
+    assert!(frames(2).iter().all(|frame| frame.path != "src/lib.rs"), "{:?}", frames(2));
+}
+
+#[test]
+fn without_lines_where_the_calls_are_in_the_way_of_the_compiler() {
+    let source = "struct Of<const N: u32>;\n\nimpl<const N: u32> Of<N> {\n    fn number() -> u32 {\n        N\n    }\n}\n\n\
+        pub fn half(n: u32) -> u32 {\n    n / Of::<{ 1 + 2 }>::number()\n}\n";
+    let runs = trials().cover(source).expect("is built");
+    let outcomes: Vec<(bool, usize)> = runs.iter().map(|run| (run.passed(), run.lines.len())).collect();
+    assert_eq!(outcomes, [(false, 0), (true, 0), (false, 0)]);
 }

@@ -3,6 +3,8 @@
 //!
 //! For files that stand alone: a file that names `crate::` or modules beside it is not tried this way.
 
+mod lines;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
 
+use self::lines::Instrumented;
 use super::{Subject, Trials, batch};
 use crate::lang;
 use crate::model::{Exit, Test, TestBody, TestOutcome, TestRun, Triaged};
@@ -21,6 +24,8 @@ use crate::world::sandbox::{Sandbox, Scratch, ScratchFile};
 const RUNNER: &str = include_str!("../../../templates/trial/rust.rs");
 /// How a test that was run alone says that it came to its end.
 const ALONE_PASSED: i32 = 77;
+/// Where a test that was built for it tells which units ran, beside the program.
+const UNITS_FILE: &str = "fractal-units";
 /// A build that takes longer has gone wrong.
 const BUILD: Duration = Duration::from_secs(120);
 /// Messages of one kind hide those of the next: parsing, names, types, borrows.
@@ -36,6 +41,8 @@ const FLOOR: Duration = Duration::from_millis(200);
 /// See the module.
 pub struct Rust {
     sandbox: Sandbox,
+    /// The tool's file.
+    path: String,
     tests: Vec<Test>,
     limit: Duration,
     used: Duration,
@@ -84,7 +91,7 @@ impl Rust {
                 test.name
             );
         }
-        Ok(Rust { sandbox: sandbox.clone(), tests: subject.tests, limit: longest, used: Duration::ZERO })
+        Ok(Rust { sandbox: sandbox.clone(), path: subject.path, tests: subject.tests, limit: longest, used: Duration::ZERO })
     }
 
     fn code(&self, test: usize) -> Result<&str> {
@@ -107,11 +114,12 @@ impl Rust {
     }
 
     /// Builds the candidates, each with `tests`; also says which of them do not compile, and why the first does not.
-    fn build(&mut self, candidates: &[String], tests: &[usize]) -> Result<(Built, BTreeMap<usize, String>)> {
+    /// `units` are counted by what [`lines`] put into the candidates.
+    fn build(&mut self, candidates: &[String], tests: &[usize], units: usize) -> Result<(Built, BTreeMap<usize, String>)> {
         let mut wrong: BTreeMap<usize, String> = BTreeMap::new();
         for _ in 0..ROUNDS {
             let good: Vec<usize> = (0..candidates.len()).filter(|at| !wrong.contains_key(at)).collect();
-            let scratch = self.sandbox.checkout(&self.files(candidates, &good, tests)?)?;
+            let scratch = self.sandbox.checkout(&self.files(candidates, &good, tests, units)?)?;
             let program = scratch.root().join("fractal-trial").into_os_string();
             let argv = ["rustc", "--edition=2021", "--error-format=json", "-Cdebuginfo=0", "-Coverflow-checks=on"]
                 .into_iter()
@@ -128,7 +136,7 @@ impl Rust {
         bail!("after {ROUNDS} builds there are still candidates that do not compile")
     }
 
-    fn files(&self, candidates: &[String], good: &[usize], tests: &[usize]) -> Result<Vec<ScratchFile>> {
+    fn files(&self, candidates: &[String], good: &[usize], tests: &[usize], units: usize) -> Result<Vec<ScratchFile>> {
         let mut files = Vec::with_capacity(good.len() + 1);
         let mut main = "#![allow(warnings)]\n".to_string();
         for at in good {
@@ -142,9 +150,60 @@ impl Rust {
                 Err(_) => main.push_str("&[], "),
             }
         }
-        writeln!(main, "];\n{RUNNER}")?;
+        writeln!(main, "];\nconst UNITS: usize = {units};\n{RUNNER}")?;
         files.push(ScratchFile::plain("main.rs", main));
         Ok(files)
+    }
+
+    /// One source alone.
+    fn only(&mut self, source: &str, tests: &[usize], units: usize) -> Result<Built> {
+        let (built, wrong) = self.build(&[source.to_string()], tests, units)?;
+        match wrong.get(&0) {
+            Some(why) => bail!("it does not compile: {why}"),
+            None => Ok(built),
+        }
+    }
+
+    /// The test at this place of the build's tests, in a process of its own; with the lines of `source` when it was built for that.
+    fn alone(&mut self, built: &Built, at: usize, source: &str) -> Result<TestRun> {
+        let root = built.scratch.root().to_string_lossy().into_owned();
+        let argv = vec![built.program.clone(), "alone".into(), at.to_string().into()];
+        let finished = self.run(&built.scratch, argv, self.limit)?;
+        let outcome = match finished.exit {
+            Exit::Code(ALONE_PASSED) => TestOutcome::Passed,
+            Exit::TimedOut => TestOutcome::TimedOut,
+            _ => TestOutcome::Failed,
+        };
+        let mut failure = (outcome != TestOutcome::Passed).then(|| lang::failure(&finished.exit, &finished.stderr, &root));
+        let length = source.lines().count();
+        for frame in failure.iter_mut().flat_map(|failure| &mut failure.frames).filter(|frame| frame.path == "c0.rs") {
+            // The tests stand behind the tool's own code.
+            match usize::try_from(frame.line).is_ok_and(|line| line <= length) {
+                true => frame.path.clone_from(&self.path),
+                false => frame.in_repo = false,
+            }
+        }
+        Ok(TestRun { outcome, failure, cpu: finished.duration, lines: BTreeSet::new() })
+    }
+
+    /// Every test on `source`, with the lines that ran, unless the calls that tell of them are in the compiler's way.
+    fn covered(&mut self, source: &str) -> Result<Vec<TestRun>> {
+        let tests: Vec<usize> = (0..self.tests.len()).collect();
+        let Some(Instrumented { source: instrumented, units }) = lines::instrument(source) else {
+            return self.confirm(source, &tests);
+        };
+        let Ok(built) = self.only(&instrumented, &tests, units.len()) else { return self.confirm(source, &tests) };
+        let told = built.scratch.root().join(UNITS_FILE);
+        let mut runs = Vec::with_capacity(tests.len());
+        for at in tests {
+            let _ = std::fs::remove_file(&told);
+            let mut run = self.alone(&built, at, source)?;
+            let told = std::fs::read_to_string(&told).unwrap_or_default();
+            let ran = told.lines().filter_map(|unit| units.get(unit.parse::<usize>().ok()?));
+            run.lines = ran.flatten().copied().collect();
+            runs.push(run);
+        }
+        Ok(runs)
     }
 
     fn run(&mut self, scratch: &Scratch, argv: Vec<OsString>, time: Duration) -> Result<Finished> {
@@ -159,7 +218,7 @@ impl Rust {
     /// How the candidates do on `tests`, up to the first that each does not pass.
     fn batch(&mut self, candidates: &[String], tests: &[usize]) -> Result<Vec<Triaged>> {
         let Some(first) = tests.first().copied() else { return Ok(vec![Triaged::Passed; candidates.len()]) };
-        let (built, wrong) = self.build(candidates, tests)?;
+        let (built, wrong) = self.build(candidates, tests, 0)?;
         let mut verdicts: Vec<Option<Triaged>> =
             (0..candidates.len()).map(|at| wrong.contains_key(&at).then_some(Triaged::Failed { test: first })).collect();
         let results = built.scratch.root().join("fractal-verdicts");
@@ -213,8 +272,7 @@ fn first_error(stderr: &[u8]) -> String {
 impl Trials for Rust {
     fn cover(&mut self, source: &str) -> Result<Vec<TestRun>> {
         ensure!(!self.tests.is_empty(), "there is no test to try a repair on");
-        let order: Vec<usize> = (0..self.tests.len()).collect();
-        let runs = self.confirm(source, &order)?;
+        let runs = self.covered(source)?;
         let longest = runs.iter().filter(|run| run.outcome != TestOutcome::TimedOut).map(|run| run.cpu).max();
         self.limit = self.limit.min((longest.unwrap_or_default() * TIME_FACTOR).max(FLOOR));
         Ok(runs)
@@ -234,24 +292,8 @@ impl Trials for Rust {
     }
 
     fn confirm(&mut self, source: &str, order: &[usize]) -> Result<Vec<TestRun>> {
-        let (built, wrong) = self.build(&[source.to_string()], order)?;
-        if let Some(why) = wrong.get(&0) {
-            bail!("it does not compile: {why}");
-        }
-        let root = built.scratch.root().to_string_lossy().into_owned();
-        let mut runs = Vec::with_capacity(order.len());
-        for at in 0..order.len() {
-            let argv = vec![built.program.clone(), "alone".into(), at.to_string().into()];
-            let finished = self.run(&built.scratch, argv, self.limit)?;
-            let outcome = match finished.exit {
-                Exit::Code(ALONE_PASSED) => TestOutcome::Passed,
-                Exit::TimedOut => TestOutcome::TimedOut,
-                _ => TestOutcome::Failed,
-            };
-            let failure = (outcome != TestOutcome::Passed).then(|| lang::failure(&finished.exit, &finished.stderr, &root));
-            runs.push(TestRun { outcome, failure, cpu: finished.duration, lines: BTreeSet::new() });
-        }
-        Ok(runs)
+        let built = self.only(source, order, 0)?;
+        (0..order.len()).map(|at| self.alone(&built, at, source)).collect()
     }
 
     fn cpu(&self) -> Duration {

@@ -166,3 +166,128 @@ fn without_lines_where_the_calls_are_in_the_way_of_the_compiler() {
     let outcomes: Vec<(bool, usize)> = runs.iter().map(|run| (run.passed(), run.lines.len())).collect();
     assert_eq!(outcomes, [(false, 0), (true, 0), (false, 0)]);
 }
+
+/// Functions of every kind that candidates may differ in.
+const KINDS: &str = "\
+use std::fmt::Display;
+
+pub const STEP: usize = 1;
+
+#[derive(Clone)]
+pub struct Stack<T> {
+    items: Vec<T>,
+}
+
+impl<T: Clone> Stack<T> {
+    pub fn new() -> Self {
+        Stack { items: Vec::new() }
+    }
+
+    pub fn push(&mut self, item: T) -> &mut Self {
+        self.items.push(item);
+        self
+    }
+
+    pub fn map<U, F: Fn(&T) -> U>(self, change: F) -> Vec<U> {
+        self.items.iter().map(|item| change(item)).collect()
+    }
+}
+
+impl<T> Drop for Stack<T> {
+    fn drop(&mut self) {
+        self.items.truncate(0);
+    }
+}
+
+pub fn longest<'a>(a: &'a str, (b, _): (&'a str, u8)) -> &'a str {
+    if a.len() > b.len() { a } else { b }
+}
+
+pub fn sum(mut n: u64, shown: impl Display) -> u64 {
+    n += shown.to_string().len() as u64;
+    if n > 1 { n + sum(n - 2, \"\") } else { n }
+}
+
+pub fn evens() -> impl Iterator<Item = usize> {
+    (0..).step_by(2 * STEP)
+}
+";
+
+#[test]
+fn candidates_behind_the_switch_are_what_they_are_alone() {
+    let mut trials = trials_of(&[
+        "let mut s = Stack::new(); s.push(1).push(2); assert_eq!(s.map(|n| n + 1), [2, 3]);",
+        "assert_eq!(longest(\"abc\", (\"ab\", 1)), \"abc\");",
+        "assert_eq!(sum(5, \"\"), 9);",
+        "assert_eq!(evens().nth(2), Some(4));",
+        "assert_eq!(sum(2, \"aa\"), 6);",
+    ]);
+    let edits = [
+        ("self.items.push(item);", "self.items.insert(0, item);"),
+        ("change(item)", "item.clone()"),
+        ("self.items.truncate(0);", "self.items.truncate(1);"),
+        ("self.items.truncate(0);", "panic!();"),
+        ("a.len() > b.len()", "a.len() < b.len()"),
+        ("a.len() > b.len()", "a.len() >= b.len()"),
+        ("n + sum(n - 2, \"\")", "n + sum(n - 1, \"\")"),
+        ("sum(n - 2, \"\")", "sum(n, \"\")"),
+        ("n > 1", "n > 2"),
+        ("2 * STEP", "3 * STEP"),
+        ("STEP: usize = 1", "STEP: usize = 2"),
+        ("-> u64", "-> u32"),
+        ("{ a } else { b }", "{ b } else { a }"),
+        ("Vec::new() }", "Vec::with_capacity(8) }"),
+        ("n += shown", "n = n + shown"),
+        ("Stack { items: Vec::new() }", "Stack { items: vec![] }"),
+    ];
+    let sources: Vec<String> = edits.iter().map(|(from, to)| KINDS.replacen(from, to, 1)).collect();
+    assert!(sources.iter().all(|source| source != KINDS));
+    let order = [2, 0, 4, 1, 3];
+    let alone = |source: &String| {
+        // Nothing was covered, so there is nothing to switch.
+        let verdicts = trials_of(&[]).triage(std::slice::from_ref(source), &[]);
+        assert_eq!(verdicts.expect("nothing to do"), [Triaged::Passed]);
+    };
+    sources.iter().take(1).for_each(alone);
+    let apart = trials.triage(&sources, &order).expect("runs");
+    assert!(trials.cover(KINDS).expect("is built").iter().all(|run| run.passed() && !run.lines.is_empty()));
+    let together = trials.triage(&sources, &order).expect("runs");
+    assert_eq!(together.iter().filter(|verdict| **verdict == Triaged::Passed).count(), 6, "{together:?}");
+    assert_eq!(
+        (together[0], together[9], together[11]),
+        (Triaged::Failed { test: 0 }, Triaged::Failed { test: 3 }, Triaged::Failed { test: 2 })
+    );
+    let same = |(apart, together): &(&Triaged, &Triaged)| apart.stopped_at().is_some() == together.stopped_at().is_some();
+    assert!(apart.iter().zip(&together).all(|pair| same(&pair)), "{apart:?}\n{together:?}");
+    for (source, verdict) in sources.iter().zip(&together) {
+        match trials.confirm(source, &order) {
+            Ok(runs) => assert_eq!(runs.iter().all(|run| run.passed()), *verdict == Triaged::Passed, "{source}"),
+            Err(why) => assert!(verdict.stopped_at().is_some() && why.to_string().contains("compile"), "{why}"),
+        }
+    }
+}
+
+#[test]
+fn state_that_one_candidate_leaves_is_not_seen_by_another() {
+    let counting = "use std::sync::atomic::{AtomicU32, Ordering};\n\nstatic CALLS: AtomicU32 = AtomicU32::new(0);\n\npub fn half(n: u32) -> u32 {\n    \
+        CALLS.fetch_add(1, Ordering::SeqCst);\n    n / 3\n}\n\npub fn calls() -> u32 {\n    CALLS.load(Ordering::SeqCst)\n}\n";
+    let mut trials = trials_of(&["assert_eq!((half(6), calls()), (3, 1));"]);
+    trials.cover(counting).expect("is built");
+    let thrice = counting.replace("n / 3", "{ half(1); 3 }").replace("half(1)", "CALLS.fetch_add(7, Ordering::SeqCst)");
+    let right = [counting.replace("n / 3", "n / 2"), counting.replace("n / 3", "n >> 1")];
+    let sources = [right[0].clone(), thrice, right[1].clone()];
+    assert_eq!(trials.triage(&sources, &[0]).expect("runs"), [Triaged::Passed, Triaged::Failed { test: 0 }, Triaged::Passed]);
+}
+
+#[test]
+fn a_thread_that_a_candidate_leaves_running_makes_no_other_late() {
+    let mut trials = trials();
+    trials.cover(&body("n / 3")).expect("is built");
+    let spinning = body("{ std::thread::spawn(|| loop {}); n - 3 }");
+    let mut sources = vec![spinning; 4];
+    sources.push(GOOD.into());
+    sources.push(body("{ let n = n / 2; std::thread::park_timeout(std::time::Duration::from_millis(90)); n }"));
+    let failed = Triaged::Failed { test: 1 };
+    let verdicts = trials.triage(&sources, &[0, 1, 2]).expect("runs");
+    assert_eq!(verdicts, [failed, failed, failed, failed, Triaged::Passed, Triaged::Passed]);
+}

@@ -1,27 +1,32 @@
-//! Rust: one build holds all candidates of a batch, each as a module of its own. Candidates that do not type-check are dropped
-//! by mapping the compiler's messages back to their files. What passes is built and run alone.
+//! Rust: one build holds all candidates of a batch. Most are variants of a function behind a switch (`rust/switch.rs`), the others modules
+//! of their own. Candidates that do not type-check are dropped by mapping the compiler's messages back to them. What passes is run
+//! alone, in a process for every test.
 //!
 //! For files that stand alone: a file that names `crate::` or modules beside it is not tried this way.
 
 mod lines;
+mod messages;
+mod switch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
-use serde::Deserialize;
+use anyhow::{Context, Result, bail, ensure};
 
 use self::lines::Instrumented;
+use self::switch::{Base, Switched, Variant};
 use super::{Subject, Trials, batch};
 use crate::lang;
 use crate::model::{Exit, Test, TestBody, TestOutcome, TestRun, Triaged};
 use crate::world::process::Finished;
 use crate::world::sandbox::{Sandbox, Scratch, ScratchFile};
 
-/// Runs the candidates of a batch.
+/// Runs the candidates of a batch. A library, so that it is compiled once.
 const RUNNER: &str = include_str!("../../../templates/trial/rust.rs");
+const RUNNER_LIBRARY: &str = "libfractal_runner.rlib";
 /// How a test that was run alone says that it came to its end.
 const ALONE_PASSED: i32 = 77;
 /// Where a test that was built for it tells which units ran, beside the program.
@@ -29,14 +34,24 @@ const UNITS_FILE: &str = "fractal-units";
 /// A build that takes longer has gone wrong.
 const BUILD: Duration = Duration::from_secs(120);
 /// Messages of one kind hide those of the next: parsing, names, types, borrows.
-const ROUNDS: usize = 6;
-/// Tests that a first build holds: most candidates fail the first test they meet, and tests cost more to compile than candidates.
+const ROUNDS: usize = 8;
+/// Tests that the first build of a candidate with a module of its own holds: most fail the first test they meet, and there tests cost
+/// more to compile than candidates.
 const FIRST_TESTS: usize = 2;
 /// More survivors of the first tests than this are put to the others in one build.
 const FEW: usize = 2;
+/// Candidates of one build, and the bytes of those that need modules.
+const BATCH: usize = 512;
+const BATCH_BYTES: usize = 2 << 20;
 /// A test gets so many times what it needed on the untouched source, at least [`FLOOR`].
 const TIME_FACTOR: u32 = 10;
-const FLOOR: Duration = Duration::from_millis(200);
+const FLOOR: Duration = Duration::from_millis(60);
+/// A test alone gets so many times its limit in a batch: it has to start first, and nobody counts only its own time.
+const ALONE_FACTOR: u32 = 4;
+
+/// The first look at a test on the untouched source ends after this time. One test that does not end is waited for as long as is allowed,
+/// the others are believed to be endless then.
+const SHORT: Duration = Duration::from_millis(250);
 
 /// See the module.
 pub struct Rust {
@@ -44,38 +59,37 @@ pub struct Rust {
     /// The tool's file.
     path: String,
     tests: Vec<Test>,
+    /// What candidates are thought to differ from: the source that was covered.
+    base: Option<Base>,
+    /// Where [`RUNNER`] was built.
+    runner: Option<Scratch>,
+    /// The last program, and the candidates in it that can be put to all of its tests, by the hashes of their sources.
+    last: Option<(Built, HashMap<blake3::Hash, usize>)>,
+    /// The most that a test may take at all, and in a batch.
+    longest: Duration,
     limit: Duration,
     used: Duration,
 }
 
-/// A message of the compiler, as far as we read it.
-#[derive(Deserialize)]
-struct Message {
-    level: String,
-    message: String,
-    #[serde(default)]
-    spans: Vec<MessageSpan>,
-    #[serde(default)]
-    children: Vec<Message>,
-}
-
-#[derive(Deserialize)]
-struct MessageSpan {
-    file_name: String,
-    line_start: u32,
-    #[serde(default)]
-    expansion: Option<Box<Expansion>>,
-}
-
-#[derive(Deserialize)]
-struct Expansion {
-    span: MessageSpan,
+/// What is built together.
+struct Job<'a> {
+    candidates: &'a [String],
+    /// Those that have none get modules.
+    variants: Vec<Option<Variant>>,
+    /// Numbers among all tests; modules get only the first ones.
+    tests: &'a [usize],
+    module_tests: usize,
+    /// How many units [`lines`] counts in the candidates.
+    units: usize,
 }
 
 /// A program that was built.
 struct Built {
     scratch: Scratch,
     program: OsString,
+    tests: Vec<usize>,
+    /// Candidates that do not compile, and why.
+    wrong: BTreeMap<usize, String>,
 }
 
 impl Rust {
@@ -91,84 +105,118 @@ impl Rust {
                 test.name
             );
         }
-        Ok(Rust { sandbox: sandbox.clone(), path: subject.path, tests: subject.tests, limit: longest, used: Duration::ZERO })
+        let Subject { path, tests, .. } = subject;
+        let (sandbox, used) = (sandbox.clone(), Duration::ZERO);
+        Ok(Rust { sandbox, path, tests, base: None, runner: None, last: None, longest, limit: longest, used })
     }
 
-    fn code(&self, test: usize) -> Result<&str> {
-        match self.tests.get(test).map(|test| &test.body) {
-            Some(TestBody::Program(code)) => Ok(code),
-            _ => bail!("there is no test {test}"),
-        }
-    }
-
-    /// A candidate with the tests behind it, where they see everything and move no line.
+    /// A source with the tests behind it, where they see everything and move no line.
     fn module(&self, source: &str, tests: &[usize]) -> Result<String> {
         let mut module = format!("{source}\n");
         let mut names = String::new();
         for (at, test) in tests.iter().enumerate() {
-            write!(module, "fn fractal_test_{at}() {{\n{}\n}}\n", self.code(*test)?)?;
+            let Some(Test { body: TestBody::Program(code), .. }) = self.tests.get(*test) else {
+                bail!("there is no test {test}")
+            };
+            write!(module, "fn fractal_test_{at}() {{\n{code}\n}}\n")?;
             write!(names, "fractal_test_{at}, ")?;
         }
         writeln!(module, "pub const FRACTAL_TESTS: &[fn()] = &[{names}];")?;
         Ok(module)
     }
 
-    /// Builds the candidates, each with `tests`; also says which of them do not compile, and why the first does not.
-    /// `units` are counted by what [`lines`] put into the candidates.
-    fn build(&mut self, candidates: &[String], tests: &[usize], units: usize) -> Result<(Built, BTreeMap<usize, String>)> {
+    /// Builds what compiles; the inner error says why that cannot be told from the rest.
+    fn build(&mut self, job: &Job<'_>) -> Result<Result<Built, String>> {
+        let runner = self.runner()?;
         let mut wrong: BTreeMap<usize, String> = BTreeMap::new();
         for _ in 0..ROUNDS {
-            let good: Vec<usize> = (0..candidates.len()).filter(|at| !wrong.contains_key(at)).collect();
-            let scratch = self.sandbox.checkout(&self.files(candidates, &good, tests, units)?)?;
+            let (files, lines) = self.files(job, &wrong)?;
+            let scratch = self.sandbox.checkout(&files)?;
             let program = scratch.root().join("fractal-trial").into_os_string();
-            let argv = ["rustc", "--edition=2021", "--error-format=json", "-Cdebuginfo=0", "-Coverflow-checks=on"]
-                .into_iter()
-                .chain(["-Ccodegen-units=1", "main.rs", "-o", "fractal-trial"])
-                .map(OsString::from);
-            let finished = self.run(&scratch, argv.collect(), BUILD)?;
-            if finished.exit == Exit::Code(0) {
-                return Ok((Built { scratch, program }, wrong));
+            if wrong.len() == job.candidates.len() {
+                return Ok(Ok(Built { scratch, program, tests: job.tests.to_vec(), wrong }));
             }
-            let found = refused(&finished.stderr);
-            ensure!(!found.is_empty(), "the candidates cannot be built: {}", first_error(&finished.stderr));
-            wrong.extend(found);
+            let argv = COMPILER.iter().chain(&["-Ccodegen-units=1", "main.rs", "-o", "fractal-trial", "--extern"]);
+            let argv = argv.map(OsString::from).chain([runner.clone()]).collect();
+            let finished = self.run(&scratch, argv, BUILD)?;
+            if finished.exit == Exit::Code(0) {
+                return Ok(Ok(Built { scratch, program, tests: job.tests.to_vec(), wrong }));
+            }
+            match messages::refused(&finished.stderr, &lines) {
+                Ok(found) => wrong.extend(found),
+                Err(why) => return Ok(Err(why)),
+            }
         }
-        bail!("after {ROUNDS} builds there are still candidates that do not compile")
+        Ok(Err(format!("after {ROUNDS} builds there are still candidates that do not compile")))
     }
 
-    fn files(&self, candidates: &[String], good: &[usize], tests: &[usize], units: usize) -> Result<Vec<ScratchFile>> {
-        let mut files = Vec::with_capacity(good.len() + 1);
-        let mut main = "#![allow(warnings)]\n".to_string();
-        for at in good {
-            files.push(ScratchFile::plain(&format!("c{at}.rs"), self.module(&candidates[*at], tests)?));
-            writeln!(main, "mod c{at};")?;
-        }
-        main.push_str("const CANDIDATES: &[&[fn()]] = &[");
-        for at in 0..candidates.len() {
-            match good.binary_search(&at) {
-                Ok(_) => write!(main, "c{at}::FRACTAL_TESTS, ")?,
-                Err(_) => main.push_str("&[], "),
+    /// Where the runner's library is, as the compiler wants to be told.
+    fn runner(&mut self) -> Result<OsString> {
+        let scratch = match self.runner.take() {
+            Some(scratch) => scratch,
+            None => {
+                let scratch = self.sandbox.checkout(&[ScratchFile::plain("fractal_runner.rs", RUNNER)])?;
+                let argv = COMPILER.iter().chain(&["--crate-type=rlib", "fractal_runner.rs", "-o", RUNNER_LIBRARY]);
+                let finished = self.run(&scratch, argv.map(OsString::from).collect(), BUILD)?;
+                let said = || String::from_utf8_lossy(&finished.stderr).into_owned();
+                ensure!(finished.exit == Exit::Code(0), "`rustc` started, but cannot build what runs the tests: {}", said());
+                scratch
+            }
+        };
+        let mut told = OsString::from("fractal_runner=");
+        told.push(self.runner.insert(scratch).root().join(RUNNER_LIBRARY));
+        Ok(told)
+    }
+
+    /// The program's files, and the lines of the candidates that share one.
+    fn files(&self, job: &Job<'_>, wrong: &BTreeMap<usize, String>) -> Result<(Vec<ScratchFile>, Vec<(Range<u32>, usize)>)> {
+        let (mut files, mut lines) = (Vec::new(), Vec::new());
+        let mut main =
+            "#![allow(warnings)]\nuse fractal_runner::{candidate as fractal_candidate, hit as fractal_hit};\n".to_string();
+        let mut variants = Vec::new();
+        let mut list = String::new();
+        for (at, (source, variant)) in job.candidates.iter().zip(&job.variants).enumerate() {
+            if wrong.contains_key(&at) {
+                list.push_str("(0, &[]), ");
+            } else if let Some(variant) = variant {
+                variants.push((at, variant.clone()));
+                write!(list, "({at}, base::FRACTAL_TESTS), ")?;
+            } else {
+                let tests = &job.tests[..job.module_tests];
+                files.push(ScratchFile::plain(&messages::module(at), self.module(source, tests)?));
+                writeln!(main, "mod c{at};")?;
+                write!(list, "({at}, c{at}::FRACTAL_TESTS), ")?;
             }
         }
-        writeln!(main, "];\nconst UNITS: usize = {units};\n{RUNNER}")?;
+        if let Some(base) = self.base.as_ref().filter(|_| !variants.is_empty()) {
+            let switched: Switched = base.switched(&variants);
+            files.push(ScratchFile::plain(messages::BASE, self.module(&switched.text, job.tests)?));
+            lines = switched.lines;
+            main.push_str("mod base;\n");
+        }
+        writeln!(main, "fn main() {{ fractal_runner::main(&[{list}], {}) }}", job.units)?;
         files.push(ScratchFile::plain("main.rs", main));
-        Ok(files)
+        Ok((files, lines))
     }
 
     /// One source alone.
     fn only(&mut self, source: &str, tests: &[usize], units: usize) -> Result<Built> {
-        let (built, wrong) = self.build(&[source.to_string()], tests, units)?;
-        match wrong.get(&0) {
+        let candidates = [source.to_string()];
+        let built =
+            self.build(&Job { candidates: &candidates, variants: vec![None], tests, module_tests: tests.len(), units })?;
+        let mut built = built.map_err(|why| anyhow::anyhow!("it cannot be built: {why}"))?;
+        match built.wrong.remove(&0) {
             Some(why) => bail!("it does not compile: {why}"),
             None => Ok(built),
         }
     }
 
-    /// The test at this place of the build's tests, in a process of its own; with the lines of `source` when it was built for that.
-    fn alone(&mut self, built: &Built, at: usize, source: &str) -> Result<TestRun> {
+    /// One test on one candidate of a build, in a process of its own. Places are told of the tool's file, which holds `source`.
+    fn alone(&mut self, built: &Built, candidate: usize, test: usize, source: &str, limit: Duration) -> Result<TestRun> {
+        let at = built.tests.iter().position(|known| *known == test).with_context(|| format!("there is no test {test}"))?;
         let root = built.scratch.root().to_string_lossy().into_owned();
-        let argv = vec![built.program.clone(), "alone".into(), at.to_string().into()];
-        let finished = self.run(&built.scratch, argv, self.limit)?;
+        let argv = vec![built.program.clone(), "alone".into(), candidate.to_string().into(), at.to_string().into()];
+        let finished = self.run(&built.scratch, argv, limit)?;
         let outcome = match finished.exit {
             Exit::Code(ALONE_PASSED) => TestOutcome::Passed,
             Exit::TimedOut => TestOutcome::TimedOut,
@@ -183,27 +231,43 @@ impl Rust {
                 false => frame.in_repo = false,
             }
         }
-        Ok(TestRun { outcome, failure, cpu: finished.duration, lines: BTreeSet::new() })
+        Ok(TestRun { outcome, failure, cpu: finished.duration, lines: Default::default() })
     }
 
     /// Every test on `source`, with the lines that ran, unless the calls that tell of them are in the compiler's way.
     fn covered(&mut self, source: &str) -> Result<Vec<TestRun>> {
         let tests: Vec<usize> = (0..self.tests.len()).collect();
-        let Some(Instrumented { source: instrumented, units }) = lines::instrument(source) else {
-            return self.confirm(source, &tests);
+        let (built, units) = match lines::instrument(source) {
+            Some(Instrumented { source: calling, units }) => (self.only(&calling, &tests, units.len()), units),
+            None => (self.only(source, &tests, 0), Vec::new()),
         };
-        let Ok(built) = self.only(&instrumented, &tests, units.len()) else { return self.confirm(source, &tests) };
-        let told = built.scratch.root().join(UNITS_FILE);
+        let (built, units) = match built {
+            Ok(built) => (built, units),
+            Err(_) => (self.only(source, &tests, 0)?, Vec::new()),
+        };
+        let mut patience = self.longest;
         let mut runs = Vec::with_capacity(tests.len());
-        for at in tests {
-            let _ = std::fs::remove_file(&told);
-            let mut run = self.alone(&built, at, source)?;
-            let told = std::fs::read_to_string(&told).unwrap_or_default();
-            let ran = told.lines().filter_map(|unit| units.get(unit.parse::<usize>().ok()?));
-            run.lines = ran.flatten().copied().collect();
+        for test in tests {
+            let mut run = self.listened(&built, test, source, &units, SHORT.min(self.longest))?;
+            if run.outcome == TestOutcome::TimedOut && !patience.is_zero() {
+                let whole = self.listened(&built, test, source, &units, self.longest)?;
+                patience = if whole.outcome == TestOutcome::TimedOut { Duration::ZERO } else { patience };
+                run = whole;
+            }
             runs.push(run);
         }
         Ok(runs)
+    }
+
+    /// One test, and the lines of the `units` that it told of.
+    fn listened(&mut self, built: &Built, test: usize, source: &str, units: &[Vec<u32>], limit: Duration) -> Result<TestRun> {
+        let told = built.scratch.root().join(UNITS_FILE);
+        let _ = std::fs::remove_file(&told);
+        let mut run = self.alone(built, 0, test, source, limit)?;
+        let told = std::fs::read_to_string(&told).unwrap_or_default();
+        let ran = told.lines().filter_map(|unit| units.get(unit.parse::<usize>().ok()?));
+        run.lines = ran.flatten().copied().collect();
+        Ok(run)
     }
 
     fn run(&mut self, scratch: &Scratch, argv: Vec<OsString>, time: Duration) -> Result<Finished> {
@@ -215,85 +279,133 @@ impl Rust {
         Ok(finished)
     }
 
-    /// How the candidates do on `tests`, up to the first that each does not pass.
-    fn batch(&mut self, candidates: &[String], tests: &[usize]) -> Result<Vec<Triaged>> {
-        let Some(first) = tests.first().copied() else { return Ok(vec![Triaged::Passed; candidates.len()]) };
-        let (built, wrong) = self.build(candidates, tests, 0)?;
+    /// How the candidates do on the job's tests, up to the first that each does not pass; `None` when they cannot be built together.
+    fn batch(&mut self, job: &Job<'_>) -> Result<Option<Vec<Triaged>>> {
+        let Some(first) = job.tests.first().copied() else { return Ok(Some(vec![Triaged::Passed; job.candidates.len()])) };
+        self.last = None;
+        let Ok(built) = self.build(job)? else { return Ok(None) };
+        let failed = Triaged::Failed { test: first };
         let mut verdicts: Vec<Option<Triaged>> =
-            (0..candidates.len()).map(|at| wrong.contains_key(&at).then_some(Triaged::Failed { test: first })).collect();
+            (0..job.candidates.len()).map(|at| built.wrong.contains_key(&at).then_some(failed)).collect();
         let results = built.scratch.root().join("fractal-verdicts");
-        let limit = (self.limit.as_millis() * tests.len() as u128).to_string();
-        let whole = self.limit * u32::try_from(tests.len() * candidates.len()).unwrap_or(u32::MAX) + BUILD;
-        batch::fill(&mut verdicts, tests, |from| {
-            let argv = vec![built.program.clone(), results.clone().into(), from.to_string().into(), limit.clone().into()];
-            self.run(&built.scratch, argv, whole)?;
-            Ok(std::fs::read_to_string(&results).unwrap_or_default())
-        })?;
-        Ok(verdicts.into_iter().map(|verdict| verdict.unwrap_or(Triaged::Failed { test: first })).collect())
+        let limit = self.limit.as_millis().to_string();
+        let runs = u32::try_from(job.tests.len() * job.candidates.len()).unwrap_or(u32::MAX);
+        let whole = self.limit.saturating_mul(runs).saturating_mul(2) + BUILD;
+        if built.wrong.len() < job.candidates.len() {
+            batch::fill(&mut verdicts, job.tests, |from| {
+                let argv = vec![built.program.clone(), results.clone().into(), from.to_string().into(), limit.clone().into()];
+                self.run(&built.scratch, argv, whole)?;
+                Ok(std::fs::read_to_string(&results).unwrap_or_default())
+            })?;
+        }
+        let is_whole = |at: usize| job.variants[at].is_some() || job.module_tests == job.tests.len();
+        let ready = (0..job.candidates.len()).filter(|at| is_whole(*at) && !built.wrong.contains_key(at));
+        let places = ready.map(|at| (blake3::hash(job.candidates[at].as_bytes()), at)).collect();
+        self.last = Some((built, places));
+        Ok(Some(verdicts.into_iter().map(|verdict| verdict.unwrap_or(failed)).collect()))
     }
-}
 
-fn messages(stderr: &[u8]) -> impl Iterator<Item = Message> {
-    String::from_utf8_lossy(stderr)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
-        .filter(|message| message.level == "error")
-        .collect::<Vec<_>>()
-        .into_iter()
-}
+    /// The source's place in the last program.
+    fn last_place(&self, source: &str) -> Option<usize> {
+        self.last.as_ref()?.1.get(&blake3::hash(source.as_bytes())).copied()
+    }
 
-/// The candidates that the compiler refused, with what it said.
-fn refused(stderr: &[u8]) -> BTreeMap<usize, String> {
-    let mut found = BTreeMap::new();
-    for message in messages(stderr) {
-        let spans = message.spans.iter().chain(message.children.iter().flat_map(|child| &child.spans));
-        for at in spans.filter_map(candidate_of).collect::<BTreeSet<usize>>() {
-            found.entry(at).or_insert_with(|| said(&message));
+    /// Candidates of one build. What cannot be built together is built without the switch, then in halves.
+    fn together(
+        &mut self,
+        candidates: &[String],
+        variants: &[Option<Variant>],
+        tests: &[usize],
+        first: usize,
+    ) -> Result<Vec<Triaged>> {
+        let module_tests = first.min(tests.len());
+        let job = |variants: &[Option<Variant>]| Job { candidates, variants: variants.to_vec(), tests, module_tests, units: 0 };
+        let none = vec![None; candidates.len()];
+        let variants = if self.base.is_some() { variants } else { &none };
+        let mut told = self.batch(&job(variants))?;
+        if told.is_none() && variants.iter().any(Option::is_some) {
+            self.base = None;
+            told = self.batch(&job(&none))?;
+        }
+        match (told, candidates) {
+            (Some(verdicts), _) => Ok(verdicts),
+            (None, [_]) => Ok(vec![Triaged::Failed { test: tests[0] }]),
+            (None, _) => {
+                let half = candidates.len() / 2;
+                let (left, right) = (vec![None; half], vec![None; candidates.len() - half]);
+                let mut verdicts = self.together(&candidates[..half], &left, tests, first)?;
+                verdicts.extend(self.together(&candidates[half..], &right, tests, first)?);
+                Ok(verdicts)
+            }
         }
     }
-    found
+
+    /// One batch of a triage.
+    fn some(&mut self, candidates: &[String], variants: &[Option<Variant>], order: &[usize]) -> Result<Vec<Triaged>> {
+        let mut verdicts = self.together(candidates, variants, order, FIRST_TESTS)?;
+        let passed: Vec<usize> = (0..candidates.len()).filter(|at| verdicts[*at] == Triaged::Passed).collect();
+        let half_way = passed.iter().filter(|at| self.last_place(&candidates[**at]).is_none()).count();
+        if half_way > FEW && order.len() > FIRST_TESTS {
+            let sources: Vec<String> = passed.iter().map(|at| candidates[*at].clone()).collect();
+            let variants: Vec<Option<Variant>> = passed.iter().map(|at| variants[*at].clone()).collect();
+            for (at, verdict) in passed.into_iter().zip(self.together(&sources, &variants, order, order.len())?) {
+                verdicts[at] = verdict;
+            }
+        }
+        Ok(verdicts)
+    }
 }
 
-/// The candidate in whose file the place is, or the call of the macro that it came from.
-fn candidate_of(span: &MessageSpan) -> Option<usize> {
-    let own = span.file_name.strip_prefix('c').and_then(|rest| rest.strip_suffix(".rs")).and_then(|number| number.parse().ok());
-    own.or_else(|| candidate_of(&span.expansion.as_ref()?.span))
+/// How many of these sizes, one at least, make a build.
+fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
+    let mut whole = 0;
+    let fits = |size: &usize| {
+        whole += size;
+        whole <= BATCH_BYTES
+    };
+    sizes.take(BATCH).take_while(fits).count().max(1)
 }
 
-fn said(message: &Message) -> String {
-    let line = message.spans.first().map_or(0, |span| span.line_start);
-    format!("line {line}: {}", message.message)
-}
-
-fn first_error(stderr: &[u8]) -> String {
-    messages(stderr).next().map_or_else(|| "the compiler did not say why".to_string(), |message| said(&message))
-}
+/// What all builds have in common.
+const COMPILER: [&str; 5] = ["rustc", "--edition=2021", "--error-format=json", "-Cdebuginfo=0", "-Coverflow-checks=on"];
 
 impl Trials for Rust {
     fn cover(&mut self, source: &str) -> Result<Vec<TestRun>> {
         ensure!(!self.tests.is_empty(), "there is no test to try a repair on");
         let runs = self.covered(source)?;
+        self.base = Some(Base::new(source));
         let longest = runs.iter().filter(|run| run.outcome != TestOutcome::TimedOut).map(|run| run.cpu).max();
         self.limit = self.limit.min((longest.unwrap_or_default() * TIME_FACTOR).max(FLOOR));
         Ok(runs)
     }
 
     fn triage(&mut self, candidates: &[String], order: &[usize]) -> Result<Vec<Triaged>> {
-        let (first, rest) = order.split_at(order.len().min(FIRST_TESTS));
-        let mut verdicts = self.batch(candidates, first)?;
-        let survivors: Vec<usize> = (0..verdicts.len()).filter(|at| verdicts[*at] == Triaged::Passed).collect();
-        if survivors.len() > FEW {
-            let sources: Vec<String> = survivors.iter().map(|at| candidates[*at].clone()).collect();
-            for (at, verdict) in survivors.into_iter().zip(self.batch(&sources, rest)?) {
-                verdicts[at] = verdict;
-            }
+        let variant = |source: &String| self.base.as_ref().and_then(|base| base.variant(source));
+        let variants: Vec<Option<Variant>> = candidates.iter().map(variant).collect();
+        let mut verdicts = Vec::with_capacity(candidates.len());
+        while verdicts.len() < candidates.len() {
+            let from = verdicts.len();
+            let sizes = candidates[from..].iter().zip(&variants[from..]).map(|(source, variant)| match variant {
+                Some(variant) if self.base.is_some() => variant.len(),
+                _ => source.len(),
+            });
+            let until = from + fitting(sizes);
+            verdicts.extend(self.some(&candidates[from..until], &variants[from..until], order)?);
         }
         Ok(verdicts)
     }
 
     fn confirm(&mut self, source: &str, order: &[usize]) -> Result<Vec<TestRun>> {
-        let built = self.only(source, order, 0)?;
-        (0..order.len()).map(|at| self.alone(&built, at, source)).collect()
+        let place = self.last_place(source);
+        let holds = |built: &Built| order.iter().all(|test| built.tests.contains(test));
+        let (place, last) = match (place, self.last.take()) {
+            (Some(place), Some(last)) if holds(&last.0) => (place, last),
+            _ => (0, (self.only(source, order, 0)?, HashMap::from([(blake3::hash(source.as_bytes()), 0)]))),
+        };
+        let limit = (self.limit * ALONE_FACTOR).min(self.longest);
+        let runs = order.iter().map(|test| self.alone(&last.0, place, *test, source, limit)).collect();
+        self.last = Some(last);
+        runs
     }
 
     fn cpu(&self) -> Duration {

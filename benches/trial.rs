@@ -115,7 +115,7 @@ fn batched(case: &Case, candidates: &[String]) -> (f64, usize) {
     let tests: Vec<Test> = case.claims.iter().map(test).collect();
     let order: Vec<usize> = (0..tests.len()).collect();
     let subject =
-        Subject { language: case.language, path: file(case.language).into(), mode: 0o100644, support: Vec::new(), tests };
+        Subject { language: case.language, path: file(case.language).into(), mode: 0o100644, support: Vec::new(), run: Vec::new(), tests };
     let sandbox = Sandbox::new("bench", &[], 8 << 30);
     let mut trials = trial::open(&sandbox, subject, Duration::from_secs(2)).expect("opens");
     trials.cover(&case.source.replace('@', "1")).expect("runs");

@@ -65,7 +65,7 @@ impl Repair {
         let language = lang::detect(&path, &content);
         sources.insert(path.clone(), content);
         let test = Test { name: self.test.clone(), body: TestBody::Command(vec!["sh".into(), "-c".into(), self.test.clone()]) };
-        let subject = Subject { language, path: path.clone(), mode, support, tests: vec![test] };
+        let subject = Subject { language, path: path.clone(), mode, support, run: Vec::new(), tests: vec![test] };
         let sandbox = Sandbox::new("repair", &config.validate.environment, config.validate.memory_mib << 20);
         sandbox.remove_lost();
         let mut trials = trial::open(&sandbox, subject, Duration::from_secs(self.time))?;

@@ -34,5 +34,5 @@ pub use sketch::{SKETCH_ERROR, Sketch};
 pub use tool::{
     JsonPredicate, Language, Origin, SideEffects, StdinUse, SuccessRule, Tool, ToolNameError, check_tool_name, clean_tool_name,
 };
-pub use trial::{Test, TestBody, TestOutcome, TestRun, Triaged};
+pub use trial::{Answer, Test, TestBody, TestOutcome, TestRun, ToolRun, Triaged};
 pub use verdict::{Check, CheckStatus, Judgement, Verdict};

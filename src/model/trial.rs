@@ -3,24 +3,60 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Arg, Failure};
+use super::{Arg, Exit, Failure, Outcome, SuccessRule};
 
 /// One thing that a candidate must pass.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Test {
     pub name: String,
     pub body: TestBody,
 }
 
 /// How a test is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TestBody {
     /// A program of its own, put beside the tool's file and run there; exit code 0 passes.
     Program(String),
-    /// The tool itself with this input: passes when it ends with 0, and prints exactly `stdout` where that is told.
-    Run { args: Vec<Arg>, stdin: Vec<u8>, stdout: Option<Vec<u8>> },
-    /// A command in the root of the checkout; exit code 0 passes.
+    /// The tool itself with an input.
+    Run(ToolRun),
+    /// A command in the root of the checkout, which `{root}` in it stands for; exit code 0 passes.
     Command(Vec<String>),
+}
+
+/// One run of the tool, and when it counts as passed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ToolRun {
+    pub args: Vec<Arg>,
+    pub stdin: Vec<u8>,
+    /// Where it runs, relative to the root of the checkout.
+    pub cwd: String,
+    /// What counts as a success of this tool.
+    pub success: SuccessRule,
+    pub answer: Answer,
+}
+
+/// What a run should print.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Answer {
+    /// Nobody has said.
+    #[default]
+    Any,
+    /// Exactly this.
+    This(Vec<u8>),
+    /// Anything else than this, which somebody has called wrong.
+    Other(Vec<u8>),
+}
+
+impl ToolRun {
+    /// Whether a run that ended with `exit` and printed `stdout` passes.
+    pub fn passes(&self, exit: &Exit, stdout: &[u8]) -> bool {
+        let said = match &self.answer {
+            Answer::Any => true,
+            Answer::This(wanted) => stdout == wanted,
+            Answer::Other(wrong) => stdout != wrong,
+        };
+        said && self.success.judge(exit, stdout) == Outcome::Success
+    }
 }
 
 /// How one test ended.

@@ -67,13 +67,14 @@ def execute(subject, test):
     try:
         exec(code or compile(content, test.file, "exec", 0, True), space)
     except SystemExit as error:
-        if exit_code(error) != 0 or test.program is not None and ended_by_tool(error, subject, test):
+        if exit_code(error) not in test.exits or test.program is not None and ended_by_tool(error, subject, test):
             return FAILED, error
+        return PASSED, error
     except MemoryError as error:
         return ALONE, error
     except BaseException as error:
         return FAILED, error
-    return PASSED, None
+    return PASSED if 0 in test.exits else FAILED, None
 
 
 class Input:
@@ -91,6 +92,8 @@ class Input:
         os.lseek(self.stdout, 0, 0)
 
     def agrees(self, test):
+        if test.wrong is not None and whole(self.stdout, len(test.wrong) + 1) == test.wrong:
+            return False
         return test.stdout is None or whole(self.stdout, len(test.stdout) + 1) == test.stdout
 
 
@@ -221,7 +224,7 @@ class Triage:
             return
         if event == "open":
             path, _, flags = args
-            if type(path) is str and not flags & WRITING and not path.endswith(self.subject.base_name):
+            if type(path) is str and not flags & WRITING and path.rpartition("/")[2] != self.subject.base_name:
                 return
         elif event == "object.__setattr__" and args[1] in ("__defaults__", "__kwdefaults__"):
             return
@@ -271,7 +274,9 @@ class Single:
         at_exit()
         if self.job["trace"]:
             self.notes(state)
-        code = 0 if verdict == PASSED else (exit_code(error) or 1 if isinstance(error, SystemExit) else 1)
+        code = exit_code(error) if isinstance(error, SystemExit) else 0 if error is None else 1
+        if verdict != PASSED:
+            code = code or 1
         self.leave(PASSED if verdict == PASSED else FAILED, code)
 
     def say(self, text):

@@ -152,12 +152,13 @@ class Test:
             self.file, self.content, self.code = subject.known(os.path.join(subject.root, self.program))
             self.closing = closing_call(self.content)
             self.argv = [self.file]
-            self.stdin, self.stdout = b"", None
+            self.stdin, self.stdout, self.wrong, self.exits = b"", None, None, [0]
         else:
             self.file = subject.file
             self.argv = [self.file] + [os.fsdecode(bytes.fromhex(arg)) for arg in told["args"]]
             self.stdin = bytes.fromhex(told["stdin"])
-            self.stdout = None if told["stdout"] is None else bytes.fromhex(told["stdout"])
+            self.stdout, self.wrong = [None if text is None else bytes.fromhex(text) for text in (told["stdout"], told["wrong"])]
+            self.exits = told["exits"]
 
 
 def module_name(path, folder):

@@ -30,6 +30,7 @@ fn trials(more: &[&str]) -> Option<Box<dyn Trials>> {
         path: "lib/tool.js".into(),
         mode: 0o100644,
         support: Vec::new(),
+        run: Vec::new(),
         tests: checks.iter().chain(more).map(test).collect(),
     };
     let sandbox = Sandbox::new("trial-test", &[], 8 << 30);

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use fractal::model::{Arg, Language, Test, TestBody, TestOutcome, Triaged};
+use fractal::model::{Answer, Arg, Language, Test, TestBody, TestOutcome, ToolRun, Triaged};
 use fractal::world::sandbox::{Sandbox, ScratchFile};
 use fractal::world::trial::{Python, Subject, Trials};
 use proptest::prelude::*;
@@ -24,7 +24,9 @@ fn program(name: &str, code: &str) -> Test {
 
 fn input(args: &[&str], stdin: &str, stdout: Option<&str>) -> Test {
     let args = args.iter().map(|arg| Arg::from(*arg)).collect();
-    Test { name: format!("with {stdin:?}"), body: TestBody::Run { args, stdin: stdin.into(), stdout: stdout.map(Into::into) } }
+    let answer = stdout.map_or(Answer::Any, |stdout| Answer::This(stdout.into()));
+    let run = ToolRun { args, stdin: stdin.into(), answer, ..ToolRun::default() };
+    Test { name: format!("with {stdin:?}"), body: TestBody::Run(run) }
 }
 
 fn warm(path: &str, support: &[(&str, &str)], tests: Vec<Test>) -> Python {
@@ -34,7 +36,7 @@ fn warm(path: &str, support: &[(&str, &str)], tests: Vec<Test>) -> Python {
         content: Arc::new(text.as_bytes().to_vec()),
     };
     let support = support.iter().map(file).collect();
-    let subject = Subject { language: Language::Python, path: path.into(), mode: 0o100644, support, tests };
+    let subject = Subject { language: Language::Python, path: path.into(), mode: 0o100644, support, run: Vec::new(), tests };
     Python::new(&Sandbox::new("trial", &[], 512 << 20), subject, LONGEST).expect("is Python")
 }
 
@@ -290,8 +292,14 @@ fn every_way_of_writing_a_file_is_read_as_the_interpreter_reads_it() {
 
 #[test]
 fn a_subject_that_cannot_be_tried_is_refused() {
-    let subject =
-        Subject { language: Language::Shell, path: "x.sh".into(), mode: 0o100644, support: Vec::new(), tests: Vec::new() };
+    let subject = Subject {
+        language: Language::Shell,
+        path: "x.sh".into(),
+        mode: 0o100644,
+        support: Vec::new(),
+        run: Vec::new(),
+        tests: Vec::new(),
+    };
     let refused = Python::new(&Sandbox::new("trial", &[], 1 << 30), subject, LONGEST).err().expect("is refused");
     assert_eq!(refused.to_string(), "`x.sh` is not Python");
     let error = warm("tool.py", &[], Vec::new()).cover("").expect_err("nothing to run");

@@ -24,6 +24,7 @@ fn trials_of(tests: &[&str]) -> Box<dyn Trials> {
         path: "src/lib.rs".into(),
         mode: 0o100644,
         support: Vec::new(),
+        run: Vec::new(),
         tests: tests.iter().map(test).collect(),
     };
     let sandbox = Sandbox::new("trial-test", &[], 2 << 30);

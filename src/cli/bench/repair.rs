@@ -167,6 +167,7 @@ impl Repair {
             path: case.path.clone(),
             mode: 0o100644,
             support: case.support.iter().map(|(path, content)| ScratchFile::plain(path, content.clone())).collect(),
+            run: Vec::new(),
             tests,
         };
         let mut sources = case.support.clone();

@@ -65,7 +65,7 @@ impl Javascript {
     fn start(&mut self, candidates: &[String], order: &[usize], cover: bool) -> Result<impl FnMut(usize) -> Result<String>> {
         let code = |body: &TestBody| match body {
             TestBody::Program(code) => code.clone(),
-            TestBody::Run { .. } | TestBody::Command(_) => String::new(),
+            TestBody::Run(_) | TestBody::Command(_) => String::new(),
         };
         let codes: Vec<String> = self.subject.tests.iter().map(|test| code(&test.body)).collect();
         let limit = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);

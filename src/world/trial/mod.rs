@@ -4,6 +4,7 @@
 
 mod batch;
 mod javascript;
+mod parts;
 mod processes;
 mod python;
 mod rust;
@@ -13,6 +14,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 pub use self::javascript::Javascript;
+pub use self::parts::Chosen;
+use self::parts::{Part, Parts};
 pub use self::processes::Processes;
 pub use self::python::Python;
 pub use self::rust::Rust;
@@ -29,22 +32,38 @@ pub struct Subject {
     pub mode: u32,
     /// The other files of the checkout.
     pub support: Vec<ScratchFile>,
+    /// How the tool is run, with `{root}` for the root of the checkout; empty when the repaired file is the program.
+    pub run: Vec<String>,
     pub tests: Vec<Test>,
 }
 
-/// The fastest way to try sources of the subject's language. No test may take longer than `longest`.
+/// The fastest way to try sources of the subject's language: tests that can be run in a fast way are, the others get a process
+/// each. No test may take longer than `longest`.
 ///
 /// # Errors
 /// When there is no way.
 pub fn open(sandbox: &Sandbox, subject: Subject, longest: Duration) -> Result<Box<dyn Trials>> {
-    let commands = subject.tests.iter().any(|test| matches!(test.body, TestBody::Command(_)));
-    Ok(match subject.language {
-        _ if commands => Box::new(Processes::new(sandbox, subject, longest)),
-        Language::Python => Box::new(Python::new(sandbox, subject, longest)?),
-        Language::Rust => Box::new(Rust::new(sandbox, subject, longest)?),
-        Language::Javascript => Box::new(Javascript::new(sandbox, subject, longest)),
-        _ => Box::new(Processes::new(sandbox, subject, longest)),
-    })
+    let is_fast = |test: &Test| match subject.language {
+        Language::Python => Python::can_run(&subject, test),
+        Language::Rust | Language::Javascript => matches!(test.body, TestBody::Program(_)),
+        Language::Shell | Language::Other => false,
+    };
+    let (fast, slow): (Vec<usize>, Vec<usize>) = (0..subject.tests.len()).partition(|at| is_fast(&subject.tests[*at]));
+    if fast.is_empty() {
+        return Ok(Box::new(Processes::new(sandbox, subject, longest)));
+    }
+    let with =
+        |numbers: &[usize]| Subject { tests: numbers.iter().map(|at| subject.tests[*at].clone()).collect(), ..subject.clone() };
+    let quick: Box<dyn Trials> = match subject.language {
+        Language::Python => Box::new(Python::new(sandbox, with(&fast), longest)?),
+        Language::Rust => Box::new(Rust::new(sandbox, with(&fast), longest)?),
+        _ => Box::new(Javascript::new(sandbox, with(&fast), longest)),
+    };
+    if slow.is_empty() {
+        return Ok(quick);
+    }
+    let others = Box::new(Processes::new(sandbox, with(&slow), longest));
+    Ok(Box::new(Parts(vec![Part { trials: quick, numbers: fast }, Part { trials: others, numbers: slow }])))
 }
 
 /// A way to run sources.

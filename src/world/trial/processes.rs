@@ -71,17 +71,22 @@ impl Processes {
             };
             Ok(vec![interpreter.into(), scratch.root().join(path).into()])
         };
-        let (argv, stdin) = match &test.body {
-            TestBody::Program(_) => (script(&self.programs[at])?, Vec::new()),
-            TestBody::Run { args, stdin, .. } => {
-                let args = args.iter().map(|arg| OsString::from_vec(arg.0.clone()));
-                (script(&self.subject.path)?.into_iter().chain(args).collect(), stdin.clone())
-            }
-            TestBody::Command(command) => (command.iter().map(OsString::from).collect(), Vec::new()),
-        };
-        let finished = self.sandbox.run(&scratch, argv, stdin, "", self.limits[at]);
-        self.used += finished.duration;
         let root = scratch.root().to_string_lossy().into_owned();
+        let command = |words: &[String]| words.iter().map(|word| word.replace("{root}", &root).into()).collect::<Vec<OsString>>();
+        let (argv, stdin, cwd) = match &test.body {
+            TestBody::Program(_) => (script(&self.programs[at])?, Vec::new(), ""),
+            TestBody::Run(run) => {
+                let mut argv = match self.subject.run.is_empty() {
+                    true => script(&self.subject.path)?,
+                    false => command(&self.subject.run),
+                };
+                argv.extend(run.args.iter().map(|arg| OsString::from_vec(arg.0.clone())));
+                (argv, run.stdin.clone(), run.cwd.as_str())
+            }
+            TestBody::Command(words) => (command(words), Vec::new(), ""),
+        };
+        let finished = self.sandbox.run(&scratch, argv, stdin, cwd, self.limits[at]);
+        self.used += finished.duration;
         self.scratch = Some(scratch);
         match &finished.exit {
             Exit::NotStarted(why) => bail!("the test `{}` could not be started: {why}", test.name),
@@ -96,12 +101,12 @@ impl Processes {
 }
 
 fn judge(body: &TestBody, finished: &Finished, root: &str) -> TestRun {
-    let said = match body {
-        TestBody::Run { stdout: Some(expected), .. } => &finished.stdout == expected,
-        _ => true,
+    let passed = match body {
+        TestBody::Run(run) => run.passes(&finished.exit, &finished.stdout),
+        TestBody::Program(_) | TestBody::Command(_) => finished.exit == Exit::Code(0),
     };
     let outcome = match finished.exit {
-        Exit::Code(0) if said => TestOutcome::Passed,
+        _ if passed => TestOutcome::Passed,
         Exit::TimedOut => TestOutcome::TimedOut,
         _ => TestOutcome::Failed,
     };
@@ -118,10 +123,13 @@ impl Trials for Processes {
     fn cover(&mut self, source: &str) -> Result<Vec<TestRun>> {
         ensure!(!self.subject.tests.is_empty(), "there is no test to try a repair on");
         let runs = (0..self.subject.tests.len()).map(|at| self.run(source, at)).collect::<Result<Vec<_>>>()?;
-        for (limit, run) in self.limits.iter_mut().zip(&runs) {
-            if run.outcome != TestOutcome::TimedOut {
-                *limit = (*limit).min((run.cpu * TIME_FACTOR).max(FLOOR));
-            }
+        let ended = |run: &&TestRun| run.outcome != TestOutcome::TimedOut;
+        let limit = |run: &TestRun| (run.cpu * TIME_FACTOR).max(FLOOR);
+        // What did not end is waited for as long as for the slowest that did.
+        let endless = runs.iter().filter(ended).map(limit).max();
+        for (own, run) in self.limits.iter_mut().zip(&runs) {
+            let wanted = if ended(&run) { Some(limit(run)) } else { endless };
+            *own = wanted.map_or(*own, |wanted| wanted.min(*own));
         }
         Ok(runs)
     }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{Subject, Trials};
 use crate::lang;
-use crate::model::{Exit, Language, Test, TestBody, TestOutcome, TestRun, Triaged};
+use crate::model::{Answer, Exit, Language, Test, TestBody, TestOutcome, TestRun, Triaged};
 use crate::world::process::Kept;
 use crate::world::sandbox::{Sandbox, Scratch, ScratchFile};
 
@@ -120,8 +120,8 @@ impl Python {
         ensure!(subject.language == Language::Python, "`{}` is not Python", subject.path);
         let folder = subject.path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
         let programs: Vec<String> = (0..subject.tests.len()).map(|at| format!("{folder}fractal_test_{at}.py")).collect();
-        let is_command = |test: &Test| matches!(test.body, TestBody::Command(_));
-        ensure!(!subject.tests.iter().any(is_command), "a command is no test for a warm interpreter");
+        let other = subject.tests.iter().find(|test| !Self::can_run(&subject, test));
+        ensure!(other.is_none(), "`{}` is no test for a warm interpreter", other.map_or("", |test| &test.name));
         let mut files = subject.support.clone();
         for (program, test) in programs.iter().zip(&subject.tests) {
             if let TestBody::Program(code) = &test.body {
@@ -141,6 +141,15 @@ impl Python {
             longest,
             used: (Duration::ZERO, Duration::ZERO),
         })
+    }
+
+    /// Whether a test is one for a warm interpreter: a program, or the repaired file as a program.
+    pub(super) fn can_run(subject: &Subject, test: &Test) -> bool {
+        match &test.body {
+            TestBody::Program(_) => true,
+            TestBody::Run(run) => subject.run.is_empty() && run.cwd.is_empty() && run.success.stdout.is_none(),
+            TestBody::Command(_) => false,
+        }
     }
 
     /// Whether the tests run the tool at all: with a file in its place that does nothing but raise, none may pass.
@@ -391,11 +400,17 @@ fn told((test, program): (&Test, &String)) -> Value {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     match &test.body {
         TestBody::Program(_) | TestBody::Command(_) => json!({ "program": program }),
-        TestBody::Run { args, stdin, stdout } => json!({
-            "args": args.iter().map(|arg| hex(&arg.0)).collect::<Vec<_>>(),
-            "stdin": hex(stdin),
-            "stdout": stdout.as_deref().map(hex),
-        }),
+        TestBody::Run(run) => {
+            let (stdout, wrong) = match &run.answer {
+                Answer::Any => (None, None),
+                Answer::This(wanted) => (Some(hex(wanted)), None),
+                Answer::Other(wrong) => (None, Some(hex(wrong))),
+            };
+            json!({
+                "args": run.args.iter().map(|arg| hex(&arg.0)).collect::<Vec<_>>(),
+                "stdin": hex(&run.stdin), "exits": run.success.exit, "stdout": stdout, "wrong": wrong,
+            })
+        }
     }
 }
 
@@ -445,7 +460,7 @@ fn judge(single: Option<Single>, root: &str) -> TestRun {
     };
     let outcome = match exit {
         Exit::TimedOut => TestOutcome::TimedOut,
-        Exit::Code(0) if single.ended && single.passed && single.same => TestOutcome::Passed,
+        Exit::Code(_) if single.ended && single.passed && single.same => TestOutcome::Passed,
         _ => TestOutcome::Failed,
     };
     let mut said = single.said;
@@ -462,7 +477,14 @@ mod tests {
 
     fn with(command: &'static str) -> String {
         let tests = vec![Test { name: "x".into(), body: TestBody::Program(String::new()) }];
-        let subject = Subject { language: Language::Python, path: "tool.py".into(), mode: 0o100644, support: Vec::new(), tests };
+        let subject = Subject {
+            language: Language::Python,
+            path: "tool.py".into(),
+            mode: 0o100644,
+            support: Vec::new(),
+            run: Vec::new(),
+            tests,
+        };
         let mut trials = Python::new(&Sandbox::new("trial", &[], 1 << 30), subject, Duration::from_secs(1)).expect("is Python");
         trials.command = command;
         format!("{:#}", trials.cover("").expect_err("there is no such interpreter"))

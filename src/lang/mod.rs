@@ -4,6 +4,7 @@
 //!
 //! Text in, facts out: nothing here reads a file or believes what it reads. Making edits is `improve`'s business.
 
+mod discover;
 mod environment;
 mod grammar;
 mod javascript;
@@ -16,6 +17,7 @@ mod shape;
 mod syntax;
 mod tree;
 
+pub use discover::{Files, OwnTest, own_tests};
 pub use environment::environment_reason;
 pub use grammar::Grammar;
 pub use remarks::observe;

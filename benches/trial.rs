@@ -114,8 +114,14 @@ fn batched(case: &Case, candidates: &[String]) -> (f64, usize) {
     let test = |claim: &&str| Test { name: (*claim).into(), body: TestBody::Program(program(case.language, &[claim])) };
     let tests: Vec<Test> = case.claims.iter().map(test).collect();
     let order: Vec<usize> = (0..tests.len()).collect();
-    let subject =
-        Subject { language: case.language, path: file(case.language).into(), mode: 0o100644, support: Vec::new(), run: Vec::new(), tests };
+    let subject = Subject {
+        language: case.language,
+        path: file(case.language).into(),
+        mode: 0o100644,
+        support: Vec::new(),
+        run: Vec::new(),
+        tests,
+    };
     let sandbox = Sandbox::new("bench", &[], 8 << 30);
     let mut trials = trial::open(&sandbox, subject, Duration::from_secs(2)).expect("opens");
     trials.cover(&case.source.replace('@', "1")).expect("runs");

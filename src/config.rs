@@ -177,8 +177,10 @@ pub struct InvestigateConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ImproveConfig {
-    /// Candidates tried for one opportunity.
+    /// Candidates that a search tries for one opportunity. Where nothing can be tried fast, it is the best few hundred of them.
     pub candidates: usize,
+    /// Processor time of such a search.
+    pub cpu: Span,
     /// Time spent on trying candidates for one opportunity.
     pub time: Span,
     /// Candidates that passed the quick trial and are taken through the whole gate, at most.
@@ -352,7 +354,13 @@ impl Config {
                 window_days: 30,
             },
             investigate: InvestigateConfig { inputs: 6, runs: 3, versions: 64 },
-            improve: ImproveConfig { candidates: 400, time: Span::seconds(120), gate_attempts: 5, revert_days: 30 },
+            improve: ImproveConfig {
+                candidates: 4000,
+                cpu: Span::seconds(60),
+                time: Span::seconds(120),
+                gate_attempts: 5,
+                revert_days: 30,
+            },
             validate: validate_defaults(),
             deploy: DeployConfig {
                 land: true,

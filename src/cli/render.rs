@@ -328,7 +328,7 @@ impl Teller {
                 report.declined,
                 report.waiting
             )),
-            Progress::Investigating { .. } | Progress::Trying { .. } => return None,
+            Progress::Investigating { .. } | Progress::Searching { .. } | Progress::Trying { .. } => return None,
         })
     }
 }
@@ -336,6 +336,9 @@ impl Teller {
 fn activity(progress: &Progress) -> Option<String> {
     match progress {
         Progress::Investigating { tool, .. } => Some(format!("running {tool}'s failing inputs again")),
+        Progress::Searching { tool, path, tried, passed, .. } => {
+            Some(format!("{tried} candidates tried for {tool} in {path}, {passed} passed"))
+        }
         Progress::Trying { tool, candidates, .. } => Some(format!("trying up to {candidates} candidates for {tool}")),
         _ => None,
     }

@@ -8,16 +8,17 @@ use std::time::Duration;
 use super::log::diff_line;
 use super::render::{self, Paint};
 use super::{Failure, NO_PATCH, Outcome, Output};
-use crate::improve::{self, Budget, Plausible, Report, SearchError, Stopped};
+use crate::improve::{self, Budget, Known, Oracle, Plausible, Report, SearchError, Stopped, Suite};
 use crate::lang;
-use crate::model::{Origin, Test, TestBody, Tool};
+use crate::model::{Origin, Tool};
 use crate::world::git::{Repo, difference};
 use crate::world::sandbox::{Sandbox, ScratchFile};
-use crate::world::trial::{self, Subject};
 use crate::world::{files, read_config};
 
 const ABOUT: &str = "What was found is shown, best first. The command runs in copies of the files that git knows, as they are in the work \
-tree; the work tree itself is not touched. Exit code 4: no patch was found.";
+tree; the work tree itself is not touched. Where the single tests of the command can be told apart (unittest, pytest, node --test, cargo test), \
+each is a test of its own: the failing ones come first. The same files and command give the same patches: nothing is left to chance. \
+Exit code 4: no patch was found.";
 
 /// Shows patches of one file.
 #[derive(clap::Args)]
@@ -64,15 +65,26 @@ impl Repair {
         let content = files::read(&repo.root().join(&path))?;
         let language = lang::detect(&path, &content);
         sources.insert(path.clone(), content);
-        let test = Test { name: self.test.clone(), body: TestBody::Command(vec!["sh".into(), "-c".into(), self.test.clone()]) };
-        let subject = Subject { language, path: path.clone(), mode, support, run: Vec::new(), tests: vec![test] };
+        let shell = || vec!["sh".into(), "-c".into(), self.test.clone()];
+        let suite = Suite { command: plain_words(&self.test).unwrap_or_else(shell), passes: None };
+        let oracle = Oracle {
+            language,
+            path: path.clone(),
+            mode,
+            support,
+            run: Vec::new(),
+            failing: Vec::new(),
+            good: Vec::new(),
+            suite: Some(suite),
+            limits: Duration::from_secs(self.time).into(),
+        };
         let sandbox = Sandbox::new("repair", &config.validate.environment, config.validate.memory_mib << 20);
         sandbox.remove_lost();
-        let mut trials = trial::open(&sandbox, subject, Duration::from_secs(self.time))?;
+        let mut trials = oracle.open(&sandbox, improve::readable(&path, &sources[&path])?)?;
         let tool = Tool::known_by("file", vec![path.clone()], Vec::new(), language, Origin::Declared);
         let budget = Budget { candidates: self.candidates, cpu: Duration::from_secs(self.cpu) };
         let bar = render::spinner();
-        let report = improve::search(&tool, &sources, &path, trials.as_mut(), budget, &mut |tried, found| {
+        let report = improve::search(&tool, &sources, &path, Known::default(), trials.as_mut(), budget, &mut |tried, found| {
             if let Some(bar) = &bar {
                 bar.set_message(format!("{} tried, {found} passed", render::count(tried as u64, "candidate")));
                 bar.tick();
@@ -146,6 +158,15 @@ impl Repair {
     }
 }
 
+/// The words of a command in which a shell would change nothing.
+fn plain_words(command: &str) -> Option<Vec<String>> {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.' | '/' | ':' | ',' | '=' | '+' | '@');
+    let words: Vec<String> = command.split_whitespace().map(str::to_string).collect();
+    // A first word with `=` sets a variable.
+    let begins = words.first().is_some_and(|first| !first.contains('='));
+    (begins && command.chars().all(plain)).then_some(words)
+}
+
 impl From<SearchError> for Failure {
     fn from(error: SearchError) -> Self {
         let message = error.to_string();
@@ -153,6 +174,7 @@ impl From<SearchError> for Failure {
             SearchError::DoesNotParse { .. } => {
                 Failure::mistake(message, "mend what the parser trips over first; nothing was changed")
             }
+            SearchError::Broken { .. } => Failure::mistake(message, "make the tests begin first; nothing was changed"),
             SearchError::Green => Failure::mistake(message, "name a command that fails"),
             SearchError::Trials(error) => {
                 Failure::mistake(format!("{error:#}"), "does the command run in a fresh checkout of what git knows?")

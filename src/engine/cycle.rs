@@ -1,6 +1,6 @@
 //! One bounded pass over everything that is open: reconcile, watch, land, then detect and improve. It finishes before it starts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use jiff::SignedDuration;
@@ -9,14 +9,14 @@ use super::actions::{Acted, Journal};
 use super::improvement::{self, Improvement};
 use super::maintenance;
 use super::news::News;
+use super::offer::{Asked, Offer};
 use super::progress::{CycleReport, Progress, describe_analysis, describe_investigation, describe_opportunity};
 use super::reconcile::reconcile;
 use super::stage::Stage;
 use crate::deploy::{self, Decision, Facts};
-use crate::improve::{self, Case};
 use crate::model::{
     ActionKind, Analysis, Approver, Candidate, CommitId, Conclusion, End, Event, Finding, ImprovementId, Investigation,
-    Observation, Opportunity, Patch, Tool,
+    Observation, Opportunity, Tool,
 };
 use crate::monitor::{self, Watch};
 use crate::validate::{Gate, Judged};
@@ -368,14 +368,13 @@ impl<'v> Cycle<'v, '_> {
     fn search(&mut self, id: &ImprovementId, tool: &Tool, opportunity: &Opportunity, rebuilt: u32) -> Result<()> {
         let improvement = self.journal.get(id)?;
         let investigation = improvement.investigation.clone().context("a bug: searching without an investigation")?;
-        let candidates = self.candidates(improvement, tool, &investigation)?;
-        self.journal.tell(Progress::Trying { id: id.clone(), tool: tool.name.clone(), candidates: candidates.len() as u64 });
         let gate = match Gate::open(self.view(), tool, opportunity, &investigation) {
             Ok(gate) => gate,
             Err(BenchError::World(error)) => return Err(error),
             Err(error) => return self.unsolved(id, 0, error.to_string()),
         };
         let started = Stopwatch::start();
+        let mut offer = self.offer(id, tool, &investigation, &gate, None)?;
         let (mut from, mut judged_count) = (0, 0);
         let reason = loop {
             if judged_count == self.view().config.improve.gate_attempts {
@@ -384,40 +383,53 @@ impl<'v> Cycle<'v, '_> {
             if started.elapsed() > self.view().config.improve.time.0 {
                 break "the time for this opportunity is used up (`[improve] time`)".to_string();
             }
-            let Some(at) = gate.first_promising(&candidates, from) else {
-                break match candidates.len() {
+            let Some(at) = gate.first_promising(&offer.candidates, from) else {
+                if !offer.is_complete {
+                    from = offer.candidates.len();
+                    offer = self.offer(id, tool, &investigation, &gate, Some(offer))?;
+                    continue;
+                }
+                break match offer.all() {
                     0 => "no strategy had a candidate that was not refused before".to_string(),
                     tried => format!("none of {tried} candidates makes the failing inputs succeed"),
                 };
             };
-            let candidate = &candidates[at];
+            let candidate = &offer.candidates[at];
             let judged = gate.judge(candidate);
             judged_count += 1;
-            if self.judged(id, tool, opportunity, candidate, judged, at as u64 + 1)? {
+            if self.judged(id, tool, opportunity, candidate, judged, offer.looked_at(at))? {
                 return self.land(id, rebuilt);
             }
             from = at + 1;
         };
-        self.unsolved(id, candidates.len() as u64, reason)
+        self.unsolved(id, offer.all(), reason)
     }
 
-    /// What the strategies have, without what was refused before and what a person turned down on whatever version.
-    fn candidates(&self, improvement: &Improvement, tool: &Tool, investigation: &Investigation) -> Result<Vec<Candidate>> {
-        let sources = self.sources(tool, &investigation.commit)?;
-        let revert = self.culprit_undone(tool, investigation)?;
-        let case = Case { tool, investigation, sources: &sources, revert: revert.as_ref() };
-        let mut candidates = improve::candidates(&case, self.view().config.improve.candidates);
-        candidates.retain(|candidate| !improvement.refused.contains(&candidate.patch.id()));
-        if improvement.turned_down.is_empty() {
-            return Ok(candidates);
+    /// What to take to the gate: what is most trusted, then with what a search finds.
+    fn offer(
+        &self,
+        id: &ImprovementId,
+        tool: &Tool,
+        investigation: &Investigation,
+        gate: &Gate<'_>,
+        before: Option<Offer>,
+    ) -> Result<Offer> {
+        let journal = &*self.journal;
+        let (improvement, view) = (journal.get(id)?, journal.view);
+        let progress = |path: &str, tried, passed| {
+            let (tool, path) = (tool.name.clone(), path.to_string());
+            journal.tell(Progress::Searching { id: id.clone(), tool, path, tried, passed });
+        };
+        let asked = Asked { view, tool, improvement, investigation, progress: &progress };
+        let offer = match before {
+            None => asked.trusted()?,
+            Some(before) => asked.searched(before, &gate.shown())?,
+        };
+        let candidates = offer.candidates.len() as u64;
+        if candidates > 0 {
+            journal.tell(Progress::Trying { id: id.clone(), tool: tool.name.clone(), candidates });
         }
-        let changes: Vec<String> = candidates
-            .iter()
-            .map(|candidate| Ok(deploy::summarise(self.view(), &investigation.commit, candidate, 0)?.change()))
-            .collect::<Result<_>>()?;
-        let mut changes = changes.iter();
-        candidates.retain(|_| changes.next().is_some_and(|change| !improvement.turned_down.contains(change)));
-        Ok(candidates)
+        Ok(offer)
     }
 
     fn unsolved(&mut self, id: &ImprovementId, tried: u64, reason: String) -> Result<()> {
@@ -477,38 +489,6 @@ impl<'v> Cycle<'v, '_> {
             Acted::Stale(why) | Acted::Failed(why) => {
                 self.end(id, End::Stuck { reason: format!("its branch could not be made: {why}") })
             }
-        }
-    }
-
-    fn sources(&self, tool: &Tool, commit: &CommitId) -> Result<BTreeMap<String, Vec<u8>>> {
-        let repo = &self.view().repo;
-        let plain = |file: &&crate::world::git::TreeFile| matches!(file.mode, 0o100644 | 0o100755);
-        let files = repo.files_at(commit, &tool.paths)?;
-        files
-            .iter()
-            .filter(plain)
-            .filter_map(|file| Some((file.utf8()?.to_string(), file.oid)))
-            .filter(|(path, _)| !tool.tests_own(path))
-            .map(|(path, oid)| Ok((path, repo.blob(oid)?)))
-            .collect()
-    }
-
-    /// What undoes the culprit in the tool's own paths and tests; nothing when it is ours, too old, or later changes conflict.
-    fn culprit_undone(&self, tool: &Tool, investigation: &Investigation) -> Result<Option<Patch>> {
-        let Some(culprit) = &investigation.culprit else { return Ok(None) };
-        let view = self.view();
-        let revisions = view.repo.revisions(&culprit.commit, &tool.paths, 1)?;
-        let oldest = SignedDuration::from_hours(24 * i64::from(view.config.improve.revert_days));
-        let too_old = revisions.first().is_none_or(|revision| view.clock.now().duration_since(revision.at) > oldest);
-        if too_old || view.repo.message(&culprit.commit)?.contains("\nFractal-Id: ") {
-            return Ok(None);
-        }
-        // The tests that came with the commit go with it.
-        let own: Vec<String> = tool.paths.iter().chain(&tool.tests).cloned().collect();
-        match view.repo.inverse_of(&culprit.commit, &investigation.commit, &own) {
-            Ok(patch) => Ok(Some(patch).filter(|patch| !patch.edits.is_empty())),
-            Err(RevertError::Conflict(_) | RevertError::Name(_)) => Ok(None),
-            Err(RevertError::Git(error)) => Err(error),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod figures;
 mod improvement;
 mod maintenance;
 mod news;
+mod offer;
 mod progress;
 mod reconcile;
 mod stage;

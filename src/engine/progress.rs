@@ -44,7 +44,15 @@ pub enum Progress {
         summary: String,
         investigation: Box<Investigation>,
     },
-    /// Candidates are being tried.
+    /// Candidates for a file are put to tests: so many so far, and so many of them pass.
+    Searching {
+        id: ImprovementId,
+        tool: String,
+        path: String,
+        tried: u64,
+        passed: u64,
+    },
+    /// Candidates are taken to the gate.
     Trying {
         id: ImprovementId,
         tool: String,

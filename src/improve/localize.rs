@@ -12,8 +12,9 @@ const TRACE: f64 = 0.95;
 /// Each frame further out counts so much of the one before it.
 const OUTER: f64 = 0.7;
 
-/// The suspicious lines of `path`, most suspicious first; the highest score is 1. `runs` are of the untouched source.
-pub(super) fn locate(path: &str, runs: &[TestRun]) -> Vec<Location> {
+/// The suspicious lines of `path`, most suspicious first; the highest score is 1. `runs` are of the untouched source;
+/// `known` are places that somebody else has found.
+pub(super) fn locate(path: &str, runs: &[TestRun], known: &[Location]) -> Vec<Location> {
     let mut scores = ochiai(runs);
     let top = scores.values().copied().fold(0.0, f64::max);
     let scale = if top > 0.0 { 1.0 / top } else { 1.0 };
@@ -25,6 +26,10 @@ pub(super) fn locate(path: &str, runs: &[TestRun]) -> Vec<Location> {
             *known = known.max(score);
             score *= OUTER;
         }
+    }
+    for place in known.iter().filter(|place| place.path == path) {
+        let score = scores.entry(place.line).or_default();
+        *score = score.max(place.suspicion * TRACE);
     }
     let location = |(line, suspicion)| Location { path: path.to_string(), line, function: None, suspicion };
     let mut found: Vec<Location> = scores.into_iter().filter(|(_, score)| *score > 0.0).map(location).collect();
@@ -69,7 +74,7 @@ mod tests {
     #[test]
     fn lines_that_only_failing_tests_run_are_most_suspicious() {
         let runs = [run(true, &[1, 2, 4]), run(true, &[1, 2]), run(false, &[1, 3, 4])];
-        let found = locate("a.py", &runs);
+        let found = locate("a.py", &runs, &[]);
         let lines: Vec<u32> = found.iter().map(|location| location.line).collect();
         assert_eq!(lines, [3, 4, 1]);
         // ef 1, nf 0, ep 1: 1 / sqrt(1 · 2).
@@ -78,8 +83,15 @@ mod tests {
 
     #[test]
     fn with_failing_tests_alone_every_line_they_ran_is_suspicious() {
-        let found = locate("a.py", &[run(false, &[2, 3]), run(false, &[3])]);
+        let found = locate("a.py", &[run(false, &[2, 3]), run(false, &[3])], &[]);
         assert_eq!(found.iter().map(|location| location.line).collect::<Vec<_>>(), [3, 2]);
-        assert!(locate("a.py", &[run(false, &[])]).is_empty());
+        assert!(locate("a.py", &[run(false, &[])], &[]).is_empty());
+    }
+
+    #[test]
+    fn without_lines_the_known_places_of_the_file_are_suspicious() {
+        let place = |path: &str, line| Location { path: path.into(), line, function: None, suspicion: 1.0 };
+        let found = locate("a.py", &[run(false, &[])], &[place("a.py", 7), place("b.py", 9)]);
+        assert_eq!(found.iter().map(|location| location.line).collect::<Vec<_>>(), [7]);
     }
 }

@@ -6,6 +6,7 @@
 mod edit;
 mod localize;
 mod operators;
+mod oracle;
 mod revert;
 mod rules;
 mod search;
@@ -15,8 +16,9 @@ mod template;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use operators::{Operator, operators};
+pub use oracle::{Oracle, Suite};
 pub use rules::{Template, TemplateCase, templates};
-pub use search::{Budget, Plausible, Report, SearchError, Stopped, search};
+pub use search::{Budget, Known, Plausible, Report, SearchError, Stopped, readable, search};
 
 use regex::Regex;
 
@@ -48,12 +50,17 @@ pub fn strategies() -> Vec<Box<dyn Strategy>> {
 
 /// What all strategies propose, at most `limit`: strategies in the order of [`strategies`], within one by descending rank.
 /// Left out are patches that were proposed before in the list, that change nothing, or that leave a file that does not parse.
-pub fn candidates(case: &Case<'_>, limit: usize) -> Vec<Candidate> {
+/// Where the templates' candidates were put to tests before, `passed` are those that passed, best first, and no others are proposed.
+pub fn candidates(case: &Case<'_>, limit: usize, mut passed: Option<Vec<Candidate>>) -> Vec<Candidate> {
     let mut seen = BTreeSet::new();
     let mut chosen = Vec::new();
     for strategy in strategies() {
-        let mut proposed = strategy.propose(case);
-        proposed.sort_by(|a, b| b.rank.total_cmp(&a.rank));
+        let passed = if strategy.name() == template::Templates.name() { passed.take() } else { None };
+        let proposed = passed.unwrap_or_else(|| {
+            let mut proposed = strategy.propose(case);
+            proposed.sort_by(|a, b| b.rank.total_cmp(&a.rank));
+            proposed
+        });
         for candidate in proposed {
             if chosen.len() >= limit {
                 return chosen;

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::localize::{locate, telling};
 use super::Case;
+use super::localize::{locate, telling};
 use super::template::{Draft, drafts};
 use crate::lang::{self, Editable};
-use crate::model::{Candidate, CommitId, Conclusion, Exit, Investigation, Language, TestRun, Tool, Triaged};
+use crate::model::{Candidate, CommitId, Conclusion, Exit, Failure, Investigation, Language, Location, TestRun, Tool, Triaged};
 use crate::world::trial::Trials;
 
 /// Where the search ends if it has not found what it looks for.
@@ -32,6 +32,15 @@ impl Default for Budget {
     }
 }
 
+/// What is known of the fault before anything is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    /// How the tool fails; else the tests tell.
+    pub failure: Option<&'a Failure>,
+    /// Suspicious places in any file.
+    pub locations: &'a [Location],
+}
+
 /// Why a search cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
@@ -39,6 +48,8 @@ pub enum SearchError {
     DoesNotParse { path: String, why: String },
     #[error("every test passes: there is nothing to repair")]
     Green,
+    #[error("no test begins: {why}")]
+    Broken { why: String },
     #[error(transparent)]
     Trials(#[from] anyhow::Error),
 }
@@ -106,20 +117,18 @@ pub fn search(
     tool: &Tool,
     sources: &BTreeMap<String, Vec<u8>>,
     path: &str,
+    known: Known<'_>,
     trials: &mut dyn Trials,
     budget: Budget,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Report, SearchError> {
-    let content = sources.get(path).map(Vec::as_slice).unwrap_or_default();
-    let unreadable = |why: String| SearchError::DoesNotParse { path: path.to_string(), why };
-    lang::parses(lang::detect(path, content), content).map_err(unreadable)?;
-    let source = std::str::from_utf8(content).map_err(|error| unreadable(error.to_string()))?;
+    let source = readable(path, sources.get(path).map(Vec::as_slice).unwrap_or_default())?;
     let baseline = trials.cover(source)?;
     let order = order_of(&baseline);
     if baseline.iter().all(TestRun::passed) {
         return Err(SearchError::Green);
     }
-    let more = match lang::detect(path, content) {
+    let more = match lang::detect(path, source.as_bytes()) {
         Language::Rust => (MORE_COMPILED, MORE_COMPILED),
         _ => (MORE, MORE_MAX),
     };
@@ -127,6 +136,7 @@ pub fn search(
         tool,
         sources,
         path,
+        known,
         budget,
         more,
         order,
@@ -143,6 +153,16 @@ pub fn search(
     let stopped = search.run(source)?;
     let Search { plausible, tried, .. } = search;
     Ok(Report { baseline, plausible, tried, stopped })
+}
+
+/// The text of a file in which something can be looked for.
+///
+/// # Errors
+/// When it is not UTF-8, or does not parse.
+pub fn readable<'s>(path: &str, content: &'s [u8]) -> Result<&'s str, SearchError> {
+    let unreadable = |why: String| SearchError::DoesNotParse { path: path.to_string(), why };
+    lang::parses(lang::detect(path, content), content).map_err(unreadable)?;
+    std::str::from_utf8(content).map_err(|error| unreadable(error.to_string()))
 }
 
 /// Failing tests first, the fastest of each first.
@@ -167,6 +187,7 @@ struct Search<'a> {
     tool: &'a Tool,
     sources: &'a BTreeMap<String, Vec<u8>>,
     path: &'a str,
+    known: Known<'a>,
     budget: Budget,
     /// Candidates after the first plausible one, at least and at most.
     more: (usize, usize),
@@ -272,8 +293,8 @@ impl Search<'_> {
     fn round(&self, source: String, first: Option<Draft>, limit: usize) -> Option<Round> {
         let mut sources = self.sources.clone();
         sources.insert(self.path.to_string(), source.as_bytes().to_vec());
-        let failure = telling(self.baseline).cloned();
-        let mut locations = locate(self.path, self.baseline);
+        let failure = self.known.failure.or_else(|| telling(self.baseline)).cloned();
+        let mut locations = locate(self.path, self.baseline, self.known.locations);
         if let Some((line, added)) = first.as_ref().map(Draft::shift) {
             // What stood below the first edit stands elsewhere now.
             for location in locations.iter_mut().filter(|location| location.line > line) {
@@ -282,7 +303,7 @@ impl Search<'_> {
         }
         let investigation = Investigation {
             commit: CommitId(String::new()),
-            failure: failure.unwrap_or_else(|| crate::model::Failure::new(&Exit::Code(1), None, "", Vec::new())),
+            failure: failure.unwrap_or_else(|| Failure::new(&Exit::Code(1), None, "", Vec::new())),
             reproductions: Vec::new(),
             locations,
             culprit: None,

@@ -91,7 +91,6 @@ impl Draft {
         &self.file.path
     }
 
-
     /// The whole file with the edit made.
     pub(super) fn text(&self) -> Option<String> {
         self.edit.apply(&self.file.source)
@@ -168,9 +167,8 @@ impl File {
         let source = &self.text.source;
         let Some((shape, tree)) = lang::shape(self.language).zip(Tree::of(self.language, source)) else { return };
         let entry = lang::entry(self.language, source);
-        let wanted = |first: u32, last: u32| {
-            self.suspicion.points_at(first, last) && !entry.iter().any(|lines| lines.contains(&first))
-        };
+        let wanted =
+            |first: u32, last: u32| self.suspicion.points_at(first, last) && !entry.iter().any(|lines| lines.contains(&first));
         for made in operators::made(self.grammar, shape, &tree, source, &wanted) {
             let worth = self.suspicion.at(made.lines.0, made.lines.1) * made.worth;
             drafts.push(self.draft(Maker::Operator(made.operator), made.edit, worth));

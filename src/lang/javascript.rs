@@ -162,14 +162,7 @@ pub(super) static SHAPE: Shape = Shape {
     bounds: &["Math.max({0}, {1})", "Math.min({0}, {1})"],
     keyed: &["{0}.sort((a, b) => {1}[a] - {1}[b])"],
     inserts: &["{0}.push({1})"],
-    tidying: &[
-        "{0}.sort()",
-        "{0}.sort((a, b) => a - b)",
-        "{0}.reverse()",
-        "{0}.pop()",
-        "{0}.shift()",
-        "{0} = [...new Set({0})]",
-    ],
+    tidying: &["{0}.sort()", "{0}.sort((a, b) => a - b)", "{0}.reverse()", "{0}.pop()", "{0}.shift()", "{0} = [...new Set({0})]"],
     answers: &["null", "0", "1", "-1", "[]", "''", "true", "false", "undefined", "{}"],
     wraps: &[
         wrap("Math.abs({})", Class::Number, Class::Number, 1.0),

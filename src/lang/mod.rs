@@ -12,8 +12,8 @@ mod pytest;
 mod python;
 mod remarks;
 mod rust;
-mod shell;
 mod shape;
+mod shell;
 mod syntax;
 mod tree;
 

@@ -234,7 +234,8 @@ fn subtree(top: Node<'_>, source: &str, hasher: &mut blake3::Hasher) {
 }
 
 fn is_parenthesis(node: &Node<'_>) -> bool {
-    let around = || node.parent().is_some_and(|parent| parent.kind() == "parenthesized_expression" && parent.named_child_count() == 1);
+    let around =
+        || node.parent().is_some_and(|parent| parent.kind() == "parenthesized_expression" && parent.named_child_count() == 1);
     matches!(node.kind(), "(" | ")") && around()
 }
 
@@ -282,7 +283,11 @@ mod tests {
         for (text, good) in [("return b + 1", true), ("b =\n", false), ("if b:\n        return 1", true), ("return (", false)] {
             let edited = format!("{}{text}{}", &source[..at], &source[at + 8..]);
             let digest = editable.digest(source, &(at..at + 8), text.len(), &edited);
-            assert_eq!((digest.is_some(), crate::lang::parses(Language::Python, edited.as_bytes()).is_ok()), (good, good), "{text}");
+            assert_eq!(
+                (digest.is_some(), crate::lang::parses(Language::Python, edited.as_bytes()).is_ok()),
+                (good, good),
+                "{text}"
+            );
         }
     }
 }

@@ -21,6 +21,8 @@ use crate::model::{
 };
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError};
+use crate::world::sandbox::ScratchFile;
+use crate::world::trial::Limits;
 
 /// Candidates that are read and checked before the first of them is tried.
 const CHUNK: usize = 32;
@@ -31,6 +33,18 @@ pub struct Judged {
     pub verdict: Verdict,
     /// The regression test to commit; `None` when the tool's own tests already fail without the patch.
     pub test: Option<Patch>,
+}
+
+/// What a strategy may be shown of the evidence: nothing that is held out.
+#[derive(Debug)]
+pub struct Shown<'g> {
+    /// Inputs that fail on the untouched version.
+    pub failing: Vec<&'g Recording>,
+    /// Inputs that were answered well.
+    pub good: Vec<&'g Recording>,
+    /// The untouched version's checkout.
+    pub files: &'g [ScratchFile],
+    pub limits: Limits,
 }
 
 /// Everything needed to judge the candidates of one opportunity: the untouched version is run once for all of them.
@@ -68,6 +82,17 @@ impl<'a> Gate<'a> {
             evidence,
             old: OnceLock::new(),
         })
+    }
+
+    /// The seen half of the recordings, and the checkout that they run in.
+    pub fn shown(&self) -> Shown<'_> {
+        let is_seen = |recording: &&Recording| !recording.execution.input.is_held_out();
+        Shown {
+            failing: self.evidence.incident.iter().filter(is_seen).collect(),
+            good: self.evidence.good.iter().filter(is_seen).collect(),
+            files: self.bench.files(),
+            limits: self.bench.limits(),
+        }
     }
 
     /// The first of `candidates` that passes the quick trial, from `from` on: its own incident inputs of the seen half, once each, and

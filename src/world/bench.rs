@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::View;
 use super::process::Finished;
 use super::sandbox::{Sandbox, Scratch, ScratchFile};
+use super::trial::Limits;
 use crate::config::UnknownEffects;
 use crate::lang;
 use crate::model::{CommitId, Exit, Failure, FileEdit, Language, Outcome, Patch, Recording, SideEffects, Tool};
@@ -122,6 +123,18 @@ impl<'a> Bench<'a> {
         })
     }
 
+    /// The files of the checkout.
+    pub fn files(&self) -> &[ScratchFile] {
+        &self.files
+    }
+
+    /// How long a run, and a test command, may take.
+    pub fn limits(&self) -> Limits {
+        // A compiled tool may have to be built first.
+        let test = if self.pool.turn.is_some() { self.time.max(self.suite_time) } else { self.time };
+        Limits { test, command: self.suite_time }
+    }
+
     /// The same bench with a patch applied.
     pub fn with(&self, patch: &Patch) -> Bench<'a> {
         let mut bench = self.clone();
@@ -186,7 +199,6 @@ impl<'a> Bench<'a> {
 
     fn start(&self, template: &[String], args: Vec<OsString>, stdin: Vec<u8>, cwd: &str, time: Duration) -> Run {
         let _turn = self.pool.turn.as_ref().map(Mutex::lock);
-        // A compiled tool may have to be built first.
         let time = if self.pool.turn.is_some() { time.max(self.suite_time) } else { time };
         let idle = self.pool.idle.lock().ok().and_then(|mut idle| idle.pop());
         let scratch = match idle {

@@ -65,7 +65,7 @@ fn proposed(language: Language, name: &str, source: &str, failure: Failure) -> V
     let mut found = investigation(failure, source.lines().count());
     found.locations.iter_mut().for_each(|location| location.path = name.into());
     let case = Case { tool: &tool, investigation: &found, sources: &sources, revert: None };
-    let texts = candidates(&case, CANDIDATES).into_iter().flat_map(|candidate| candidate.patch.edits.into_values());
+    let texts = candidates(&case, CANDIDATES, None).into_iter().flat_map(|candidate| candidate.patch.edits.into_values());
     texts
         .map(|edit| match edit {
             FileEdit::Write(content) => String::from_utf8(content).expect("text stays text"),

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::cases::{self, Case};
 use crate::cli::render::{self, Paint};
 use crate::cli::{Failure, Outcome, Output};
-use crate::improve::{self, Budget, SearchError, Stopped};
+use crate::improve::{self, Budget, Known, SearchError, Stopped};
 use crate::model::{Origin, Test, TestRun, Tool};
 use crate::world::clock::thread_cpu;
 use crate::world::files;
@@ -176,7 +176,7 @@ impl Repair {
         let mut trials = trial::open(&sandbox, subject(seen), LONGEST)?;
         let tool = Tool::known_by("case", vec![case.path.clone()], Vec::new(), case.language, Origin::Declared);
         let budget = Budget { candidates: self.candidates, cpu: Duration::from_secs(self.cpu) };
-        let found = improve::search(&tool, &sources, &case.path, trials.as_mut(), budget, &mut |_, _| {});
+        let found = improve::search(&tool, &sources, &case.path, Known::default(), trials.as_mut(), budget, &mut |_, _| {});
         *outside = trials.cpu();
         let report = found?;
         answer.tried = report.tried;

@@ -9,9 +9,14 @@ use super::{Operator, Sink, fill, placed, tight};
 static STEP: Operator = Operator { id: "step-added", class: "constant", weight: 0.13, doc: "Adds or takes away one." };
 static OPERAND: Operator =
     Operator { id: "operand-added", class: "arithmetic", weight: 0.05, doc: "Adds an operand: another name by an operator." };
-static DROPPED: Operator = Operator { id: "operand-dropped", class: "arithmetic", weight: 0.16, doc: "Keeps one of two operands." };
-static ROTATED: Operator =
-    Operator { id: "operands-regrouped", class: "arithmetic", weight: 0.06, doc: "Calculates in another order: `a - b + c` as `a - (b + c)`." };
+static DROPPED: Operator =
+    Operator { id: "operand-dropped", class: "arithmetic", weight: 0.16, doc: "Keeps one of two operands." };
+static ROTATED: Operator = Operator {
+    id: "operands-regrouped",
+    class: "arithmetic",
+    weight: 0.06,
+    doc: "Calculates in another order: `a - b + c` as `a - (b + c)`.",
+};
 static SIGN: Operator =
     Operator { id: "operator-replaced", class: "arithmetic", weight: 0.1, doc: "Calculates or compares with another operator." };
 static BOUND: Operator =
@@ -53,7 +58,8 @@ pub(super) fn sign(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
         _ if update => return,
         _ => (own, ""),
     };
-    let spaced = |text: &str| text == "//" && !view.shape.indents || matches!(text, "===" | "!==" | ">>>" | "??") && view.shape.indents;
+    let spaced =
+        |text: &str| text == "//" && !view.shape.indents || matches!(text, "===" | "!==" | ">>>" | "??") && view.shape.indents;
     for other in KIN.iter().filter(|kin| kin.contains(&sign)).flat_map(|kin| kin.iter()).filter(|other| !spaced(other)) {
         sink.replace(view, &SIGN, node, format!("{other}{end}"), 1.0);
     }
@@ -112,7 +118,13 @@ fn operands(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
         for (operator, often) in operators {
             sink.replace(view, &OPERAND, at, placed(view, at, format!("{own} {operator} {}", name.text)), share * often);
             if operator == "+" && class != Class::Number || operator == "-" {
-                sink.replace(view, &OPERAND, at, placed(view, at, format!("{} {operator} {own}", name.text)), share * often * 0.7);
+                sink.replace(
+                    view,
+                    &OPERAND,
+                    at,
+                    placed(view, at, format!("{} {operator} {own}", name.text)),
+                    share * often * 0.7,
+                );
             }
         }
     }
@@ -131,7 +143,9 @@ fn operands(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
 /// A sum needs no parentheses in front of another summand.
 fn sum_operand(view: &View<'_>, at: usize) -> String {
     match view.operator(at) {
-        Some("+" | "-" | "*" | "/" | "//" | "%") if view.shape.binaries.contains(&view.item(at).kind) => view.text(at).to_string(),
+        Some("+" | "-" | "*" | "/" | "//" | "%") if view.shape.binaries.contains(&view.item(at).kind) => {
+            view.text(at).to_string()
+        }
         _ => tight(view, at),
     }
 }
@@ -175,4 +189,3 @@ fn regrouped(view: &View<'_>, at: usize, left: usize, right: usize, sink: &mut S
         sink.replace(view, &ROTATED, at, placed(view, at, text), 1.0);
     }
 }
-

@@ -3,18 +3,33 @@
 use super::view::View;
 use super::{Operator, Sink};
 
-static FUNCTION: Operator =
-    Operator { id: "function-replaced", class: "function", weight: 0.16, doc: "Calls another function: one of the file, or a usual mistake." };
-static METHOD: Operator =
-    Operator { id: "method-replaced", class: "method", weight: 0.16, doc: "Calls another method: one of the file, or a usual mistake." };
-static ORDER: Operator = Operator { id: "places-changed", class: "arguments", weight: 0.16, doc: "Lets two values of a row change places." };
+static FUNCTION: Operator = Operator {
+    id: "function-replaced",
+    class: "function",
+    weight: 0.16,
+    doc: "Calls another function: one of the file, or a usual mistake.",
+};
+static METHOD: Operator = Operator {
+    id: "method-replaced",
+    class: "method",
+    weight: 0.16,
+    doc: "Calls another method: one of the file, or a usual mistake.",
+};
+static ORDER: Operator =
+    Operator { id: "places-changed", class: "arguments", weight: 0.16, doc: "Lets two values of a row change places." };
 static LESS: Operator = Operator { id: "argument-dropped", class: "arguments", weight: 0.1, doc: "Drops one value of a row." };
-static MORE: Operator = Operator { id: "argument-added", class: "arguments", weight: 0.05, doc: "Adds a name in scope to a row." };
-static RECEIVER: Operator =
-    Operator { id: "receiver-swapped", class: "arguments", weight: 0.16, doc: "Lets the receiver and the argument change places." };
+static MORE: Operator =
+    Operator { id: "argument-added", class: "arguments", weight: 0.05, doc: "Adds a name in scope to a row." };
+static RECEIVER: Operator = Operator {
+    id: "receiver-swapped",
+    class: "arguments",
+    weight: 0.16,
+    doc: "Lets the receiver and the argument change places.",
+};
 static UNWRAPPED: Operator =
     Operator { id: "call-unwrapped", class: "wrap", weight: 0.12, doc: "Uses the argument, or the receiver, without the call." };
-static DOUBLED: Operator = Operator { id: "call-doubled", class: "wrap", weight: 0.06, doc: "Calls a function on its own result." };
+static DOUBLED: Operator =
+    Operator { id: "call-doubled", class: "wrap", weight: 0.06, doc: "Calls a function on its own result." };
 static BY_MINE: Operator =
     Operator { id: "call-of-file", class: "wrap", weight: 0.06, doc: "Passes a value through a function of the file." };
 

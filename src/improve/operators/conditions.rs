@@ -7,11 +7,13 @@ use crate::lang::Class;
 use super::view::View;
 use super::{Operator, Sink, fill, placed};
 
-static WEAKER: Operator = Operator { id: "condition-or", class: "condition", weight: 0.05, doc: "Adds a case in which the condition holds." };
+static WEAKER: Operator =
+    Operator { id: "condition-or", class: "condition", weight: 0.05, doc: "Adds a case in which the condition holds." };
 static STRONGER: Operator =
     Operator { id: "condition-and", class: "condition", weight: 0.05, doc: "Adds something that has to hold as well." };
 static OTHER: Operator = Operator { id: "condition-replaced", class: "condition", weight: 0.05, doc: "Asks something else." };
-static NEGATED: Operator = Operator { id: "condition-negated-part", class: "condition", weight: 0.1, doc: "Asks for the opposite." };
+static NEGATED: Operator =
+    Operator { id: "condition-negated-part", class: "condition", weight: 0.1, doc: "Asks for the opposite." };
 
 pub(super) static OPERATORS: &[&Operator] = &[&WEAKER, &STRONGER, &OTHER, &NEGATED];
 
@@ -59,8 +61,13 @@ pub(super) fn at(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
 /// A condition as an operand of `and` and `or`.
 fn operand(view: &View<'_>, at: usize) -> String {
     let is_joined = matches!(view.operator(at), Some("and" | "or" | "&&" | "||" | "if"));
-    let loose = is_joined || matches!(view.item(at).kind, "conditional_expression" | "ternary_expression" | "lambda" | "arrow_function");
-    if loose && !view.shape.names.contains(&view.item(at).kind) { format!("({})", view.text(at)) } else { view.text(at).to_string() }
+    let loose =
+        is_joined || matches!(view.item(at).kind, "conditional_expression" | "ternary_expression" | "lambda" | "arrow_function");
+    if loose && !view.shape.names.contains(&view.item(at).kind) {
+        format!("({})", view.text(at))
+    } else {
+        view.text(at).to_string()
+    }
 }
 
 /// What may be asked at a place, most likely first.
@@ -88,7 +95,9 @@ pub(super) fn questions(view: &View<'_>, at: usize, many: bool) -> Vec<Question>
         for form in shape.nothing.iter().filter(|_| *class == Class::Unknown) {
             add(fill(form, text, ""), 0.8 * usual);
         }
-        for (form, number) in [("{} == 0", "0"), ("{} < 0", "0"), ("{} > 0", "0"), ("{} == 1", "1"), ("{} <= 1", "1"), ("{} > 1", "1")] {
+        for (form, number) in
+            [("{} == 0", "0"), ("{} < 0", "0"), ("{} > 0", "0"), ("{} == 1", "1"), ("{} <= 1", "1"), ("{} > 1", "1")]
+        {
             let known = if *class == Class::Number { 0.7 } else { 0.3 };
             if class.fits(Class::Number) && (many || number == "0") {
                 add(fill(form, text, ""), known);

@@ -63,7 +63,13 @@ impl Sink<'_> {
 }
 
 /// Every edit of a source at the lines that are `wanted` (first and last of a node).
-pub(super) fn made(grammar: Grammar, shape: &'static Shape, tree: &Tree, source: &str, wanted: &dyn Fn(u32, u32) -> bool) -> Vec<Made> {
+pub(super) fn made(
+    grammar: Grammar,
+    shape: &'static Shape,
+    tree: &Tree,
+    source: &str,
+    wanted: &dyn Fn(u32, u32) -> bool,
+) -> Vec<Made> {
     let view = View::of(grammar, shape, tree, source);
     let mut sink = Sink { made: Vec::new(), wanted };
     for (at, item) in tree.items().iter().enumerate() {
@@ -89,7 +95,12 @@ fn tight(view: &View<'_>, at: usize) -> String {
         || view.shape.unaries.contains(&kind)
         || matches!(
             kind,
-            "conditional_expression" | "ternary_expression" | "lambda" | "arrow_function" | "type_cast_expression" | "range_expression"
+            "conditional_expression"
+                | "ternary_expression"
+                | "lambda"
+                | "arrow_function"
+                | "type_cast_expression"
+                | "range_expression"
         );
     if loose { format!("({})", view.text(at)) } else { view.text(at).to_string() }
 }

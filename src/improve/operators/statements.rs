@@ -12,27 +12,52 @@ use super::view::View;
 use super::{Edit, Operator, Sink, fill};
 
 static DELETED: Operator = Operator { id: "statement-deleted", class: "statement", weight: 0.05, doc: "Takes a statement away." };
-static SWAPPED: Operator =
-    Operator { id: "statements-swapped", class: "statement", weight: 0.12, doc: "Lets two statements that follow one another change places." };
-static MOVED: Operator =
-    Operator { id: "statement-moved", class: "statement", weight: 0.12, doc: "Moves a statement out of its block or into the one before it." };
-static COPIED: Operator =
-    Operator { id: "statement-copied", class: "statement", weight: 0.04, doc: "Does what the function does elsewhere also here." };
+static SWAPPED: Operator = Operator {
+    id: "statements-swapped",
+    class: "statement",
+    weight: 0.12,
+    doc: "Lets two statements that follow one another change places.",
+};
+static MOVED: Operator = Operator {
+    id: "statement-moved",
+    class: "statement",
+    weight: 0.12,
+    doc: "Moves a statement out of its block or into the one before it.",
+};
+static COPIED: Operator = Operator {
+    id: "statement-copied",
+    class: "statement",
+    weight: 0.04,
+    doc: "Does what the function does elsewhere also here.",
+};
 static INSERTED: Operator = Operator {
     id: "statement-inserted",
     class: "statement",
     weight: 0.05,
     doc: "Puts a value into a list, tidies a list, or gives a name another name's value.",
 };
-static GUARD: Operator =
-    Operator { id: "guard-inserted", class: "guard", weight: 0.04, doc: "Answers at once, or leaves the loop, in a case that was not thought of." };
+static GUARD: Operator = Operator {
+    id: "guard-inserted",
+    class: "guard",
+    weight: 0.04,
+    doc: "Answers at once, or leaves the loop, in a case that was not thought of.",
+};
 static ASKED: Operator =
     Operator { id: "statement-guarded", class: "guard", weight: 0.03, doc: "Does something only under a condition." };
-static LOOPED: Operator = Operator { id: "branch-or-loop", class: "loop", weight: 0.12, doc: "Asks again and again, or only once." };
-static ADDED: Operator =
-    Operator { id: "assignment-updates", class: "assignment", weight: 0.1, doc: "Updates a value instead of replacing it, or the other way round." };
-static LEAVES: Operator =
-    Operator { id: "leaving-replaced", class: "loop", weight: 0.12, doc: "Leaves a loop instead of going on with it, or the other way round." };
+static LOOPED: Operator =
+    Operator { id: "branch-or-loop", class: "loop", weight: 0.12, doc: "Asks again and again, or only once." };
+static ADDED: Operator = Operator {
+    id: "assignment-updates",
+    class: "assignment",
+    weight: 0.1,
+    doc: "Updates a value instead of replacing it, or the other way round.",
+};
+static LEAVES: Operator = Operator {
+    id: "leaving-replaced",
+    class: "loop",
+    weight: 0.12,
+    doc: "Leaves a loop instead of going on with it, or the other way round.",
+};
 static UNGUARDED: Operator =
     Operator { id: "condition-removed", class: "guard", weight: 0.08, doc: "Does under all conditions what was done under one." };
 
@@ -121,7 +146,8 @@ fn lines(view: &View<'_>, at: usize) -> Option<Range<usize>> {
 
 fn leaves(view: &View<'_>, at: usize) -> bool {
     let kind = view.item(at).kind;
-    view.shape.leaving.contains(&kind) || view.tree.named(at).first().is_some_and(|inner| view.shape.leaving.contains(&view.item(*inner).kind))
+    view.shape.leaving.contains(&kind)
+        || view.tree.named(at).first().is_some_and(|inner| view.shape.leaving.contains(&view.item(*inner).kind))
 }
 
 fn deleted(view: &View<'_>, block: &Block, at: usize, sink: &mut Sink<'_>) {
@@ -192,7 +218,13 @@ impl Gap {
     /// The insertion of statements, one a line, without an indentation of their own.
     fn edit(self, view: &View<'_>, text: &str) -> Option<Edit> {
         let indent = indent(view, self.at)?;
-        let step = if indent.contains('\t') { "\t" } else if view.shape.indents { "    " } else { "  " };
+        let step = if indent.contains('\t') {
+            "\t"
+        } else if view.shape.indents {
+            "    "
+        } else {
+            "  "
+        };
         let mut laid = String::new();
         for line in text.lines() {
             let own = line.trim_start_matches(' ');
@@ -322,7 +354,8 @@ fn kept_form(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
 
 fn updates(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
     let item = view.item(at);
-    let assigns = view.shape.assigns.iter().find(|(kind, target, _)| *kind == item.kind && *target != "name" && *target != "pattern");
+    let assigns =
+        view.shape.assigns.iter().find(|(kind, target, _)| *kind == item.kind && *target != "name" && *target != "pattern");
     let Some((_, target, value)) = assigns else { return };
     let (Some(target), Some(value)) = (view.tree.child(at, target), view.tree.child(at, value)) else { return };
     let between = view.item(target).span.end..view.item(value).span.start;

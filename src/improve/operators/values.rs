@@ -6,22 +6,26 @@ use crate::lang::Class;
 use super::view::View;
 use super::{Operator, Sink, fill, placed, tight};
 
-static NAME: Operator = Operator {
-    id: "name-replaced",
-    class: "variable",
-    weight: 0.16,
-    doc: "Uses another name that is in scope.",
-};
+static NAME: Operator =
+    Operator { id: "name-replaced", class: "variable", weight: 0.16, doc: "Uses another name that is in scope." };
 static PIECE: Operator = Operator {
     id: "value-replaced",
     class: "expression",
     weight: 0.06,
     doc: "Uses a value that the function computes elsewhere.",
 };
-static PART: Operator =
-    Operator { id: "value-by-part", class: "expression", weight: 0.05, doc: "Uses the length, an item or an end of a value in scope." };
-static CONSTANT: Operator =
-    Operator { id: "constant-replaced", class: "constant", weight: 0.16, doc: "Uses another constant: a usual one, or one of the file." };
+static PART: Operator = Operator {
+    id: "value-by-part",
+    class: "expression",
+    weight: 0.05,
+    doc: "Uses the length, an item or an end of a value in scope.",
+};
+static CONSTANT: Operator = Operator {
+    id: "constant-replaced",
+    class: "constant",
+    weight: 0.16,
+    doc: "Uses another constant: a usual one, or one of the file.",
+};
 static ANSWER: Operator =
     Operator { id: "value-by-constant", class: "constant", weight: 0.03, doc: "Uses a constant instead of what is computed." };
 static MEMBER: Operator =
@@ -29,11 +33,14 @@ static MEMBER: Operator =
 static WRAP: Operator =
     Operator { id: "call-wrapped", class: "wrap", weight: 0.1, doc: "Passes a value through a function or a method." };
 static SLICE: Operator = Operator { id: "slice-taken", class: "slice", weight: 0.07, doc: "Takes a part of a list or a text." };
-static WHOLE: Operator =
-    Operator { id: "item-dropped", class: "slice", weight: 0.1, doc: "Uses a value itself and not an item, a part or a member of it." };
+static WHOLE: Operator = Operator {
+    id: "item-dropped",
+    class: "slice",
+    weight: 0.1,
+    doc: "Uses a value itself and not an item, a part or a member of it.",
+};
 
-pub(super) static OPERATORS: &[&Operator] =
-    &[&NAME, &PIECE, &PART, &CONSTANT, &ANSWER, &MEMBER, &WRAP, &SLICE, &WHOLE];
+pub(super) static OPERATORS: &[&Operator] = &[&NAME, &PIECE, &PART, &CONSTANT, &ANSWER, &MEMBER, &WRAP, &SLICE, &WHOLE];
 
 /// Integers that are often the right one.
 const USUAL: [&str; 6] = ["0", "1", "2", "-1", "10", "3"];
@@ -185,7 +192,10 @@ fn members(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
 
 fn wraps(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
     let (class, kind) = (view.class(at), view.item(at).kind);
-    if kind == "parenthesized_expression" || view.text(at).len() > 160 || view.shape.truths.contains(&kind) && view.text(at).len() < 6 {
+    if kind == "parenthesized_expression"
+        || view.text(at).len() > 160
+        || view.shape.truths.contains(&kind) && view.text(at).len() < 6
+    {
         return;
     }
     let literal = view.shape.numbers.contains(&kind) || view.shape.strings.contains(&kind);

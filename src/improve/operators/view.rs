@@ -161,7 +161,11 @@ impl<'s> View<'s> {
             if self.is_made(at) || self.is_value(at) {
                 self.gather_value(at, &mut seen);
             }
-            if self.shape.simple.contains(&item.kind) && !text.contains('\n') && text.len() <= 2 * PIECE && seen.insert((scope, text)) {
+            if self.shape.simple.contains(&item.kind)
+                && !text.contains('\n')
+                && text.len() <= 2 * PIECE
+                && seen.insert((scope, text))
+            {
                 self.scopes[scope as usize].statements.push(text);
             }
             for (_, _, name) in self.shape.members.iter().filter(|(kind, ..)| *kind == item.kind) {
@@ -334,7 +338,8 @@ impl<'s> View<'s> {
     pub(super) fn is_target(&self, at: usize) -> bool {
         let item = self.item(at);
         let parent = self.item(item.parent).kind;
-        parent == "pattern_list" || self.shape.assigns.iter().any(|(kind, target, _)| *kind == parent && item.field == Some(target))
+        parent == "pattern_list"
+            || self.shape.assigns.iter().any(|(kind, target, _)| *kind == parent && item.field == Some(target))
     }
 
     /// Whether it is what an assignment gives to a name.

@@ -24,6 +24,14 @@ struct Found {
     case: bool,
 }
 
+/// A class of the module.
+struct Class {
+    name: String,
+    /// Whether it is a `TestCase`.
+    case: bool,
+    tests: Vec<Found>,
+}
+
 /// `None` when the command is none of ours, or has options that choose among the tests.
 pub(super) fn tests(program: &str, words: &[&str], files: &Files<'_>) -> Option<Vec<OwnTest>> {
     let is_python = program.starts_with("python");
@@ -161,7 +169,7 @@ fn read(runner: Runner, source: &str) -> Option<Vec<Found>> {
     parses(Language::Python, source.as_bytes()).ok()?;
     let tree = Grammar::of(Language::Python)?.tree(source)?;
     let root = tree.root();
-    let (mut found, mut classes): (Vec<Found>, Vec<(String, bool, Vec<Found>)>) = (Vec::new(), Vec::new());
+    let (mut found, mut classes): (Vec<Found>, Vec<Class>) = (Vec::new(), Vec::new());
     // `setup_module` and the like run around functions.
     let around = |name: &str| name.starts_with("setup") || name.starts_with("teardown") || name.starts_with("pytest_");
     let mut bare = true;
@@ -178,32 +186,26 @@ fn read(runner: Runner, source: &str) -> Option<Vec<Found>> {
                 }
             }
             "class_definition" => {
-                let (case, tests) = read_class(runner, &node, &name, decorated, &classes)?;
-                classes.push((name, case, tests));
+                let class = read_class(runner, &node, name, decorated, &classes)?;
+                classes.push(class);
             }
             _ => {}
         }
     }
-    found.extend(classes.into_iter().flat_map(|(.., tests)| tests));
+    found.extend(classes.into_iter().flat_map(|class| class.tests));
     found.iter_mut().for_each(|test| test.plain &= bare);
     Some(found)
 }
 
-/// Whether a class is a `TestCase`, and its tests, those of classes above it in this file too.
-fn read_class(
-    runner: Runner,
-    node: &SyntaxNode<'_>,
-    name: &str,
-    decorated: bool,
-    known: &[(String, bool, Vec<Found>)],
-) -> Option<(bool, Vec<Found>)> {
+/// A class with its tests, those of classes above it in this file too; `None` when they cannot be known.
+fn read_class(runner: Runner, node: &SyntaxNode<'_>, name: String, decorated: bool, known: &[Class]) -> Option<Class> {
     let (mut case, mut inherited) = (false, Vec::new());
     for base in node.field("superclasses").iter().flat_map(|bases| bases.children()).filter(|base| base.is_named()) {
         let base = base.text();
-        match known.iter().find(|(class, ..)| *class == base) {
-            Some((_, is_case, tests)) => {
-                case |= is_case;
-                inherited.extend(tests.iter().map(|test| (test.function.clone(), test.plain)));
+        match known.iter().find(|class| class.name == base) {
+            Some(class) => {
+                case |= class.case;
+                inherited.extend(class.tests.iter().map(|test| (test.function.clone(), test.plain)));
             }
             None if base.ends_with("TestCase") => case = true,
             None if base == "object" => {}
@@ -221,7 +223,7 @@ fn read_class(
     let has = |wanted: &dyn Fn(&str) -> bool| methods.iter().any(|(method, _)| wanted(&field(method, "name")));
     let is_tested = case || runner == Runner::Pytest && name.starts_with("Test") && !has(&|name| name == "__init__");
     if !is_tested {
-        return Some((case, Vec::new()));
+        return Some(Class { name, case, tests: Vec::new() });
     }
     // A `TestCase` prepares itself; what pytest calls around a method of another class, it does not.
     let prepared = !case && has(&|name| name.starts_with("setup") || name.starts_with("teardown"));
@@ -232,9 +234,9 @@ fn read_class(
     let mut tests: Vec<Found> = Vec::new();
     for (function, plain) in inherited.into_iter().chain(own).filter(|(function, _)| function.starts_with("test")) {
         tests.retain(|test| test.function != function);
-        tests.push(Found { class: name.to_string(), function, plain: plain && !decorated && !prepared, case });
+        tests.push(Found { class: name.clone(), function, plain: plain && !decorated && !prepared, case });
     }
-    Some((case, tests))
+    Some(Class { name, case, tests })
 }
 
 fn undecorated(node: SyntaxNode<'_>) -> (SyntaxNode<'_>, bool) {

@@ -37,12 +37,28 @@ pub struct Subject {
     pub tests: Vec<Test>,
 }
 
+/// How long tests may take at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A run of the tool, or a program.
+    pub test: Duration,
+    /// A command, which may have to build first.
+    pub command: Duration,
+}
+
+impl From<Duration> for Limits {
+    fn from(each: Duration) -> Self {
+        Limits { test: each, command: each }
+    }
+}
+
 /// The fastest way to try sources of the subject's language: tests that can be run in a fast way are, the others get a process
-/// each. No test may take longer than `longest`.
+/// each.
 ///
 /// # Errors
 /// When there is no way.
-pub fn open(sandbox: &Sandbox, subject: Subject, longest: Duration) -> Result<Box<dyn Trials>> {
+pub fn open(sandbox: &Sandbox, subject: Subject, limits: impl Into<Limits>) -> Result<Box<dyn Trials>> {
+    let limits = limits.into();
     let is_fast = |test: &Test| match subject.language {
         Language::Python => Python::can_run(&subject, test),
         Language::Rust | Language::Javascript => matches!(test.body, TestBody::Program(_)),
@@ -50,19 +66,19 @@ pub fn open(sandbox: &Sandbox, subject: Subject, longest: Duration) -> Result<Bo
     };
     let (fast, slow): (Vec<usize>, Vec<usize>) = (0..subject.tests.len()).partition(|at| is_fast(&subject.tests[*at]));
     if fast.is_empty() {
-        return Ok(Box::new(Processes::new(sandbox, subject, longest)));
+        return Ok(Box::new(Processes::limited(sandbox, subject, limits)));
     }
     let with =
         |numbers: &[usize]| Subject { tests: numbers.iter().map(|at| subject.tests[*at].clone()).collect(), ..subject.clone() };
     let quick: Box<dyn Trials> = match subject.language {
-        Language::Python => Box::new(Python::new(sandbox, with(&fast), longest)?),
-        Language::Rust => Box::new(Rust::new(sandbox, with(&fast), longest)?),
-        _ => Box::new(Javascript::new(sandbox, with(&fast), longest)),
+        Language::Python => Box::new(Python::new(sandbox, with(&fast), limits.test)?),
+        Language::Rust => Box::new(Rust::new(sandbox, with(&fast), limits.test)?),
+        _ => Box::new(Javascript::new(sandbox, with(&fast), limits.test)),
     };
     if slow.is_empty() {
         return Ok(quick);
     }
-    let others = Box::new(Processes::new(sandbox, with(&slow), longest));
+    let others = Box::new(Processes::limited(sandbox, with(&slow), limits));
     Ok(Box::new(Parts(vec![Part { trials: quick, numbers: fast }, Part { trials: others, numbers: slow }])))
 }
 

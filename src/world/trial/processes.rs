@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Subject, Trials};
+use super::{Limits, Subject, Trials};
 use crate::lang;
-use crate::model::{Exit, Language, TestBody, TestOutcome, TestRun, Triaged};
+use crate::model::{Exit, Language, Test, TestBody, TestOutcome, TestRun, Triaged};
 use crate::world::process::Finished;
 use crate::world::sandbox::{Sandbox, Scratch, ScratchFile};
 
@@ -34,6 +34,11 @@ pub struct Processes {
 impl Processes {
     /// Tests of `subject`, none of which may take longer than `longest`.
     pub fn new(sandbox: &Sandbox, subject: Subject, longest: Duration) -> Self {
+        Processes::limited(sandbox, subject, longest.into())
+    }
+
+    /// Tests of `subject`, each within its limit.
+    pub(super) fn limited(sandbox: &Sandbox, subject: Subject, limits: Limits) -> Self {
         let (interpreter, extension) = match subject.language {
             Language::Python => (Some("python3"), "py"),
             Language::Javascript => (Some("node"), "js"),
@@ -42,7 +47,8 @@ impl Processes {
         };
         let folder = subject.path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
         let programs = (0..subject.tests.len()).map(|at| format!("{folder}fractal_test_{at}.{extension}")).collect();
-        let limits = vec![longest; subject.tests.len()];
+        let limit = |test: &Test| if matches!(test.body, TestBody::Command(_)) { limits.command } else { limits.test };
+        let limits = subject.tests.iter().map(limit).collect();
         Processes { sandbox: sandbox.clone(), subject, interpreter, programs, scratch: None, limits, used: Duration::ZERO }
     }
 

@@ -1,0 +1,260 @@
+//! What is taken to the gate for one opportunity: candidates that a search put to tests, else what the strategies have untried.
+//!
+//! Owns what the search is given: the seen half of the recordings and the tool's own tests, file by file. Nothing is stored: killed
+//! anywhere, the next cycle searches again and finds the same.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use jiff::SignedDuration;
+
+use super::improvement::Improvement;
+use crate::deploy;
+use crate::improve::{self, Budget, Case, Known, Oracle, Report, SearchError, Suite};
+use crate::lang;
+use crate::model::{Answer, Candidate, Investigation, Language, Patch, PatchId, Recording, Test, TestBody, Tool, ToolRun};
+use crate::validate::Shown;
+use crate::world::View;
+use crate::world::git::RevertError;
+use crate::world::sandbox::ScratchFile;
+
+/// Files that are searched, most suspicious first.
+const FILES: usize = 3;
+/// Candidates that nobody has tried before they come to the gate, where each costs processes.
+const UNTRIED: usize = 400;
+/// Good runs that a candidate must repeat when each of them costs a process.
+const GOOD_PROCESSES: usize = 12;
+
+/// Candidates in the order in which the gate shall see them.
+pub(super) struct Offer {
+    pub(super) candidates: Vec<Candidate>,
+    /// Candidates that a search has tried, for all files together.
+    pub(super) searched: u64,
+    /// How many it had tried when it found each of those that pass.
+    found_at: BTreeMap<PatchId, u64>,
+    /// Whether there is nothing to add any more.
+    pub(super) is_complete: bool,
+}
+
+impl Offer {
+    /// How many candidates had been looked at when this one, the one at `at`, was chosen.
+    pub(super) fn looked_at(&self, at: usize) -> u64 {
+        let found = self.candidates.get(at).and_then(|candidate| self.found_at.get(&candidate.patch.id()));
+        found.copied().unwrap_or(self.searched + at as u64 + 1)
+    }
+
+    /// All that were looked at when none was chosen.
+    pub(super) fn all(&self) -> u64 {
+        let untried = self.candidates.iter().filter(|candidate| !self.found_at.contains_key(&candidate.patch.id()));
+        self.searched + untried.count() as u64
+    }
+}
+
+/// Who asks, and what is known.
+pub(super) struct Asked<'a> {
+    pub(super) view: &'a View,
+    pub(super) tool: &'a Tool,
+    pub(super) improvement: &'a Improvement,
+    pub(super) investigation: &'a Investigation,
+    /// Told the file, and how many candidates were tried and passed.
+    pub(super) progress: &'a dyn Fn(&str, u64, u64),
+}
+
+impl Asked<'_> {
+    /// What is most trusted and costs nothing to find: undoing the culprit.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub(super) fn trusted(&self) -> Result<Offer> {
+        let mut offer = Offer { candidates: Vec::new(), searched: 0, found_at: BTreeMap::new(), is_complete: false };
+        self.add(&mut offer, &self.sources()?, usize::MAX, Some(Vec::new()))?;
+        Ok(offer)
+    }
+
+    /// Adds what a search finds, or when nothing can be searched, what the strategies have untried.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub(super) fn searched(&self, mut offer: Offer, shown: &Shown<'_>) -> Result<Offer> {
+        let sources = self.sources()?;
+        let passed = self.search(&sources, shown, &mut offer);
+        let limit = if passed.is_some() { usize::MAX } else { UNTRIED.min(self.view.config.improve.candidates) };
+        self.add(&mut offer, &sources, limit, passed)?;
+        offer.is_complete = true;
+        Ok(offer)
+    }
+
+    /// Without what is there, what was refused before, and what a person turned down on whatever version.
+    fn add(
+        &self,
+        offer: &mut Offer,
+        sources: &BTreeMap<String, Vec<u8>>,
+        limit: usize,
+        passed: Option<Vec<Candidate>>,
+    ) -> Result<()> {
+        let revert = self.culprit_undone()?;
+        let case = Case { tool: self.tool, investigation: self.investigation, sources, revert: revert.as_ref() };
+        let base = &self.investigation.commit;
+        let (refused, turned_down) = (&self.improvement.refused, &self.improvement.turned_down);
+        for candidate in improve::candidates(&case, limit, passed) {
+            let is_refused = offer.candidates.contains(&candidate) || refused.contains(&candidate.patch.id());
+            let is_turned_down = || -> Result<bool> {
+                let change = deploy::summarise(self.view, base, &candidate, 0)?.change();
+                Ok(turned_down.contains(&change))
+            };
+            if !is_refused && (turned_down.is_empty() || !is_turned_down()?) {
+                offer.candidates.push(candidate);
+            }
+        }
+        Ok(())
+    }
+
+    /// The candidates that pass what a search put them to, in the first file that has any. `None` when nothing could be searched, or
+    /// when what was demanded of them may be too much: then the gate sees them untried.
+    fn search(&self, sources: &BTreeMap<String, Vec<u8>>, shown: &Shown<'_>, offer: &mut Offer) -> Option<Vec<Candidate>> {
+        let red = self.investigation.suite.as_ref().is_some_and(|suite| !suite.passed);
+        if shown.failing.is_empty() && !red {
+            return None;
+        }
+        let paths = self.suspicious(sources);
+        let config = &self.view.config.improve;
+        let (mut candidates, mut cpu) = (config.candidates, config.cpu.0);
+        let mut searched = false;
+        for (at, path) in paths.iter().enumerate() {
+            let files_left = paths.len() - at;
+            let budget = Budget { candidates: candidates / files_left, cpu: cpu / u32::try_from(files_left).unwrap_or(u32::MAX) };
+            let Ok((report, used)) = self.search_in(path, sources, shown, budget) else { continue };
+            searched = true;
+            (candidates, cpu) = (candidates.saturating_sub(report.tried), cpu.saturating_sub(used));
+            if !report.plausible.is_empty() {
+                let before = offer.searched;
+                let found_at = report.plausible.iter().map(|found| (found.candidate.patch.id(), before + found.tried as u64));
+                offer.found_at = found_at.collect();
+                offer.searched += report.tried as u64;
+                return Some(report.plausible.into_iter().map(|found| found.candidate).collect());
+            }
+            offer.searched += report.tried as u64;
+        }
+        // A suite that was red before may hold tests that no repair of this failure satisfies.
+        (searched && !red).then(Vec::new)
+    }
+
+    fn search_in(
+        &self,
+        path: &str,
+        sources: &BTreeMap<String, Vec<u8>>,
+        shown: &Shown<'_>,
+        budget: Budget,
+    ) -> Result<(Report, Duration), SearchError> {
+        let source = improve::readable(path, &sources[path])?;
+        let mut trials = self.oracle(path, source, shown).open(&self.view.sandbox, source)?;
+        let known = Known { failure: Some(&self.investigation.failure), locations: &self.investigation.locations };
+        let mut last = (0, 0);
+        let mut told = |tried: usize, passed: usize| {
+            if tried >= 2 * last.0 || passed > last.1 {
+                (self.progress)(path, tried as u64, passed as u64);
+                last = (tried, passed);
+            }
+        };
+        let report = improve::search(self.tool, sources, path, known, trials.as_mut(), budget, &mut told)?;
+        Ok((report, trials.cpu()))
+    }
+
+    fn oracle(&self, path: &str, source: &str, shown: &Shown<'_>) -> Oracle {
+        let tool = self.tool;
+        let own = |file: &&ScratchFile| file.path == path.as_bytes();
+        let language = lang::detect(path, source.as_bytes());
+        let is_program = language == Language::Python && is_run_as(&tool.run, path);
+        let test = |recording: &&Recording, answer| {
+            let input = &recording.execution.input;
+            let run = ToolRun {
+                args: input.args.clone(),
+                stdin: recording.stdin.clone(),
+                cwd: input.cwd.clone().unwrap_or_default(),
+                success: tool.success.clone(),
+                answer,
+            };
+            Test { name: recording.shown(60), body: TestBody::Run(run) }
+        };
+        let wanted = |recording: &&Recording| match (&recording.expected, &recording.execution.mark) {
+            (Some(expected), _) => Answer::This(expected.clone()),
+            (None, Some(_)) => Answer::Other(recording.stdout.clone()),
+            (None, None) => Answer::Any,
+        };
+        let good = if is_program { usize::MAX } else { GOOD_PROCESSES };
+        let command = |words: &[String]| tool.command(words, "{root}");
+        Oracle {
+            language,
+            path: path.to_string(),
+            mode: shown.files.iter().find(own).map_or(0o100644, |file| file.mode),
+            support: shown.files.iter().filter(|file| !own(file)).cloned().collect(),
+            run: if is_program { Vec::new() } else { command(&tool.run) },
+            failing: shown.failing.iter().map(|recording| test(recording, wanted(recording))).collect(),
+            good: shown.good.iter().take(good).map(|recording| test(recording, Answer::This(recording.stdout.clone()))).collect(),
+            suite: tool.test.as_ref().map(|words| Suite {
+                command: command(words),
+                passes: self.investigation.suite.as_ref().map(|suite| suite.passed),
+            }),
+            limits: shown.limits,
+        }
+    }
+
+    /// The tool's files in which a repair is looked for: those that the investigation names, else all, those with a main part first.
+    fn suspicious(&self, sources: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
+        let mut paths: Vec<String> = Vec::new();
+        let located = self.investigation.locations.iter().map(|location| &location.path);
+        let run = self.tool.run.iter();
+        let searchable =
+            |path: &&String| sources.get(*path).is_some_and(|content| lang::Grammar::of(lang::detect(path, content)).is_some());
+        for path in located.chain(run).chain(sources.keys()).filter(searchable) {
+            if !paths.contains(path) {
+                paths.push(path.clone());
+            }
+        }
+        paths.truncate(FILES);
+        paths
+    }
+
+    fn sources(&self) -> Result<BTreeMap<String, Vec<u8>>> {
+        let (repo, tool) = (&self.view.repo, self.tool);
+        let plain = |file: &&crate::world::git::TreeFile| matches!(file.mode, 0o100644 | 0o100755);
+        let files = repo.files_at(&self.investigation.commit, &tool.paths)?;
+        files
+            .iter()
+            .filter(plain)
+            .filter_map(|file| Some((file.utf8()?.to_string(), file.oid)))
+            .filter(|(path, _)| !tool.tests_own(path))
+            .map(|(path, oid)| Ok((path, repo.blob(oid)?)))
+            .collect()
+    }
+
+    /// What undoes the culprit in the tool's own paths and tests; nothing when it is ours, too old, or later changes conflict.
+    fn culprit_undone(&self) -> Result<Option<Patch>> {
+        let Some(culprit) = &self.investigation.culprit else { return Ok(None) };
+        let (view, tool) = (self.view, self.tool);
+        let revisions = view.repo.revisions(&culprit.commit, &tool.paths, 1)?;
+        let oldest = SignedDuration::from_hours(24 * i64::from(view.config.improve.revert_days));
+        let too_old = revisions.first().is_none_or(|revision| view.clock.now().duration_since(revision.at) > oldest);
+        if too_old || view.repo.message(&culprit.commit)?.contains("\nFractal-Id: ") {
+            return Ok(None);
+        }
+        // The tests that came with the commit go with it.
+        let own: Vec<String> = tool.paths.iter().chain(&tool.tests).cloned().collect();
+        match view.repo.inverse_of(&culprit.commit, &self.investigation.commit, &own) {
+            Ok(patch) => Ok(Some(patch).filter(|patch| !patch.edits.is_empty())),
+            Err(RevertError::Conflict(_) | RevertError::Name(_)) => Ok(None),
+            Err(RevertError::Git(error)) => Err(error),
+        }
+    }
+}
+
+/// Whether a Python tool is run as this file and nothing else.
+fn is_run_as(run: &[String], path: &str) -> bool {
+    let is = |word: &String| word.strip_prefix("{root}/").unwrap_or(word) == path;
+    match run {
+        [only] => is(only),
+        [interpreter, file] => interpreter.rsplit('/').next().is_some_and(|name| name.starts_with("python")) && is(file),
+        _ => false,
+    }
+}

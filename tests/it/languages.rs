@@ -9,12 +9,12 @@ use serde_json::Value;
 use crate::peers;
 use crate::support::{Repository, text};
 
-fn found(program: &str) -> Option<()> {
+pub fn found(program: &str) -> Option<()> {
     peers::or_not_run(Command::new(program).arg("--version").output().is_ok().then_some(()), program)
 }
 
 /// Fractal in the repository, with the toolchain of whoever runs the tests: Rust's is below their home.
-fn fractal(repository: &Repository, arguments: &[&str]) -> Output {
+pub fn fractal(repository: &Repository, arguments: &[&str]) -> Output {
     let mut command = repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
     for (name, folder) in [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")] {
         let below_home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(folder).into_os_string());

@@ -28,6 +28,7 @@ mod redaction;
 mod remote;
 mod repair;
 mod scans;
+mod searched;
 mod server;
 mod source;
 mod sources;

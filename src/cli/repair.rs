@@ -73,6 +73,7 @@ impl Repair {
             mode,
             support,
             run: Vec::new(),
+            given: Vec::new(),
             failing: Vec::new(),
             good: Vec::new(),
             suite: Some(suite),

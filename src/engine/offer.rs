@@ -16,6 +16,7 @@ use crate::lang;
 use crate::model::{Answer, Candidate, Investigation, Language, Patch, PatchId, Recording, Test, TestBody, Tool, ToolRun};
 use crate::validate::Shown;
 use crate::world::View;
+use crate::world::catalog;
 use crate::world::git::RevertError;
 use crate::world::sandbox::ScratchFile;
 
@@ -191,6 +192,7 @@ impl Asked<'_> {
             support: shown.files.iter().filter(|file| !own(file)).cloned().collect(),
             run: if is_program { Vec::new() } else { command(&tool.run) },
             failing: shown.failing.iter().map(|recording| test(recording, wanted(recording))).collect(),
+            given: Vec::new(),
             good: shown.good.iter().take(good).map(|recording| test(recording, Answer::This(recording.stdout.clone()))).collect(),
             suite: tool.test.as_ref().map(|words| Suite {
                 command: command(words),
@@ -217,16 +219,7 @@ impl Asked<'_> {
     }
 
     fn sources(&self) -> Result<BTreeMap<String, Vec<u8>>> {
-        let (repo, tool) = (&self.view.repo, self.tool);
-        let plain = |file: &&crate::world::git::TreeFile| matches!(file.mode, 0o100644 | 0o100755);
-        let files = repo.files_at(&self.investigation.commit, &tool.paths)?;
-        files
-            .iter()
-            .filter(plain)
-            .filter_map(|file| Some((file.utf8()?.to_string(), file.oid)))
-            .filter(|(path, _)| !tool.tests_own(path))
-            .map(|(path, oid)| Ok((path, repo.blob(oid)?)))
-            .collect()
+        catalog::sources(&self.view.repo, self.tool, &self.investigation.commit)
     }
 
     /// What undoes the culprit in the tool's own paths and tests; nothing when it is ours, too old, or later changes conflict.

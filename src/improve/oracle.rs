@@ -38,6 +38,8 @@ pub struct Oracle {
     pub support: Vec<ScratchFile>,
     /// As in [`Subject`].
     pub run: Vec<String>,
+    /// Tests that somebody brings, all of which must pass.
+    pub given: Vec<Test>,
     /// Runs of the tool that fail and should not.
     pub failing: Vec<Test>,
     /// Runs of the tool that should stay as they are.
@@ -48,6 +50,7 @@ pub struct Oracle {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    Given,
     Failing,
     Good,
     /// One of the tool's own tests.
@@ -85,7 +88,8 @@ impl Oracle {
 
     fn tests(&self, own: &[OwnTest], as_programs: bool) -> Vec<(Kind, Test)> {
         let runs = |kind, tests: &[Test]| tests.iter().cloned().map(|test| (kind, test)).collect::<Vec<_>>();
-        let mut tests = [runs(Kind::Failing, &self.failing), runs(Kind::Good, &self.good)].concat();
+        let (given, failing) = (runs(Kind::Given, &self.given), runs(Kind::Failing, &self.failing));
+        let mut tests = [given, failing, runs(Kind::Good, &self.good)].concat();
         let Some(suite) = &self.suite else { return tests };
         let passes = suite.passes == Some(true);
         let fit = as_programs && self.language == Language::Python && own.len() <= SINGLE_PROGRAMS;
@@ -108,18 +112,22 @@ impl Oracle {
         tests
     }
 
-    fn cover(&self, sandbox: &Sandbox, source: &str, tests: Vec<(Kind, Test)>) -> Result<Covered, SearchError> {
-        let (kinds, tests): (Vec<Kind>, Vec<Test>) = tests.into_iter().unzip();
-        let programs = tests.iter().map(|test| matches!(test.body, TestBody::Program(_))).collect();
-        let subject = Subject {
+    /// The file with other tests.
+    pub fn subject(&self, tests: Vec<Test>) -> Subject {
+        Subject {
             language: self.language,
             path: self.path.clone(),
             mode: self.mode,
             support: self.support.clone(),
             run: self.run.clone(),
             tests,
-        };
-        let mut trials = trial::open(sandbox, subject, self.limits)?;
+        }
+    }
+
+    fn cover(&self, sandbox: &Sandbox, source: &str, tests: Vec<(Kind, Test)>) -> Result<Covered, SearchError> {
+        let (kinds, tests): (Vec<Kind>, Vec<Test>) = tests.into_iter().unzip();
+        let programs = tests.iter().map(|test| matches!(test.body, TestBody::Program(_))).collect();
+        let mut trials = trial::open(sandbox, self.subject(tests), self.limits)?;
         let runs = trials.cover(source)?;
         Ok(Covered { trials, kinds, programs, runs })
     }
@@ -149,6 +157,7 @@ impl Covered {
     fn tells(&self, at: usize, suite_passes: bool) -> bool {
         let passed = self.runs[at].passed();
         match self.kinds[at] {
+            Kind::Given => true,
             Kind::Failing => !passed,
             Kind::Good => passed,
             Kind::Single => passed == suite_passes || passed && self.programs[at],

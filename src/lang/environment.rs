@@ -18,6 +18,8 @@ static NODE: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"\b(ENOENT|EACCES|EPERM|ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENOSPC|MODULE_NOT_FOUND)\b")
 });
 static NODE_MODULE: LazyLock<Regex> = LazyLock::new(|| regex(r"Cannot find (?:module|package) '([^']{1,200})'"));
+/// How Python answers `-m` with a module that is not there.
+static RUN_MODULE: LazyLock<Regex> = LazyLock::new(|| regex(r"^\S*python[\d.]*: No module named ([\w.]+)$"));
 static SAID: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r"(?i)connection refused|connection reset|timed out|temporary failure in name resolution|could not resolve host|network is unreachable|no space left on device",
@@ -72,6 +74,10 @@ fn python(failure: &Failure) -> Option<String> {
         | "ReadTimeout"
         | "ConnectTimeout" => Some(said(failure)),
         "OSError" if failure.message.contains("[Errno 28]") => Some(said(failure)),
+        "exit 1" => {
+            let module = RUN_MODULE.captures(&failure.message)?;
+            Some(format!("the module `{}` is not installed: {class}", &module[1]))
+        }
         _ => None,
     }
 }
@@ -171,6 +177,8 @@ mod tests {
         let node = reason(1, "Error: ENOENT: no such file or directory, open '/d/x'\n    at x (/r/a.js:1:2)\n");
         assert_eq!(node.as_deref(), Some("`/d/x` does not exist: ENOENT"));
         assert_eq!(reason(1, "pick_mirror: upstream timed out").as_deref(), Some("`pick_mirror: upstream timed out`: exit 1"));
+        let module = reason(1, "/usr/bin/python3.11: No module named pytest\n");
+        assert_eq!(module.as_deref(), Some("the module `pytest` is not installed: exit 1"));
         assert!(reason(126, "sh: x: cannot execute").is_some());
     }
 }

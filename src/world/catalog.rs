@@ -68,6 +68,22 @@ pub fn catalog(repo: &Repo, config: &Config, commit: &CommitId) -> Result<Catalo
     Ok(catalog)
 }
 
+/// The tool's own plain files at `commit` without its tests, by repository-relative path: what a repair may change.
+///
+/// # Errors
+/// When the commit or a file cannot be read.
+pub fn sources(repo: &Repo, tool: &Tool, commit: &CommitId) -> Result<BTreeMap<String, Vec<u8>>> {
+    let plain = |file: &&TreeFile| matches!(file.mode, 0o100644 | 0o100755);
+    let files = repo.files_at(commit, &tool.paths)?;
+    files
+        .iter()
+        .filter(plain)
+        .filter_map(|file| Some((file.utf8()?.to_string(), file.oid)))
+        .filter(|(path, _)| !tool.tests_own(path))
+        .map(|(path, oid)| Ok((path, repo.blob(oid)?)))
+        .collect()
+}
+
 fn from_config(tool: &ToolConfig) -> Tool {
     let language = tool.paths.iter().map(|path| lang::detect(path, b"")).find(|language| *language != Language::Other);
     let cargo = tool.run.first().is_some_and(|program| program == "cargo");

@@ -54,3 +54,90 @@ fn what_cannot_be_repaired_says_why_and_ends_with_its_code() {
         assert!(said.contains(why), "{arguments:?}: {said}");
     }
 }
+
+const CASES: &str = "import unittest\n\nfrom tools.total import total\n\n\nclass TotalTest(unittest.TestCase):\n    \
+    def test_three(self):\n        self.assertEqual(total(3), 6)\n\n    def test_none(self):\n        self.assertEqual(total(0), 0)\n\n    \
+    def test_ten(self):\n        self.assertEqual(total(10), 55)\n";
+
+/// The repository with unit tests that are this.
+fn with_cases(cases: &str) -> Repository {
+    let repository = repository();
+    repository.write("tests/test_total.py", cases);
+    repository.commit("unit tests");
+    repository
+}
+
+/// `fractal repair` of the tool changes nothing, ends with `code` and says all of `parts`.
+fn refuses(repository: &Repository, path: &str, test: &str, options: &[&str], code: i32, parts: &[&str]) {
+    let before = repository.everything();
+    let done = repository.fractal(&[&["repair", path, "--test", test], options].concat());
+    assert_eq!(repository.everything(), before, "something was changed");
+    let said = format!("{}{}", text(&done.stdout), text(&done.stderr));
+    assert_eq!(done.status.code(), Some(code), "{said}");
+    for part in parts {
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
+}
+
+#[test]
+fn single_tests_of_a_suite_are_told_apart_and_the_whole_command_passes() {
+    let repository = with_cases(CASES);
+    let command = "python3 -m unittest tests.test_total";
+    let told: Value =
+        serde_json::from_str(&repository.says(&["repair", "tools/total.py", "--test", command, "--json"])).expect("JSON");
+    let again: Value =
+        serde_json::from_str(&repository.says(&["repair", "tools/total.py", "--test", command, "--json"])).expect("JSON");
+    assert_eq!(told["patches"], again["patches"], "nothing is left to chance");
+    assert!(told["patches"][0]["diff"].as_str().expect("a patch").contains("+    for i in range(n + 1):"), "{told:#}");
+    // What a single test accepts, the whole command must accept too.
+    repository.write("tests/test_total.py", &CASES.replace("total(10), 55", "total(10), 0"));
+    refuses(&repository, "tools/total.py", command, &["--candidates", "60"], 4, &["no change of `tools/total.py`"]);
+}
+
+#[test]
+fn a_suite_of_which_no_test_begins_is_told_with_what_is_missing() {
+    let repository = with_cases(&CASES.replace("import unittest\n", "import unittest\n\nimport no_such_package\n"));
+    let missing = ["no test begins", "`no_such_package` is not installed", "nothing was changed"];
+    for command in ["python3 -m unittest tests.test_total", "python3 -m unittest tests/test_total.py && true"] {
+        refuses(&repository, "tools/total.py", command, &[], 2, &missing);
+    }
+    repository.write("tests/test_total.py", &CASES.replace("(self):", "(self:"));
+    refuses(&repository, "tools/total.py", "python3 -m unittest tests.test_total", &[], 2, &["no test begins", "SyntaxError"]);
+    repository.write("tests/test_total.py", CASES);
+    refuses(&repository, "tools/total.py", "python3 -m no_such_runner", &[], 2, &["no test begins", "no_such_runner"]);
+}
+
+#[test]
+fn a_test_that_never_ends_is_ended() {
+    let repository = with_cases(&CASES.replace("self.assertEqual(total(3), 6)", "while True:\n            pass"));
+    let limits = ["--time", "1", "--cpu", "3", "--candidates", "3"];
+    for command in ["python3 -m unittest tests.test_total", "sleep 600; false"] {
+        refuses(&repository, "tools/total.py", command, &limits, 4, &["no change of `tools/total.py` makes the command pass"]);
+    }
+}
+
+#[test]
+fn every_byte_around_a_repair_stays_whatever_the_file_looks_like() {
+    let repository = repository();
+    let command = "python3 tests/check.py";
+    let tabs = TOTAL.replace("    ", "\t");
+    for (name, source) in [
+        ("tabs", tabs.clone()),
+        ("CRLF", TOTAL.replace('\n', "\r\n")),
+        ("BOM", format!("\u{feff}{TOTAL}")),
+        ("all of it, and no last end of line", format!("\u{feff}{}", tabs.replace('\n', "\r\n").trim_end())),
+    ] {
+        repository.write("tools/total.py", &source);
+        let before = repository.everything();
+        let told: Value =
+            serde_json::from_str(&repository.says(&["repair", "tools/total.py", "--test", command, "--json"])).expect("JSON");
+        assert_eq!(repository.everything(), before, "{name}");
+        let diff = told["patches"][0]["diff"].as_str().expect("a patch").to_string();
+        let changed: Vec<&str> = diff
+            .split('\n')
+            .filter(|line| line.starts_with(['+', '-']) && !line.starts_with("+++") && !line.starts_with("---"))
+            .collect();
+        let [old, new] = changed[..] else { panic!("{name}: {diff}") };
+        assert_eq!(old[1..].replace("range(n)", "range(n + 1)"), new[1..], "{name}: {diff}");
+    }
+}

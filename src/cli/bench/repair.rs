@@ -12,13 +12,14 @@ use serde::Serialize;
 
 use super::cases::{self, Case};
 use crate::cli::render::{self, Paint};
-use crate::cli::{Failure, Outcome, Output};
-use crate::improve::{self, Budget, Known, SearchError, Stopped};
-use crate::model::{Origin, Test, TestRun, Tool};
+use crate::cli::{Failure, Outcome, Output, now};
+use crate::config::{Config, ToolConfig};
+use crate::improve::{self, Budget, Known, Oracle, SearchError, Stopped};
+use crate::model::{CommitId, FileEdit, Patch, SideEffects, Test, TestRun, Tool};
 use crate::world::clock::thread_cpu;
-use crate::world::files;
-use crate::world::sandbox::{Sandbox, ScratchFile};
-use crate::world::trial::{self, Subject};
+use crate::world::git::{Identity, Repo};
+use crate::world::sandbox::{Sandbox, Scratch, ScratchFile};
+use crate::world::{catalog, files, trial};
 
 const FORM: &str = "A file has one JSON object a line: `id`, `language`, `path`, `source` (with a bug), `support` (other files, by path) and \
 `tests` (each with `name` and `code`). The code of a test is a program beside the tool that ends with 0 when it passes; in Rust, the body of a \
@@ -162,21 +163,14 @@ impl Repair {
         outside: &mut Duration,
     ) -> Result<(), SearchError> {
         let sandbox = Sandbox::new("bench", &[], 2 << 30);
-        let subject = |tests: Vec<Test>| Subject {
-            language: case.language,
-            path: case.path.clone(),
-            mode: 0o100644,
-            support: case.support.iter().map(|(path, content)| ScratchFile::plain(path, content.clone())).collect(),
-            run: Vec::new(),
-            tests,
-        };
-        let mut sources = case.support.clone();
-        sources.insert(case.path.clone(), case.source.clone().into_bytes());
         sandbox.remove_lost();
-        let mut trials = trial::open(&sandbox, subject(seen), LONGEST)?;
-        let tool = Tool::known_by("case", vec![case.path.clone()], Vec::new(), case.language, Origin::Declared);
+        let scene = Scene::set(case, &sandbox)?;
+        let oracle = scene.oracle(case, seen)?;
+        let source = improve::readable(&case.path, scene.sources.get(&case.path).map(Vec::as_slice).unwrap_or_default())?;
+        let mut trials = oracle.open(&sandbox, source)?;
         let budget = Budget { candidates: self.candidates, cpu: Duration::from_secs(self.cpu) };
-        let found = improve::search(&tool, &sources, &case.path, Known::default(), trials.as_mut(), budget, &mut |_, _| {});
+        let none = &mut |_, _| {};
+        let found = improve::search(&scene.tool, &scene.sources, &case.path, Known::default(), trials.as_mut(), budget, none);
         *outside = trials.cpu();
         let report = found?;
         answer.tried = report.tried;
@@ -193,12 +187,68 @@ impl Repair {
         answer.rank = Some(best.tried);
         let order: Vec<usize> = (0..hidden.len()).collect();
         let correct = hidden.is_empty()
-            || trial::open(&sandbox, subject(hidden.to_vec()), LONGEST)?
+            || trial::open(&sandbox, oracle.subject(hidden.to_vec()), LONGEST)?
                 .confirm(&best.source, &order)?
                 .iter()
                 .all(TestRun::passed);
         answer.result = if correct { "correct" } else { "plausible" }.into();
         Ok(())
+    }
+}
+
+/// A case as the loop would find it: a repository with one commit, and a tool that is declared in it.
+struct Scene {
+    /// Holds the repository, and goes away with it.
+    _folder: Scratch,
+    repo: Repo,
+    commit: CommitId,
+    tool: Tool,
+    /// The tool's own files at the commit.
+    sources: BTreeMap<String, Vec<u8>>,
+}
+
+impl Scene {
+    fn set(case: &Case, sandbox: &Sandbox) -> anyhow::Result<Scene> {
+        let folder = sandbox.checkout(&[])?;
+        let files = case.support.iter().map(|(path, content)| (path.clone(), content.clone()));
+        let files = files.chain([(case.path.clone(), case.source.clone().into_bytes())]);
+        let patch = Patch { edits: files.map(|(path, content)| (path, FileEdit::Write(content))).collect() };
+        let by = Identity { name: "Fractal".into(), email: "fractal@localhost".into() };
+        let (repo, commit) = Repo::begin(folder.root(), &patch, &case.id, &by, now().now())?;
+        let mut config = Config::default();
+        config.tools.push(ToolConfig {
+            name: "case".into(),
+            paths: vec![case.path.clone()],
+            run: vec![case.path.clone()],
+            effects: SideEffects::Files,
+            ..ToolConfig::default()
+        });
+        let mut tools = catalog::declared(&config);
+        anyhow::ensure!(!tools.is_empty(), "a bug: the declared tool is not in the catalog");
+        let tool = Tool { language: case.language, ..tools.remove(0) };
+        let sources = catalog::sources(&repo, &tool, &commit)?;
+        Ok(Scene { _folder: folder, repo, commit, tool, sources })
+    }
+
+    fn oracle(&self, case: &Case, tests: Vec<Test>) -> anyhow::Result<Oracle> {
+        let mut support = Vec::new();
+        for file in self.repo.files_at(&self.commit, &[])? {
+            if file.path != case.path.as_bytes() {
+                support.push(ScratchFile { content: self.repo.blob(file.oid)?.into(), path: file.path, mode: file.mode });
+            }
+        }
+        Ok(Oracle {
+            language: case.language,
+            path: case.path.clone(),
+            mode: 0o100644,
+            support,
+            run: Vec::new(),
+            given: tests,
+            failing: Vec::new(),
+            good: Vec::new(),
+            suite: None,
+            limits: LONGEST.into(),
+        })
     }
 }
 

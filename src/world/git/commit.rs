@@ -1,5 +1,7 @@
 //! Commits and reverts, built in the object database: no index, no work tree, no checkout.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
@@ -27,6 +29,26 @@ pub enum RevertError {
 }
 
 impl Repo {
+    /// Makes a repository in an empty folder, with the files of `patch` in one commit on the branch `main`. Its work tree stays empty.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn begin(folder: &Path, patch: &Patch, message: &str, by: &Identity, at: Timestamp) -> Result<(Repo, CommitId)> {
+        let mut options = git2::RepositoryInitOptions::new();
+        options.no_reinit(true).external_template(false).initial_head("main");
+        let inner = git2::Repository::init_opts(folder, &options).context("making a repository")?;
+        let nothing = inner.treebuilder(None)?.write()?;
+        let mut update = git2::build::TreeUpdateBuilder::new();
+        for (path, edit) in &patch.edits {
+            let FileEdit::Write(content) = edit else { continue };
+            update.upsert(path.as_str(), inner.blob(content)?, git2::FileMode::Blob);
+        }
+        let tree = update.create_updated(&inner, &inner.find_tree(nothing)?)?;
+        let signature = signature(by, at)?;
+        let commit = inner.commit(Some("HEAD"), &signature, &signature, message, &inner.find_tree(tree)?, &[])?;
+        Ok((Repo::open(folder)?, id_of(commit)))
+    }
+
     /// Writes a commit on `parent` with the patch's edits and returns its id. The cost follows the number of edits. No ref moves.
     ///
     /// # Errors

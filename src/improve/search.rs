@@ -93,6 +93,8 @@ const MORE: usize = 400;
 const MORE_MAX: usize = 3000;
 /// The same where each candidate has to be compiled.
 const MORE_COMPILED: usize = 128;
+/// The same where each candidate has processes of its own.
+const MORE_ALONE: usize = 48;
 /// Plausible patches that are kept.
 const KEPT: usize = 40;
 /// Single edits of one source.
@@ -129,6 +131,7 @@ pub fn search(
         return Err(SearchError::Green);
     }
     let more = match lang::detect(path, source.as_bytes()) {
+        _ if trials.batch() < MORE_ALONE => (MORE_ALONE, MORE_ALONE),
         Language::Rust => (MORE_COMPILED, MORE_COMPILED),
         _ => (MORE, MORE_MAX),
     };
@@ -272,13 +275,15 @@ impl Search<'_> {
             singles.drafts.iter().take(HELPFUL).filter_map(|draft| Some((draft.clone(), draft.text()?))).collect();
         let texts: Vec<String> = top.iter().map(|(_, text)| text.clone()).collect();
         for test in failing.into_iter().skip(1).take(OTHER_TESTS) {
-            if self.is_used_up() {
-                break;
-            }
-            let verdicts = self.trials.triage(&texts, &[test])?;
-            for ((draft, _), verdict) in top.iter().zip(verdicts) {
-                if verdict == Triaged::Passed {
-                    self.half_way.push((1, draft.clone()));
+            let size = self.trials.batch().min(texts.len().max(1));
+            for (top, texts) in top.chunks(size).zip(texts.chunks(size)) {
+                if self.is_used_up() {
+                    break;
+                }
+                for ((draft, _), verdict) in top.iter().zip(self.trials.triage(texts, &[test])?) {
+                    if verdict == Triaged::Passed {
+                        self.half_way.push((1, draft.clone()));
+                    }
                 }
             }
         }
@@ -324,7 +329,7 @@ impl Search<'_> {
         let mut rest = drafts.iter();
         let mut found_at = None;
         for size in BATCHES.into_iter().chain(std::iter::repeat(BATCHES[BATCHES.len() - 1])) {
-            let batch = self.batch(round, &mut rest, size);
+            let batch = self.batch(round, &mut rest, size.min(self.trials.batch()));
             if batch.is_empty() {
                 return Ok(None);
             }

@@ -103,6 +103,11 @@ pub trait Trials {
     /// When the tests cannot be started.
     fn confirm(&mut self, source: &str, order: &[usize]) -> Result<Vec<TestRun>>;
 
+    /// How many candidates are worth trying together at most: few where each has processes of its own.
+    fn batch(&self) -> usize {
+        usize::MAX
+    }
+
     /// Processor time of everything that ran so far.
     fn cpu(&self) -> Duration;
 }

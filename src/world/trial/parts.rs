@@ -131,6 +131,10 @@ impl Trials for Chosen {
         self.part.trials.confirm(source, &order)
     }
 
+    fn batch(&self) -> usize {
+        self.part.trials.batch()
+    }
+
     fn cpu(&self) -> Duration {
         self.part.trials.cpu()
     }

@@ -17,6 +17,8 @@ use crate::world::sandbox::{Sandbox, Scratch, ScratchFile};
 /// A test gets so many times what it needed on the untouched source, at least [`FLOOR`].
 const TIME_FACTOR: u32 = 10;
 const FLOOR: Duration = Duration::from_millis(500);
+/// Nothing is won by more at once, and a budget is looked at after each batch.
+const BATCH: usize = 16;
 
 /// See the module.
 pub struct Processes {
@@ -156,6 +158,10 @@ impl Trials for Processes {
 
     fn confirm(&mut self, source: &str, order: &[usize]) -> Result<Vec<TestRun>> {
         order.iter().map(|at| self.run(source, *at)).collect()
+    }
+
+    fn batch(&self) -> usize {
+        BATCH
     }
 
     fn cpu(&self) -> Duration {

@@ -3,6 +3,7 @@
 //! Owns no belief: a candidate is tried by `validate`. Reads no file and runs nothing; all it may know is in [`Case`], and
 //! the held-out recordings are not.
 
+mod answers;
 mod edit;
 mod localize;
 mod operators;
@@ -15,6 +16,7 @@ mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use answers::Difference;
 pub use operators::{Operator, operators};
 pub use oracle::{Oracle, Suite};
 pub use rules::{Template, TemplateCase, templates};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::Case;
+use super::answers::{self, Difference};
 use super::localize::{locate, telling};
 use super::template::{Draft, drafts};
 use crate::lang::{self, Editable};
@@ -72,6 +73,11 @@ pub struct Plausible {
     pub source: String,
     /// How many candidates had been tried when it was found, itself included.
     pub tried: usize,
+    /// Bytes that it takes away and puts in.
+    pub size: usize,
+    /// Patches with the same number answer alike to other inputs than the tests'; 0 is the likeliest. `None` when it was not
+    /// looked at.
+    pub cluster: Option<usize>,
 }
 
 /// What a search found.
@@ -81,6 +87,8 @@ pub struct Report {
     pub baseline: Vec<TestRun>,
     /// Best first.
     pub plausible: Vec<Plausible>,
+    /// Where the likeliest patches differ.
+    pub difference: Option<Difference>,
     pub tried: usize,
     pub stopped: Stopped,
 }
@@ -144,7 +152,7 @@ pub fn search(
         more,
         order,
         baseline: &baseline,
-        trials,
+        trials: &mut *trials,
         progress,
         seen: HashSet::new(),
         kills: vec![0; baseline.len()],
@@ -154,8 +162,9 @@ pub fn search(
         tried: 0,
     };
     let stopped = search.run(source)?;
-    let Search { plausible, tried, .. } = search;
-    Ok(Report { baseline, plausible, tried, stopped })
+    let Search { mut plausible, tried, .. } = search;
+    let difference = answers::order(trials, lang::detect(path, source.as_bytes()), source, &mut plausible);
+    Ok(Report { baseline, plausible, difference, tried, stopped })
 }
 
 /// The text of a file in which something can be looked for.
@@ -240,7 +249,8 @@ impl Search<'_> {
     fn confirm(&mut self, round: &Round, draft: &Draft, text: String) -> Result<(), SearchError> {
         let runs = self.trials.confirm(&text, &self.order)?;
         if let (true, Some(candidate)) = (runs.iter().all(TestRun::passed), whole(round, draft)) {
-            self.plausible.push(Plausible { candidate, source: text, tried: self.tried });
+            let size = draft.edit.size(&round.source) + round.first.as_ref().map_or(0, |first| first.edit.size(first.before()));
+            self.plausible.push(Plausible { candidate, source: text, tried: self.tried, size, cluster: None });
         }
         Ok(())
     }

@@ -91,6 +91,11 @@ impl Draft {
         &self.file.path
     }
 
+    /// The file's text before it.
+    pub(super) fn before(&self) -> &str {
+        &self.file.source
+    }
+
     /// The whole file with the edit made.
     pub(super) fn text(&self) -> Option<String> {
         self.edit.apply(&self.file.source)

@@ -129,6 +129,14 @@ impl Trials for Javascript {
         self.alone.confirm(source, order)
     }
 
+    fn programs(&self) -> Vec<String> {
+        self.alone.programs()
+    }
+
+    fn probe(&mut self, source: &str, program: &str) -> Result<Option<String>> {
+        self.alone.probe(source, program)
+    }
+
     fn cpu(&self) -> Duration {
         self.used + self.alone.cpu()
     }

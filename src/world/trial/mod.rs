@@ -82,6 +82,15 @@ pub fn open(sandbox: &Sandbox, subject: Subject, limits: impl Into<Limits>) -> R
     Ok(Box::new(Parts(vec![Part { trials: quick, numbers: fast }, Part { trials: others, numbers: slow }])))
 }
 
+/// The code of those tests that are programs.
+fn programs(tests: &[Test]) -> Vec<String> {
+    let code = |test: &Test| match &test.body {
+        TestBody::Program(code) => Some(code.clone()),
+        _ => None,
+    };
+    tests.iter().filter_map(code).collect()
+}
+
 /// A way to run sources.
 pub trait Trials {
     /// Every test on `source`, each alone in a fresh process, with the lines of the tool's file that ran.
@@ -102,6 +111,21 @@ pub trait Trials {
     /// # Errors
     /// When the tests cannot be started.
     fn confirm(&mut self, source: &str, order: &[usize]) -> Result<Vec<TestRun>>;
+
+    /// The code of the tests that are programs of their own.
+    fn programs(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What `program` prints beside `source`, which passes all tests; `None` where no such program can be run. It is a text of
+    /// [`crate::lang::probe`].
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    fn probe(&mut self, source: &str, program: &str) -> Result<Option<String>> {
+        let _ = (source, program);
+        Ok(None)
+    }
 
     /// How many candidates are worth trying together at most: few where each has processes of its own.
     fn batch(&self) -> usize {

@@ -78,6 +78,17 @@ impl Trials for Parts {
         self.gather(order, |part, own| part.trials.confirm(source, own))
     }
 
+    fn programs(&self) -> Vec<String> {
+        self.0.iter().flat_map(|part| part.trials.programs()).collect()
+    }
+
+    fn probe(&mut self, source: &str, program: &str) -> Result<Option<String>> {
+        match self.0.first_mut() {
+            Some(part) => part.trials.probe(source, program),
+            None => Ok(None),
+        }
+    }
+
     fn cpu(&self) -> Duration {
         self.0.iter().map(|part| part.trials.cpu()).sum()
     }
@@ -129,6 +140,14 @@ impl Trials for Chosen {
     fn confirm(&mut self, source: &str, order: &[usize]) -> Result<Vec<TestRun>> {
         let order = self.inner(order);
         self.part.trials.confirm(source, &order)
+    }
+
+    fn programs(&self) -> Vec<String> {
+        self.part.trials.programs()
+    }
+
+    fn probe(&mut self, source: &str, program: &str) -> Result<Option<String>> {
+        self.part.trials.probe(source, program)
     }
 
     fn batch(&self) -> usize {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Limits, Subject, Trials};
+use super::{Limits, Subject, Trials, programs};
 use crate::lang;
 use crate::model::{Exit, Language, Test, TestBody, TestOutcome, TestRun, Triaged};
 use crate::world::process::Finished;
@@ -17,6 +17,8 @@ use crate::world::sandbox::{Sandbox, Scratch, ScratchFile};
 /// A test gets so many times what it needed on the untouched source, at least [`FLOOR`].
 const TIME_FACTOR: u32 = 10;
 const FLOOR: Duration = Duration::from_millis(500);
+/// A program that looks at answers keeps its own time; this is for one that does not.
+const PROBE: Duration = Duration::from_secs(5);
 /// Nothing is won by more at once, and a budget is looked at after each batch.
 const BATCH: usize = 16;
 
@@ -27,6 +29,8 @@ pub struct Processes {
     interpreter: Option<&'static str>,
     /// Where the tests' own programs are, relative to the root.
     programs: Vec<String>,
+    /// Where a program that looks at answers is.
+    probe: String,
     scratch: Option<Scratch>,
     /// The most that one test may take, in the order of the tests.
     limits: Vec<Duration>,
@@ -49,9 +53,10 @@ impl Processes {
         };
         let folder = subject.path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
         let programs = (0..subject.tests.len()).map(|at| format!("{folder}fractal_test_{at}.{extension}")).collect();
+        let probe = format!("{folder}fractal_probe.{extension}");
         let limit = |test: &Test| if matches!(test.body, TestBody::Command(_)) { limits.command } else { limits.test };
         let limits = subject.tests.iter().map(limit).collect();
-        Processes { sandbox: sandbox.clone(), subject, interpreter, programs, scratch: None, limits, used: Duration::ZERO }
+        Processes { sandbox: sandbox.clone(), subject, interpreter, programs, probe, scratch: None, limits, used: Duration::ZERO }
     }
 
     fn files(&self, source: &str) -> Vec<ScratchFile> {
@@ -158,6 +163,29 @@ impl Trials for Processes {
 
     fn confirm(&mut self, source: &str, order: &[usize]) -> Result<Vec<TestRun>> {
         order.iter().map(|at| self.run(source, *at)).collect()
+    }
+
+    fn programs(&self) -> Vec<String> {
+        programs(&self.subject.tests)
+    }
+
+    fn probe(&mut self, source: &str, program: &str) -> Result<Option<String>> {
+        let Some(interpreter) = self.interpreter else { return Ok(None) };
+        let mut files = self.files(source);
+        let path = self.probe.clone();
+        files.push(ScratchFile::plain(&path, program));
+        let scratch = match self.scratch.take() {
+            Some(used) => self.sandbox.refresh(used, &files)?,
+            None => self.sandbox.checkout(&files)?,
+        };
+        let mut argv: Vec<OsString> = vec![interpreter.into()];
+        // Without the installed packages it begins sooner; what needs them answers nothing, and nobody is told apart by it.
+        argv.extend((self.subject.language == Language::Python).then(|| OsString::from("-S")));
+        argv.push(scratch.root().join(&path).into());
+        let finished = self.sandbox.run(&scratch, argv, Vec::new(), "", PROBE);
+        self.used += finished.duration;
+        self.scratch = Some(scratch);
+        Ok(Some(String::from_utf8_lossy(&finished.stdout).into_owned()))
     }
 
     fn batch(&self) -> usize {

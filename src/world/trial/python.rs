@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Subject, Trials};
+use super::{Processes, Subject, Trials, programs};
 use crate::lang;
 use crate::model::{Answer, Exit, Language, Test, TestBody, TestOutcome, TestRun, Triaged};
 use crate::world::process::Kept;
@@ -67,6 +67,8 @@ pub struct Python {
     programs: Vec<String>,
     scratch: Option<Scratch>,
     interpreter: Option<Kept>,
+    /// For programs that are not tests.
+    plain: Option<Box<Processes>>,
     /// The most that each test may take in a batch.
     limits: Vec<Duration>,
     longest: Duration,
@@ -138,6 +140,7 @@ impl Python {
             programs,
             scratch: None,
             interpreter: None,
+            plain: None,
             longest,
             used: (Duration::ZERO, Duration::ZERO),
         })
@@ -380,8 +383,21 @@ impl Trials for Python {
             .collect()
     }
 
+    fn programs(&self) -> Vec<String> {
+        programs(&self.subject.tests)
+    }
+
+    fn probe(&mut self, source: &str, program: &str) -> Result<Option<String>> {
+        let longest = self.longest;
+        let plain = || {
+            let subject = Subject { tests: Vec::new(), ..self.subject.clone() };
+            Box::new(Processes::new(&self.sandbox, subject, longest))
+        };
+        self.plain.get_or_insert_with(plain).probe(source, program)
+    }
+
     fn cpu(&self) -> Duration {
-        self.used.0 + self.used.1
+        self.used.0 + self.used.1 + self.plain.as_ref().map_or(Duration::ZERO, |plain| plain.cpu())
     }
 }
 

@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use self::lines::Instrumented;
 use self::switch::{Base, Switched, Variant};
-use super::{Subject, Trials, batch};
+use super::{Subject, Trials, batch, programs};
 use crate::lang;
 use crate::model::{Exit, Test, TestBody, TestOutcome, TestRun, Triaged};
 use crate::world::process::Finished;
@@ -33,6 +33,8 @@ const ALONE_PASSED: i32 = 77;
 const UNITS_FILE: &str = "fractal-units";
 /// A build that takes longer has gone wrong.
 const BUILD: Duration = Duration::from_secs(120);
+/// A program that looks at answers keeps its own time; this is for one that does not.
+const PROBE: Duration = Duration::from_secs(5);
 /// Messages of one kind hide those of the next: parsing, names, types, borrows.
 const ROUNDS: usize = 8;
 /// Tests that the first build of a candidate with a module of its own holds: most fail the first test they meet, and there tests cost
@@ -406,6 +408,22 @@ impl Trials for Rust {
         let runs = order.iter().map(|test| self.alone(&last.0, place, *test, source, limit)).collect();
         self.last = Some(last);
         runs
+    }
+
+    fn programs(&self) -> Vec<String> {
+        programs(&self.tests)
+    }
+
+    fn probe(&mut self, source: &str, program: &str) -> Result<Option<String>> {
+        let main = "#![allow(warnings)]\nmod c;\nfn main() {\n    c::fractal_probe();\n    std::process::exit(0);\n}\n";
+        let files = [ScratchFile::plain("main.rs", main), ScratchFile::plain("c.rs", format!("{source}\n{program}"))];
+        let scratch = self.sandbox.checkout(&files)?;
+        let build = ["rustc", "--edition=2021", "-Cdebuginfo=0", "-Coverflow-checks=on", "main.rs", "-o", "probe"];
+        if self.run(&scratch, build.map(OsString::from).to_vec(), BUILD)?.exit != Exit::Code(0) {
+            return Ok(None);
+        }
+        let program = scratch.root().join("probe").into_os_string();
+        Ok(Some(String::from_utf8_lossy(&self.run(&scratch, vec![program], PROBE)?.stdout).into_owned()))
     }
 
     fn cpu(&self) -> Duration {

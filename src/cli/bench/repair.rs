@@ -77,6 +77,22 @@ struct Answer {
     plausible: usize,
     tried: usize,
     cpu_seconds: f64,
+    /// The plausible patches, best first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    patches: Vec<Ranked>,
+}
+
+/// One plausible patch.
+#[derive(Clone, Debug, Serialize)]
+struct Ranked {
+    template: String,
+    /// Suspicion, weight and size together.
+    worth: f64,
+    size: usize,
+    /// Patches that answer alike to other inputs have the same number.
+    cluster: Option<usize>,
+    /// Whether it also passes the tests that were not shown.
+    correct: bool,
 }
 
 /// A test that a case brings may take this long on the untouched program.
@@ -145,6 +161,7 @@ impl Repair {
             plausible: 0,
             tried: 0,
             cpu_seconds: 0.0,
+            patches: Vec::new(),
         };
         let mut outside = Duration::ZERO;
         if let Err(error) = self.repair(case, seen, &hidden, &mut answer, &mut outside) {
@@ -185,12 +202,20 @@ impl Repair {
         answer.template = Some(best.candidate.source.clone());
         answer.title = Some(best.candidate.title.clone());
         answer.rank = Some(best.tried);
+        let mut judge = match hidden {
+            [] => None,
+            _ => Some(trial::open(&sandbox, oracle.subject(hidden.to_vec()), LONGEST)?),
+        };
         let order: Vec<usize> = (0..hidden.len()).collect();
-        let correct = hidden.is_empty()
-            || trial::open(&sandbox, oracle.subject(hidden.to_vec()), LONGEST)?
-                .confirm(&best.source, &order)?
-                .iter()
-                .all(TestRun::passed);
+        for found in &report.plausible {
+            let correct = match &mut judge {
+                Some(judge) => judge.confirm(&found.source, &order)?.iter().all(TestRun::passed),
+                None => true,
+            };
+            let (template, worth) = (found.candidate.source.clone(), found.candidate.rank);
+            answer.patches.push(Ranked { template, worth, size: found.size, cluster: found.cluster, correct });
+        }
+        let correct = answer.patches.first().is_some_and(|first| first.correct);
         answer.result = if correct { "correct" } else { "plausible" }.into();
         Ok(())
     }

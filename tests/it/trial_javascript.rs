@@ -100,3 +100,79 @@ fn tests_that_need_more_than_a_context_get_processes() {
     assert!(!trials.confirm(GOOD, &[4, 0]).expect("runs")[0].passed());
     assert_eq!(trials.triage(&[GOOD.to_string()], &[4]).expect("runs"), [Triaged::Failed { test: 4 }]);
 }
+
+/// What a candidate may do on its way, each with what follows for itself: `None` where either is right.
+const HOSTILE: [(&str, Option<Triaged>); 30] = [
+    ("(Array.prototype.map = null, Math.floor(n / 2))", Some(Triaged::Passed)),
+    ("(Object.prototype.polluted = 1, Math.floor(n / 2))", None),
+    ("(module.exports.__proto__.polluted = 1, Math.floor(n / 2))", None),
+    ("(require.constructor.prototype.call = null, Math.floor(n / 2))", None),
+    ("(console.log.constructor.prototype.apply = null, Math.floor(n / 2))", None),
+    ("(require('assert').strictEqual = () => {}, n === 6 ? 3 : 7)", Some(FAILED_1)),
+    ("(require('node:assert').deepStrictEqual = () => {}, Math.floor(n / 2))", Some(Triaged::Passed)),
+    ("(require('assert').AssertionError.prototype.name = 'x', Math.floor(n / 2))", Some(Triaged::Passed)),
+    ("(require('fs').readFileSync = () => '', Math.floor(n / 2))", Some(Triaged::Passed)),
+    ("(require('fs').writeFileSync = require('fs').writeSync = null, Math.floor(n / 2))", Some(Triaged::Passed)),
+    ("(require('fs').Stats.prototype.isFile = () => false, Math.floor(n / 2))", Some(Triaged::Passed)),
+    ("(require('path').resolve = () => '/', Math.floor(n / 2))", Some(Triaged::Passed)),
+    ("(require('util').inspect.custom = 1, require('events').prototype.on = null, Math.floor(n / 2))", None),
+    ("(require('fs').writeFileSync('lib/tool.js', ''), require('fs').writeFileSync('left', ''), Math.floor(n / 2))", None),
+    ("(require('fs').rmSync('fractal-job.json'), Math.floor(n / 2))", None),
+    ("(Buffer.prototype.toString = null, Buffer.from = null, Math.floor(n / 2))", Some(Triaged::Passed)),
+    ("(URL.prototype.polluted = structuredClone.polluted = 1, Math.floor(n / 2))", Some(Triaged::Passed)),
+    ("(require('fs').constructor.prototype.polluted = 1, Math.floor(n / 2))", None),
+    ("require('fs').constructor.constructor('return process')().exit(0)", None),
+    ("require('assert').constructor('return process')().exit(1)", None),
+    ("(require('assert').constructor('return globalThis')().Array.prototype.push = null, Math.floor(n / 2))", None),
+    ("require('process').exit(3)", Some(FAILED_0)),
+    ("(process.exitCode = 3, Math.floor(n / 2))", Some(FAILED_0)),
+    ("(Promise.reject(new Error('nobody')), Math.floor(n / 2))", Some(FAILED_0)),
+    ("(Promise.resolve().then(() => { for (;;); }), Math.floor(n / 2))", Some(LATE_0)),
+    ("(queueMicrotask(() => { for (;;); }), Math.floor(n / 2))", Some(LATE_0)),
+    ("(() => { for (;;) { try { for (;;); } catch {} } })()", Some(LATE_0)),
+    ("(() => { throw { get code() { for (;;); }, get message() { for (;;); } }; })()", Some(FAILED_0)),
+    ("(() => { throw new Proxy(new Error(), { get() { for (;;); }, getPrototypeOf() { for (;;); } }); })()", Some(FAILED_0)),
+    ("require('child_process').execSync('exit 0') && Math.floor(n / 2)", Some(FAILED_0)),
+];
+const FAILED_0: Triaged = Triaged::Failed { test: 0 };
+const FAILED_1: Triaged = Triaged::Failed { test: 1 };
+const LATE_0: Triaged = Triaged::TimedOut { test: 0 };
+
+#[test]
+fn whatever_a_candidate_touches_the_next_one_finds_it_untouched() {
+    let Some(mut trials) = trials(&[]) else { return };
+    trials.cover(&body("Math.floor(n / 3)")).expect("runs");
+    let wrong = body("Math.ceil(n / 2)");
+    let sources: Vec<String> = HOSTILE.iter().flat_map(|(hostile, _)| [body(hostile), GOOD.to_string(), wrong.clone()]).collect();
+    let verdicts = trials.triage(&sources, &[0, 1, 2]).expect("runs");
+    for (found, (hostile, own)) in verdicts.chunks(3).zip(HOSTILE) {
+        assert_eq!(found[1..], [Triaged::Passed, FAILED_1], "after {hostile}");
+        assert!(own.is_none_or(|own| own == found[0]), "{hostile}: {:?}", found[0]);
+    }
+}
+
+#[test]
+fn a_candidate_that_leaves_something_for_its_own_next_test_is_tried_alone() {
+    let Some(mut trials) = trials(&["assert.ok(!require('fs').existsSync('left')); assert.strictEqual(half(2), 1);"]) else {
+        return;
+    };
+    trials.cover(&body("Math.floor(n / 3)")).expect("runs");
+    let leaves = body("(require('fs').writeFileSync('left', ''), Math.floor(n / 2))");
+    let patches = body("(require('assert').deepStrictEqual = () => {}, n === 1 ? 5 : Math.floor(n / 2))");
+    let verdicts = trials.triage(&[leaves, patches, GOOD.to_string()], &[0, 3, 1]).expect("runs");
+    assert_eq!(verdicts, [Triaged::Passed, FAILED_1, Triaged::Passed]);
+}
+
+#[test]
+fn a_test_that_waits_for_a_promise_is_judged_in_a_context() {
+    let code = "(async () => { await null; assert.strictEqual(half(8), 4); })();";
+    let Some(mut trials) = trials(&[code]) else { return };
+    let baseline = trials.cover(&body("Math.floor(n / 3)")).expect("runs");
+    assert!(!baseline[3].passed());
+    let before = trials.cpu();
+    let sources: Vec<String> = (0..200).map(|n| body(&format!("Math.floor(n / 2) + {n}"))).collect();
+    let verdicts = trials.triage(&sources, &[3]).expect("runs");
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Triaged::Passed).count(), 1);
+    // Two hundred processes would need some seconds.
+    assert!(trials.cpu() - before < Duration::from_secs(3), "{:?}", trials.cpu() - before);
+}

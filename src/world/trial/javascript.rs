@@ -12,7 +12,8 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::{Processes, Subject, Trials, batch};
-use crate::model::{TestBody, TestRun, Triaged};
+use crate::lang;
+use crate::model::{Exit, TestBody, TestOutcome, TestRun, Triaged};
 use crate::world::sandbox::{Sandbox, ScratchFile};
 
 /// Tries the candidates of a batch.
@@ -22,6 +23,9 @@ const START: Duration = Duration::from_secs(20);
 /// A test in a context gets so many times what it took there on the untouched source, at least [`FLOOR`].
 const TIME_FACTOR: f64 = 10.0;
 const FLOOR: Duration = Duration::from_millis(30);
+/// While lines are counted, a test gets so many times what the longest took in a process, at least [`COVER_FLOOR`].
+const COVER_FACTOR: u32 = 3;
+const COVER_FLOOR: Duration = Duration::from_millis(400);
 
 /// See the module.
 pub struct Javascript {
@@ -50,6 +54,9 @@ struct Job<'a> {
 #[derive(Deserialize)]
 struct Covered {
     outcome: String,
+    /// How a process would have ended, and what it would have said.
+    code: i32,
+    said: String,
     milliseconds: f64,
     lines: BTreeSet<u32>,
 }
@@ -61,36 +68,66 @@ impl Javascript {
         Javascript { alone, sandbox: sandbox.clone(), subject, limit: longest, used: Duration::ZERO, fit: BTreeSet::new() }
     }
 
-    /// Starts the runner on the job as often as `again` wants it.
-    fn start(&mut self, candidates: &[String], order: &[usize], cover: bool) -> Result<impl FnMut(usize) -> Result<String>> {
+    /// What starts the runner on the job, from a candidate on; with the time that a test may take when lines are asked for.
+    fn start(
+        &mut self,
+        candidates: &[String],
+        order: &[usize],
+        cover: Option<Duration>,
+    ) -> Result<impl FnMut(usize) -> Result<String>> {
         let code = |body: &TestBody| match body {
             TestBody::Program(code) => code.clone(),
             TestBody::Run(_) | TestBody::Command(_) => String::new(),
         };
         let codes: Vec<String> = self.subject.tests.iter().map(|test| code(&test.body)).collect();
-        let limit = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
+        let limit = cover.unwrap_or(self.limit);
+        let milliseconds = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let tests = codes.iter().map(String::as_str).collect();
-        let job = serde_json::to_vec(&Job { path: &self.subject.path, tests, candidates, order, limit, cover })?;
+        let job = serde_json::to_vec(&Job {
+            path: &self.subject.path,
+            tests,
+            candidates,
+            order,
+            limit: milliseconds,
+            cover: cover.is_some(),
+        })?;
         let mut files = self.subject.support.clone();
         files.push(ScratchFile::plain("fractal-runner.cjs", RUNNER));
         files.push(ScratchFile::plain("fractal-job.json", job));
-        let scratch = self.sandbox.checkout(&files)?;
-        let whole = START + self.limit * u32::try_from(order.len() * candidates.len()).unwrap_or(u32::MAX);
+        let mut scratch = Some(self.sandbox.checkout(&files)?);
+        let whole = START + limit * u32::try_from(order.len() * candidates.len()).unwrap_or(u32::MAX);
         let (sandbox, used) = (self.sandbox.clone(), &mut self.used);
+        let mut told = String::new();
         Ok(move |from: usize| {
-            let argv = [
-                "node",
-                "--max-old-space-size=512",
-                "fractal-runner.cjs",
-                "fractal-job.json",
-                "fractal-result",
-                &from.to_string(),
-            ]
-            .map(OsString::from);
-            let finished = sandbox.run(&scratch, argv.to_vec(), Vec::new(), "", whole);
+            // What an earlier process left behind is no business of the next.
+            let clean = match scratch.take() {
+                Some(used) => sandbox.refresh(used, &files)?,
+                None => sandbox.checkout(&files)?,
+            };
+            // Nobody writes there by accident.
+            let result = format!("fractal-{}", uuid::Uuid::new_v4());
+            let argv = ["node", "--max-old-space-size=512", "fractal-runner.cjs", "fractal-job.json", &result, &from.to_string()]
+                .map(OsString::from);
+            let finished = sandbox.run(&clean, argv.to_vec(), Vec::new(), "", whole);
             *used += finished.duration;
-            Ok(std::fs::read_to_string(scratch.root().join("fractal-result")).unwrap_or_default())
+            told += &std::fs::read_to_string(clean.root().join(&result)).unwrap_or_default();
+            scratch = Some(clean);
+            Ok(told.clone())
         })
+    }
+}
+
+/// Whether a context and a process have the same opinion of a test, for the same reason.
+fn is_same(covered: &Covered, run: &TestRun) -> bool {
+    match (covered.outcome.as_str(), &run.failure) {
+        ("passed", None) => true,
+        ("late", Some(_)) => run.outcome == TestOutcome::TimedOut,
+        ("failed", Some(failure)) if run.outcome == TestOutcome::Failed => {
+            let class = lang::failure(&Exit::Code(covered.code), covered.said.as_bytes(), "").class;
+            // Where the process's own words could not be read, the code has to do.
+            class == failure.class || failure.class == format!("exit {}", covered.code)
+        }
+        _ => false,
     }
 }
 
@@ -99,14 +136,16 @@ impl Trials for Javascript {
         let mut runs = self.alone.cover(source)?;
         let programs: Vec<usize> =
             (0..runs.len()).filter(|at| matches!(self.subject.tests[*at].body, TestBody::Program(_))).collect();
-        let told = self.start(&[source.to_string()], &programs, true)?(0)?;
-        let covered: Vec<Covered> = serde_json::from_str(&told).unwrap_or_default();
+        // A process has to start first, so what ends there ends here.
+        let ended = runs.iter().filter(|run| run.outcome != TestOutcome::TimedOut).map(|run| run.cpu).max();
+        let limit = (ended.unwrap_or_default() * COVER_FACTOR).max(COVER_FLOOR);
+        let told = self.start(&[source.to_string()], &programs, Some(limit))?(0)?;
+        let covered: Vec<Covered> = told.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
         let ended = covered.iter().filter(|covered| covered.outcome != "late").map(|covered| covered.milliseconds);
         let longest = Duration::from_secs_f64(ended.fold(0.0, f64::max) * TIME_FACTOR / 1e3);
         self.limit = self.limit.min(longest.max(FLOOR));
         for (at, covered) in programs.into_iter().zip(covered) {
-            let passed = covered.outcome == "passed";
-            if passed == runs[at].passed() {
+            if is_same(&covered, &runs[at]) {
                 self.fit.insert(at);
             }
             runs[at].lines = covered.lines;
@@ -120,8 +159,17 @@ impl Trials for Javascript {
             return self.alone.triage(candidates, order);
         }
         let mut verdicts = vec![None; candidates.len()];
-        let start = self.start(candidates, &fit, false)?;
-        batch::fill(&mut verdicts, &fit, start)?;
+        let mut doubted = BTreeSet::new();
+        let mut start = self.start(candidates, &fit, None)?;
+        batch::fill(&mut verdicts, &fit, |from| {
+            let told = start(from)?;
+            doubted.extend(told.lines().filter_map(|line| line.strip_prefix("doubt ")?.parse::<usize>().ok()));
+            Ok(told)
+        })?;
+        drop(start);
+        for at in doubted.into_iter().filter(|at| *at < candidates.len()) {
+            verdicts[at] = self.alone.triage(&candidates[at..=at], order)?.pop();
+        }
         Ok(verdicts.into_iter().map(|verdict| verdict.unwrap_or(Triaged::Failed { test: fit[0] })).collect())
     }
 

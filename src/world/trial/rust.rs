@@ -11,13 +11,12 @@ mod switch;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use self::lines::Instrumented;
-use self::switch::{Base, Switched, Variant};
+use self::switch::{Base, Lines, Switched, Variant};
 use super::{Subject, Trials, batch, programs};
 use crate::lang;
 use crate::model::{Exit, Test, TestBody, TestOutcome, TestRun, Triaged};
@@ -171,8 +170,8 @@ impl Rust {
     }
 
     /// The program's files, and the lines of the candidates that share one.
-    fn files(&self, job: &Job<'_>, wrong: &BTreeMap<usize, String>) -> Result<(Vec<ScratchFile>, Vec<(Range<u32>, usize)>)> {
-        let (mut files, mut lines) = (Vec::new(), Vec::new());
+    fn files(&self, job: &Job<'_>, wrong: &BTreeMap<usize, String>) -> Result<(Vec<ScratchFile>, Lines)> {
+        let (mut files, mut lines) = (Vec::new(), Lines::new());
         let mut main =
             "#![allow(warnings)]\nuse fractal_runner::{candidate as fractal_candidate, hit as fractal_hit};\n".to_string();
         let mut variants = Vec::new();

@@ -45,11 +45,13 @@ impl Variant {
     }
 }
 
+/// Lines, 1-based, and the candidate to which they belong.
+pub(super) type Lines = Vec<(Range<u32>, usize)>;
+
 /// A module that holds many candidates.
 pub(super) struct Switched {
     pub(super) text: String,
-    /// The lines of each candidate, 1-based, and the candidate.
-    pub(super) lines: Vec<(Range<u32>, usize)>,
+    pub(super) lines: Lines,
 }
 
 /// Words of state that would outlive a candidate.
@@ -255,7 +257,7 @@ mod tests {
         assert!(text.contains(switch), "{text}");
         let (range, candidate) = &lines[0];
         let own: Vec<&str> = text.lines().skip(range.start as usize - 1).take(range.len()).collect();
-        assert_eq!((own[0], own[4], own[6], *candidate), (&*own[0], "        n -= 1;", "    }", 7));
+        assert_eq!((own[4], own[6], *candidate), ("        n -= 1;", "    }", 7));
         assert!(own[0].starts_with("pub fn pick_fractal_7<'a, U>"), "{own:?}");
         assert!(text.ends_with("}\n\nfn last() {}\n"));
     }

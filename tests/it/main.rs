@@ -43,3 +43,4 @@ mod tidy;
 mod trial_javascript;
 mod trial_python;
 mod trial_rust;
+mod trial_shell;

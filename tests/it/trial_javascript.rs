@@ -17,21 +17,23 @@ fn body(expression: &str) -> String {
 }
 
 fn trials(more: &[&str]) -> Option<Box<dyn Trials>> {
-    peers::or_not_run(has_program("node").then_some(()), "node")?;
     let checks = ["assert.strictEqual(half(6), 3);", "assert.deepStrictEqual([half(1)], [0]);", "assert.ok(half(-98) === -49);"];
-    let test = |code: &&str| Test {
-        name: (*code).into(),
-        body: TestBody::Program(format!(
-            "const assert = require('node:assert');\nconst {{ half }} = require('./tool.js');\n{code}\n"
-        )),
-    };
+    let whole =
+        |code: &&str| format!("const assert = require('node:assert');\nconst {{ half }} = require('./tool.js');\n{code}\n");
+    let whole: Vec<String> = checks.iter().chain(more).map(whole).collect();
+    trials_of(&whole.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn trials_of(programs: &[&str]) -> Option<Box<dyn Trials>> {
+    peers::or_not_run(has_program("node").then_some(()), "node")?;
+    let test = |code: &&str| Test { name: (*code).into(), body: TestBody::Program((*code).into()) };
     let subject = Subject {
         language: Language::Javascript,
         path: "lib/tool.js".into(),
         mode: 0o100644,
         support: Vec::new(),
         run: Vec::new(),
-        tests: checks.iter().chain(more).map(test).collect(),
+        tests: programs.iter().map(test).collect(),
     };
     let sandbox = Sandbox::new("trial-test", &[], 8 << 30);
     Some(trial::open(&sandbox, subject, Duration::from_secs(10)).expect("opens"))
@@ -175,4 +177,18 @@ fn a_test_that_waits_for_a_promise_is_judged_in_a_context() {
     assert_eq!(verdicts.iter().filter(|verdict| **verdict == Triaged::Passed).count(), 1);
     // Two hundred processes would need some seconds.
     assert!(trials.cpu() - before < Duration::from_secs(3), "{:?}", trials.cpu() - before);
+}
+
+#[test]
+fn a_suite_that_ignores_the_module_is_noticed() {
+    let Some(mut reached) = trials(&[]) else { return };
+    reached.cover(&body("Math.floor(n / 3)")).expect("runs");
+    assert!(reached.is_reached().expect("runs"));
+    let Some(mut ignored) = trials_of(&[
+        "let broken = false;\ntry {\n  require('./tool.js');\n} catch {\n  broken = true;\n}\nif (!broken) process.exit(1);",
+    ]) else {
+        return;
+    };
+    assert!(!ignored.cover(GOOD).expect("runs")[0].passed());
+    assert!(!ignored.is_reached().expect("runs"));
 }

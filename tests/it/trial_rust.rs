@@ -292,3 +292,16 @@ fn a_thread_that_a_candidate_leaves_running_makes_no_other_late() {
     let verdicts = trials.triage(&sources, &[0, 1, 2]).expect("runs");
     assert_eq!(verdicts, [failed, failed, failed, failed, Triaged::Passed, Triaged::Passed]);
 }
+
+#[test]
+fn a_suite_that_ignores_the_source_is_noticed() {
+    let source = "pub const LIMIT: u32 = least() + 1;\n\nconst fn least() -> u32 {\n    1\n}\n\n\
+        pub fn up() -> impl Iterator<Item = u32> {\n    0..LIMIT\n}\n";
+    let reached = |test: &str| {
+        let mut trials = trials_of(&[test, "assert_eq!(LIMIT, 2);"]);
+        assert_eq!(trials.cover(source).expect("is built").iter().map(|run| run.passed()).collect::<Vec<_>>(), [false, true]);
+        trials.is_reached().expect("is built")
+    };
+    assert!(reached("assert_eq!(up().count(), 3);"));
+    assert!(!reached("assert!(std::panic::catch_unwind(|| up().count()).is_err());"));
+}

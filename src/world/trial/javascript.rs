@@ -185,6 +185,10 @@ impl Trials for Javascript {
         self.alone.probe(source, program)
     }
 
+    fn is_reached(&mut self) -> Result<bool> {
+        self.alone.is_reached()
+    }
+
     fn cpu(&self) -> Duration {
         self.used + self.alone.cpu()
     }

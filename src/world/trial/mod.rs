@@ -8,10 +8,11 @@ mod parts;
 mod processes;
 mod python;
 mod rust;
+mod shell;
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 
 pub use self::javascript::Javascript;
 pub use self::parts::Chosen;
@@ -132,6 +133,42 @@ pub trait Trials {
         usize::MAX
     }
 
+    /// Whether the tests run the tool's file: with one in its place that fails at once, no test passes that fails on the source which was
+    /// covered (none at all where nothing was covered).
+    ///
+    /// # Errors
+    /// When the tests cannot be started, or nothing is known that fails in this language.
+    fn is_reached(&mut self) -> Result<bool>;
+
     /// Processor time of everything that ran so far.
     fn cpu(&self) -> Duration;
+}
+
+/// The source that was covered, and how it did.
+#[derive(Default)]
+struct Baseline {
+    source: String,
+    failing: Option<Vec<usize>>,
+}
+
+impl Baseline {
+    fn new(source: &str, runs: &[TestRun]) -> Self {
+        let failing = (0..runs.len()).filter(|at| !runs[*at].passed()).collect();
+        Baseline { source: source.to_string(), failing: Some(failing) }
+    }
+
+    /// A source that fails at once, and the tests that must fail on it, of so many.
+    fn forced(&self, language: Language, tests: usize) -> Result<(String, Vec<usize>)> {
+        // A script is started by what its first line names.
+        let first = self.source.lines().next().filter(|line| line.starts_with("#!")).map(|line| format!("{line}\n"));
+        let script = |text: &str| format!("{}{text}\n", first.unwrap_or_default());
+        let source = match language {
+            Language::Python => script("raise RuntimeError('forced failure')"),
+            Language::Javascript => script("throw new Error('forced failure');"),
+            Language::Shell => script("exit 97"),
+            Language::Rust => rust::forced(&self.source).context("the source does not parse")?,
+            Language::Other => bail!("nothing is known that fails in this language"),
+        };
+        Ok((source, self.failing.clone().unwrap_or_else(|| (0..tests).collect())))
+    }
 }

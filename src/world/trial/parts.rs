@@ -89,6 +89,15 @@ impl Trials for Parts {
         }
     }
 
+    fn is_reached(&mut self) -> Result<bool> {
+        for part in &mut self.0 {
+            if !part.trials.is_reached()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn cpu(&self) -> Duration {
         self.0.iter().map(|part| part.trials.cpu()).sum()
     }
@@ -150,6 +159,10 @@ impl Trials for Chosen {
         self.part.trials.probe(source, program)
     }
 
+    fn is_reached(&mut self) -> Result<bool> {
+        self.part.trials.is_reached()
+    }
+
     fn batch(&self) -> usize {
         self.part.trials.batch()
     }
@@ -195,6 +208,10 @@ mod tests {
             Ok(order.iter().map(|test| self.run(source, *test)).collect())
         }
 
+        fn is_reached(&mut self) -> Result<bool> {
+            Ok(!self.0.contains('-'))
+        }
+
         fn cpu(&self) -> Duration {
             Duration::from_secs(self.1.len() as u64)
         }
@@ -220,6 +237,13 @@ mod tests {
         let failed = |test| Triaged::Failed { test };
         assert_eq!(trials.triage(&sources, &[3, 2, 1, 0]).expect("runs"), [Triaged::Passed, failed(2), failed(1), failed(2)]);
         assert_eq!(trials.triage(&sources[3..], &[1]).expect("runs"), [failed(1)]);
+    }
+
+    #[test]
+    fn a_tool_is_reached_when_every_part_reaches_it() {
+        let of = |letters| Part { trials: Box::new(Letters(letters, Vec::new())), numbers: vec![0] };
+        let reached = |all: [&'static str; 2]| Parts(all.map(of).into()).is_reached().expect("runs");
+        assert_eq!([reached(["a", "b"]), reached(["a", "-"]), reached(["-", "b"])], [true, false, false]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Limits, Subject, Trials, programs};
+use super::{Baseline, Limits, Subject, Trials, programs, shell};
 use crate::lang;
 use crate::model::{Exit, Language, Test, TestBody, TestOutcome, TestRun, Triaged};
 use crate::world::process::Finished;
@@ -22,6 +22,12 @@ const PROBE: Duration = Duration::from_secs(5);
 /// Nothing is won by more at once, and a budget is looked at after each batch.
 const BATCH: usize = 16;
 
+/// The first look at a test on the untouched source ends after this time. One test that does not end is waited for as long as is allowed,
+/// the others are believed to be endless then.
+const SHORT: Duration = Duration::from_secs(1);
+/// A run that is only for its lines ends after this time.
+const TRACED: Duration = Duration::from_secs(5);
+
 /// See the module.
 pub struct Processes {
     sandbox: Sandbox,
@@ -34,6 +40,7 @@ pub struct Processes {
     scratch: Option<Scratch>,
     /// The most that one test may take, in the order of the tests.
     limits: Vec<Duration>,
+    baseline: Baseline,
     used: Duration,
 }
 
@@ -56,7 +63,8 @@ impl Processes {
         let probe = format!("{folder}fractal_probe.{extension}");
         let limit = |test: &Test| if matches!(test.body, TestBody::Command(_)) { limits.command } else { limits.test };
         let limits = subject.tests.iter().map(limit).collect();
-        Processes { sandbox: sandbox.clone(), subject, interpreter, programs, probe, scratch: None, limits, used: Duration::ZERO }
+        let (sandbox, baseline, used) = (sandbox.clone(), Baseline::default(), Duration::ZERO);
+        Processes { sandbox, subject, interpreter, programs, probe, scratch: None, limits, baseline, used }
     }
 
     fn files(&self, source: &str) -> Vec<ScratchFile> {
@@ -71,12 +79,37 @@ impl Processes {
         files
     }
 
-    fn run(&mut self, source: &str, at: usize) -> Result<TestRun> {
+    /// The folder with `source` as the tool's file.
+    fn settle(&mut self, source: &str) -> Result<Scratch> {
         let files = self.files(source);
-        let scratch = match self.scratch.take() {
-            Some(used) => self.sandbox.refresh(used, &files)?,
-            None => self.sandbox.checkout(&files)?,
-        };
+        match self.scratch.take() {
+            Some(used) => self.sandbox.refresh(used, &files),
+            None => self.sandbox.checkout(&files),
+        }
+    }
+
+    fn run(&mut self, source: &str, at: usize, limit: Duration) -> Result<TestRun> {
+        let scratch = self.settle(source)?;
+        let run = self.start(&scratch, at, limit, Vec::new());
+        self.scratch = Some(scratch);
+        run
+    }
+
+    /// The lines of the tool's file that one test runs, where that can be known.
+    fn lines(&mut self, source: &str, at: usize, limit: Duration) -> Result<BTreeSet<u32>> {
+        if self.subject.language != Language::Shell {
+            return Ok(BTreeSet::new());
+        }
+        let scratch = self.settle(source)?;
+        let (before, trace) = shell::prepare(scratch.root())?;
+        self.start(&scratch, at, limit, before)?;
+        let lines = shell::lines(&trace, scratch.root(), &self.subject.path);
+        self.scratch = Some(scratch);
+        Ok(lines)
+    }
+
+    /// One test; `before` is put before its command.
+    fn start(&mut self, scratch: &Scratch, at: usize, limit: Duration, before: Vec<OsString>) -> Result<TestRun> {
         let Some(test) = self.subject.tests.get(at) else { bail!("there is no test {at}") };
         let script = |path: &str| -> Result<Vec<OsString>> {
             let Some(interpreter) = self.interpreter else {
@@ -98,9 +131,9 @@ impl Processes {
             }
             TestBody::Command(words) => (command(words), Vec::new(), ""),
         };
-        let finished = self.sandbox.run(&scratch, argv, stdin, cwd, self.limits[at]);
+        let argv = before.into_iter().chain::<Vec<OsString>>(argv).collect();
+        let finished = self.sandbox.run(scratch, argv, stdin, cwd, limit);
         self.used += finished.duration;
-        self.scratch = Some(scratch);
         match &finished.exit {
             Exit::NotStarted(why) => bail!("the test `{}` could not be started: {why}", test.name),
             // A shell's way to say the same (POSIX).
@@ -135,22 +168,33 @@ fn judge(body: &TestBody, finished: &Finished, root: &str) -> TestRun {
 impl Trials for Processes {
     fn cover(&mut self, source: &str) -> Result<Vec<TestRun>> {
         ensure!(!self.subject.tests.is_empty(), "there is no test to try a repair on");
-        let runs = (0..self.subject.tests.len()).map(|at| self.run(source, at)).collect::<Result<Vec<_>>>()?;
+        let (mut runs, mut patient) = (Vec::with_capacity(self.subject.tests.len()), true);
+        for at in 0..self.subject.tests.len() {
+            let longest = self.limits[at];
+            let mut run = self.run(source, at, SHORT.min(longest))?;
+            if run.outcome == TestOutcome::TimedOut && patient && longest > SHORT {
+                run = self.run(source, at, longest)?;
+                patient = run.outcome != TestOutcome::TimedOut;
+            }
+            runs.push(run);
+        }
         let ended = |run: &&TestRun| run.outcome != TestOutcome::TimedOut;
         let limit = |run: &TestRun| (run.cpu * TIME_FACTOR).max(FLOOR);
         // What did not end is waited for as long as for the slowest that did.
         let endless = runs.iter().filter(ended).map(limit).max();
-        for (own, run) in self.limits.iter_mut().zip(&runs) {
-            let wanted = if ended(&run) { Some(limit(run)) } else { endless };
-            *own = wanted.map_or(*own, |wanted| wanted.min(*own));
+        for (at, run) in runs.iter_mut().enumerate() {
+            let wanted = if run.outcome == TestOutcome::TimedOut { endless } else { Some(limit(run)) };
+            self.limits[at] = wanted.map_or(self.limits[at], |wanted| wanted.min(self.limits[at]));
+            run.lines = self.lines(source, at, self.limits[at].min(TRACED))?;
         }
+        self.baseline = Baseline::new(source, &runs);
         Ok(runs)
     }
 
     fn triage(&mut self, candidates: &[String], order: &[usize]) -> Result<Vec<Triaged>> {
         let one = |source: &String| {
             for &test in order {
-                match self.run(source, test)?.outcome {
+                match self.run(source, test, self.limits.get(test).copied().unwrap_or_default())?.outcome {
                     TestOutcome::Passed => {}
                     TestOutcome::Failed => return Ok(Triaged::Failed { test }),
                     TestOutcome::TimedOut => return Ok(Triaged::TimedOut { test }),
@@ -162,7 +206,12 @@ impl Trials for Processes {
     }
 
     fn confirm(&mut self, source: &str, order: &[usize]) -> Result<Vec<TestRun>> {
-        order.iter().map(|at| self.run(source, *at)).collect()
+        order.iter().map(|at| self.run(source, *at, self.limits.get(*at).copied().unwrap_or_default())).collect()
+    }
+
+    fn is_reached(&mut self) -> Result<bool> {
+        let (forced, order) = self.baseline.forced(self.subject.language, self.subject.tests.len())?;
+        Ok(self.confirm(&forced, &order)?.iter().all(|run| !run.passed()))
     }
 
     fn programs(&self) -> Vec<String> {

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Processes, Subject, Trials, programs};
+use super::{Baseline, Processes, Subject, Trials, programs};
 use crate::lang;
 use crate::model::{Answer, Exit, Language, Test, TestBody, TestOutcome, TestRun, Triaged};
 use crate::world::process::Kept;
@@ -72,6 +72,7 @@ pub struct Python {
     /// The most that each test may take in a batch.
     limits: Vec<Duration>,
     longest: Duration,
+    baseline: Baseline,
     /// Processor time of interpreters that are gone, and of the one that is there.
     used: (Duration, Duration),
 }
@@ -142,6 +143,7 @@ impl Python {
             interpreter: None,
             plain: None,
             longest,
+            baseline: Baseline::default(),
             used: (Duration::ZERO, Duration::ZERO),
         })
     }
@@ -153,16 +155,6 @@ impl Python {
             TestBody::Run(run) => subject.run.is_empty() && run.cwd.is_empty() && run.success.stdout.is_none(),
             TestBody::Command(_) => false,
         }
-    }
-
-    /// Whether the tests run the tool at all: with a file in its place that does nothing but raise, none may pass.
-    ///
-    /// # Errors
-    /// When the tests cannot be started.
-    pub fn is_reached(&mut self) -> Result<bool> {
-        let order: Vec<usize> = (0..self.subject.tests.len()).collect();
-        let runs = self.confirm("raise RuntimeError('forced failure')\n", &order)?;
-        Ok(runs.iter().all(|run| !run.passed()))
     }
 
     /// Brings the scratch folder to what it should be, with `source` as the tool's file, and the interpreter to life.
@@ -333,6 +325,7 @@ impl Trials for Python {
         let slowest = runs.iter().filter(ended).map(limit).max().unwrap_or_default();
         let endless = slowest.max(ENDLESS_FLOOR).min(self.longest);
         self.limits = runs.iter().map(|run| if ended(&run) { limit(run) } else { endless }).collect();
+        self.baseline = Baseline::new(source, &runs);
         Ok(runs)
     }
 
@@ -394,6 +387,11 @@ impl Trials for Python {
             Box::new(Processes::new(&self.sandbox, subject, longest))
         };
         self.plain.get_or_insert_with(plain).probe(source, program)
+    }
+
+    fn is_reached(&mut self) -> Result<bool> {
+        let (forced, order) = self.baseline.forced(Language::Python, self.subject.tests.len())?;
+        Ok(self.confirm(&forced, &order)?.iter().all(|run| !run.passed()))
     }
 
     fn cpu(&self) -> Duration {

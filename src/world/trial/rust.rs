@@ -16,10 +16,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use self::lines::Instrumented;
+pub(super) use self::lines::forced;
 use self::switch::{Base, Lines, Switched, Variant};
-use super::{Subject, Trials, batch, programs};
+use super::{Baseline, Subject, Trials, batch, programs};
 use crate::lang;
-use crate::model::{Exit, Test, TestBody, TestOutcome, TestRun, Triaged};
+use crate::model::{Exit, Language, Test, TestBody, TestOutcome, TestRun, Triaged};
 use crate::world::process::Finished;
 use crate::world::sandbox::{Sandbox, Scratch, ScratchFile};
 
@@ -60,6 +61,7 @@ pub struct Rust {
     /// The tool's file.
     path: String,
     tests: Vec<Test>,
+    baseline: Baseline,
     /// What candidates are thought to differ from: the source that was covered.
     base: Option<Base>,
     /// Where [`RUNNER`] was built.
@@ -107,8 +109,8 @@ impl Rust {
             );
         }
         let Subject { path, tests, .. } = subject;
-        let (sandbox, used) = (sandbox.clone(), Duration::ZERO);
-        Ok(Rust { sandbox, path, tests, base: None, runner: None, last: None, longest, limit: longest, used })
+        let (sandbox, baseline, used) = (sandbox.clone(), Baseline::default(), Duration::ZERO);
+        Ok(Rust { sandbox, path, tests, baseline, base: None, runner: None, last: None, longest, limit: longest, used })
     }
 
     /// A source with the tests behind it, where they see everything and move no line.
@@ -374,6 +376,7 @@ impl Trials for Rust {
     fn cover(&mut self, source: &str) -> Result<Vec<TestRun>> {
         ensure!(!self.tests.is_empty(), "there is no test to try a repair on");
         let runs = self.covered(source)?;
+        self.baseline = Baseline::new(source, &runs);
         self.base = Some(Base::new(source));
         let longest = runs.iter().filter(|run| run.outcome != TestOutcome::TimedOut).map(|run| run.cpu).max();
         self.limit = self.limit.min((longest.unwrap_or_default() * TIME_FACTOR).max(FLOOR));
@@ -423,6 +426,11 @@ impl Trials for Rust {
         }
         let program = scratch.root().join("probe").into_os_string();
         Ok(Some(String::from_utf8_lossy(&self.run(&scratch, vec![program], PROBE)?.stdout).into_owned()))
+    }
+
+    fn is_reached(&mut self) -> Result<bool> {
+        let (forced, order) = self.baseline.forced(Language::Rust, self.tests.len())?;
+        Ok(self.confirm(&forced, &order)?.iter().all(|run| !run.passed()))
     }
 
     fn cpu(&self) -> Duration {

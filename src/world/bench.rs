@@ -228,7 +228,7 @@ impl<'a> Bench<'a> {
         let root = scratch.root().to_string_lossy().into_owned();
         let mut argv: Vec<OsString> = self.tool.command(template, &root).into_iter().map(OsString::from).collect();
         argv.extend(args);
-        let Finished { exit, stdout, stderr, duration } = self.sandbox.run(scratch, argv, stdin, cwd, time);
+        let Finished { exit, stdout, stderr, duration, .. } = self.sandbox.run(scratch, argv, stdin, cwd, time);
         let outcome = match &exit {
             // Nobody interrupts a trial: a signal here is the tool's own doing.
             Exit::Signal(_) => Outcome::Failure,

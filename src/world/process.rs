@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
 use crate::model::Exit;
 
@@ -56,6 +56,8 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
     pub duration: Duration,
+    /// Processor time of the process and of those of its children that it waited for; the duration where nobody tells. To about 10 ms.
+    pub cpu: Duration,
 }
 
 /// Time given to readers after the process has ended, for grandchildren that keep its pipes open.
@@ -67,12 +69,15 @@ const GRACE: Duration = Duration::from_millis(300);
 /// the end, so nothing is left behind that did not leave the group.
 pub fn run(spawn: &Spawn) -> Finished {
     let started = Instant::now();
-    let ended = |exit, stdout, stderr| Finished { exit, stdout, stderr, duration: started.elapsed() };
+    let ended = |exit, stdout, stderr, cpu: Option<Duration>| {
+        let duration = started.elapsed();
+        Finished { exit, stdout, stderr, duration, cpu: cpu.unwrap_or(duration) }
+    };
     let mut child = match command(spawn).spawn() {
         Ok(child) => child,
         Err(error) => {
             let program = spawn.argv.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
-            return ended(Exit::NotStarted(format!("`{program}`: {error}")), Vec::new(), Vec::new());
+            return ended(Exit::NotStarted(format!("`{program}`: {error}")), Vec::new(), Vec::new(), None);
         }
     };
     let group = Pid::from_child(&child);
@@ -82,19 +87,24 @@ pub fn run(spawn: &Spawn) -> Finished {
     let stderr = collect(child.stderr.take(), spawn.output);
     let (status, waiter) = mpsc::channel();
     let thread = std::thread::spawn(move || {
-        let _ = status.send(child.wait());
+        // What it used is told until it has been waited for.
+        let _ = waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        let cpu = used(group);
+        let _ = status.send((child.wait(), cpu));
         child
     });
-    let exit = match waiter.recv_timeout(spawn.time) {
-        Ok(Ok(status)) => status.code().map(Exit::Code).or(status.signal().map(Exit::Signal)).unwrap_or(Exit::Code(-1)),
-        Ok(Err(error)) => Exit::NotStarted(error.to_string()),
+    let (exit, cpu) = match waiter.recv_timeout(spawn.time) {
+        Ok((Ok(status), cpu)) => {
+            (status.code().map(Exit::Code).or(status.signal().map(Exit::Signal)).unwrap_or(Exit::Code(-1)), cpu)
+        }
+        Ok((Err(error), cpu)) => (Exit::NotStarted(error.to_string()), cpu),
         Err(_) => {
             let _ = rustix::process::kill_process_group(group, Signal::ABORT);
-            if waiter.recv_timeout(GRACE).is_err() {
+            let told = waiter.recv_timeout(GRACE).or_else(|_| {
                 let _ = rustix::process::kill_process_group(group, Signal::KILL);
-                let _ = waiter.recv_timeout(GRACE);
-            }
-            Exit::TimedOut
+                waiter.recv_timeout(GRACE)
+            });
+            (Exit::TimedOut, told.ok().and_then(|(_, cpu)| cpu))
         }
     };
     let _ = rustix::process::kill_process_group(group, Signal::KILL);
@@ -102,7 +112,17 @@ pub fn run(spawn: &Spawn) -> Finished {
         let _: Result<Child, _> = thread.join();
     }
     let take = |receiver: mpsc::Receiver<Vec<u8>>| receiver.recv_timeout(DRAIN).unwrap_or_default();
-    ended(exit, take(stdout), take(stderr))
+    ended(exit, take(stdout), take(stderr), cpu)
+}
+
+/// Processor time of a process that has ended and was not waited for, with that of its children: fields 14 to 17 of its `stat` (proc(5)), in
+/// hundredths of a second, which Linux cuts off.
+fn used(pid: Pid) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let fields = stat.rsplit(')').next()?.split_whitespace().skip(11).take(4);
+    let ticks: u64 = fields.map_while(|field| field.parse::<u64>().ok()).sum();
+    // Half of each of the two that were cut off.
+    Some(Duration::from_millis(ticks * 10 + 10))
 }
 
 /// A process that stays and is asked through its standard streams: a message is four bytes of length, most significant first, and
@@ -273,6 +293,16 @@ mod tests {
         let finished = shell("sleep 600 & exit 3", Duration::from_secs(60));
         assert_eq!(finished.exit, Exit::Code(3));
         assert!(finished.duration < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_a_process_and_its_children_used_is_told_apart_from_how_long_they_took() {
+        let busy = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+        let finished = shell(&format!("{busy}; sh -c '{busy}'; sleep 0.4"), Duration::from_secs(60));
+        let alone = shell("sleep 0.4", Duration::from_secs(60));
+        assert!(finished.cpu > alone.cpu * 2 && alone.cpu < Duration::from_millis(100), "{finished:?}\n{alone:?}");
+        let late = shell("while :; do :; done", Duration::from_millis(300));
+        assert!(late.exit == Exit::TimedOut && late.cpu >= Duration::from_millis(50), "{late:?}");
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Javascript {
             let argv = ["node", "--max-old-space-size=512", "fractal-runner.cjs", "fractal-job.json", &result, &from.to_string()]
                 .map(OsString::from);
             let finished = sandbox.run(&clean, argv.to_vec(), Vec::new(), "", whole);
-            *used += finished.duration;
+            *used += finished.cpu;
             told += &std::fs::read_to_string(clean.root().join(&result)).unwrap_or_default();
             scratch = Some(clean);
             Ok(told.clone())

@@ -133,7 +133,7 @@ impl Processes {
         };
         let argv = before.into_iter().chain::<Vec<OsString>>(argv).collect();
         let finished = self.sandbox.run(scratch, argv, stdin, cwd, limit);
-        self.used += finished.duration;
+        self.used += finished.cpu;
         match &finished.exit {
             Exit::NotStarted(why) => bail!("the test `{}` could not be started: {why}", test.name),
             // A shell's way to say the same (POSIX).

@@ -275,7 +275,7 @@ impl Rust {
 
     fn run(&mut self, scratch: &Scratch, argv: Vec<OsString>, time: Duration) -> Result<Finished> {
         let finished = self.sandbox.run(scratch, argv, Vec::new(), "", time);
-        self.used += finished.duration;
+        self.used += finished.cpu;
         if let Exit::NotStarted(why) = &finished.exit {
             bail!("a trial could not be started: {why}");
         }

@@ -13,7 +13,7 @@ use super::improvement::Improvement;
 use crate::deploy;
 use crate::improve::{self, Budget, Case, Known, Oracle, Report, SearchError, Suite};
 use crate::lang;
-use crate::model::{Answer, Candidate, Investigation, Language, Patch, PatchId, Recording, Test, TestBody, Tool, ToolRun};
+use crate::model::{Answer, Candidate, Investigation, Patch, PatchId, Recording, Test, TestBody, Tool, ToolRun};
 use crate::validate::Shown;
 use crate::world::View;
 use crate::world::catalog;
@@ -24,8 +24,6 @@ use crate::world::sandbox::ScratchFile;
 const FILES: usize = 3;
 /// Candidates that nobody has tried before they come to the gate, where each costs processes.
 const UNTRIED: usize = 400;
-/// Good runs that a candidate must repeat when each of them costs a process.
-const GOOD_PROCESSES: usize = 12;
 
 /// Candidates in the order in which the gate shall see them.
 pub(super) struct Offer {
@@ -166,7 +164,6 @@ impl Asked<'_> {
         let tool = self.tool;
         let own = |file: &&ScratchFile| file.path == path.as_bytes();
         let language = lang::detect(path, source.as_bytes());
-        let is_program = language == Language::Python && is_run_as(&tool.run, path);
         let test = |recording: &&Recording, answer| {
             let input = &recording.execution.input;
             let run = ToolRun {
@@ -183,17 +180,16 @@ impl Asked<'_> {
             (None, Some(_)) => Answer::Other(recording.stdout.clone()),
             (None, None) => Answer::Any,
         };
-        let good = if is_program { usize::MAX } else { GOOD_PROCESSES };
         let command = |words: &[String]| tool.command(words, "{root}");
         Oracle {
             language,
             path: path.to_string(),
             mode: shown.files.iter().find(own).map_or(0o100644, |file| file.mode),
             support: shown.files.iter().filter(|file| !own(file)).cloned().collect(),
-            run: if is_program { Vec::new() } else { command(&tool.run) },
+            run: command(&tool.run),
             failing: shown.failing.iter().map(|recording| test(recording, wanted(recording))).collect(),
             given: Vec::new(),
-            good: shown.good.iter().take(good).map(|recording| test(recording, Answer::This(recording.stdout.clone()))).collect(),
+            good: shown.good.iter().map(|recording| test(recording, Answer::This(recording.stdout.clone()))).collect(),
             suite: tool.test.as_ref().map(|words| Suite {
                 command: command(words),
                 passes: self.investigation.suite.as_ref().map(|suite| suite.passed),
@@ -239,15 +235,5 @@ impl Asked<'_> {
             Err(RevertError::Conflict(_) | RevertError::Name(_)) => Ok(None),
             Err(RevertError::Git(error)) => Err(error),
         }
-    }
-}
-
-/// Whether a Python tool is run as this file and nothing else.
-fn is_run_as(run: &[String], path: &str) -> bool {
-    let is = |word: &String| word.strip_prefix("{root}/").unwrap_or(word) == path;
-    match run {
-        [only] => is(only),
-        [interpreter, file] => interpreter.rsplit('/').next().is_some_and(|name| name.starts_with("python")) && is(file),
-        _ => false,
     }
 }

@@ -12,6 +12,8 @@ use crate::world::trial::{self, Chosen, Limits, Subject, Trials};
 
 /// More single tests than this are not tried by a process each: the whole command is.
 const SINGLE_COMMANDS: usize = 60;
+/// Good runs that a candidate must repeat where each of them costs a process.
+const GOOD_PROCESSES: usize = 12;
 /// More single tests than this are not tried one by one at all.
 const SINGLE_PROGRAMS: usize = 600;
 /// Classes of failures of a test that was not found where it was looked for.
@@ -89,7 +91,10 @@ impl Oracle {
     fn tests(&self, own: &[OwnTest], as_programs: bool) -> Vec<(Kind, Test)> {
         let runs = |kind, tests: &[Test]| tests.iter().cloned().map(|test| (kind, test)).collect::<Vec<_>>();
         let (given, failing) = (runs(Kind::Given, &self.given), runs(Kind::Failing, &self.failing));
-        let mut tests = [given, failing, runs(Kind::Good, &self.good)].concat();
+        let subject = self.subject(Vec::new());
+        let is_fast = |test: &Test| trial::is_fast(&subject, test);
+        let good = if self.good.iter().all(is_fast) { self.good.len() } else { self.good.len().min(GOOD_PROCESSES) };
+        let mut tests = [given, failing, runs(Kind::Good, &self.good[..good])].concat();
         let Some(suite) = &self.suite else { return tests };
         let passes = suite.passes == Some(true);
         let fit = as_programs && self.language == Language::Python && own.len() <= SINGLE_PROGRAMS;

@@ -60,7 +60,7 @@ def execute(subject, test):
     space["__file__"], space["__builtins__"] = test.file, builtins
     modules["__main__"] = module
     sys.argv = list(test.argv)
-    if test.program is None:
+    if test.content is None:
         code, content = subject.code, subject.source
     else:
         code, content = test.code, test.content

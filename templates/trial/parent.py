@@ -32,7 +32,7 @@ class Parent:
         for _, content, _ in self.subject.beside.values():
             names += imported(content)
         for test in self.subject.tests:
-            if test.program is not None:
+            if test.content is not None:
                 names += imported(test.content)
         if warm_up(names, self.subject.tops):
             try:

@@ -143,18 +143,19 @@ class Subject:
 
 
 class Test:
-    """A program of its own, or the tool itself with an input."""
+    """A program of its own, or the tool itself with an input: the file that is tried, or another one that is its main file."""
 
     def __init__(self, subject, told):
-        self.program = told.get("program")
-        self.code = self.closing = None
+        self.program, self.main = told.get("program"), told.get("main")
+        self.code = self.content = self.closing = None
+        self.file = subject.file
+        if self.program is not None or self.main is not None:
+            self.file, self.content, self.code = subject.known(os.path.join(subject.root, self.program or self.main))
         if self.program is not None:
-            self.file, self.content, self.code = subject.known(os.path.join(subject.root, self.program))
             self.closing = closing_call(self.content)
             self.argv = [self.file]
             self.stdin, self.stdout, self.wrong, self.exits = b"", None, None, [0]
         else:
-            self.file = subject.file
             self.argv = [self.file] + [os.fsdecode(bytes.fromhex(arg)) for arg in told["args"]]
             self.stdin = bytes.fromhex(told["stdin"])
             self.stdout, self.wrong = [None if text is None else bytes.fromhex(text) for text in (told["stdout"], told["wrong"])]

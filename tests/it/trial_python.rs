@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use fractal::model::{Answer, Arg, Language, Test, TestBody, TestOutcome, ToolRun, Triaged};
+use fractal::model::{Answer, Arg, Language, SuccessRule, Test, TestBody, TestOutcome, ToolRun, Triaged};
 use fractal::world::sandbox::{Sandbox, ScratchFile};
-use fractal::world::trial::{Python, Subject, Trials};
+use fractal::world::trial::{Processes, Python, Subject, Trials};
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 use proptest::test_runner::Config;
@@ -389,4 +389,43 @@ fn when_the_interpreter_is_killed_nothing_runs_on() {
         assert_eq!(held.read_to_end(&mut Vec::new()).expect("ends"), 0);
         python.wait().expect("ends")
     });
+}
+
+#[test]
+fn a_tool_whose_main_file_lies_beside_the_one_that_is_tried_is_run_by_it() {
+    let main = "import sys\nfrom area import area\nprint(area([int(arg) for arg in sys.argv[1:]]) + len(sys.stdin.read()))\nsys.exit(3)\n";
+    let allowed = SuccessRule { exit: vec![3], stdout: None };
+    let run = |name: &str, answer: Answer, success: &SuccessRule| {
+        let args = ["3", "4"].map(Arg::from).to_vec();
+        let run = ToolRun { args, stdin: b"x".to_vec(), answer, success: success.clone(), ..ToolRun::default() };
+        Test { name: name.into(), body: TestBody::Run(run) }
+    };
+    let tests = vec![
+        run("answer", Answer::This(b"13\n".to_vec()), &allowed),
+        run("no longer the wrong one", Answer::Other(b"8\n".to_vec()), &allowed),
+        run("any", Answer::Any, &allowed),
+        run("an end that is no success", Answer::Any, &SuccessRule::default()),
+    ];
+    let support = vec![ScratchFile::plain("tools/main.py", main)];
+    let subject = Subject {
+        language: Language::Python,
+        path: "tools/area.py".into(),
+        mode: 0o100644,
+        support,
+        run: vec!["python3".into(), "{root}/tools/main.py".into()],
+        tests,
+    };
+    let sandbox = Sandbox::new("trial", &[], 512 << 20);
+    let mut fast = Python::new(&sandbox, subject.clone(), LONGEST).expect("is Python");
+    let mut slow = Processes::new(&sandbox, subject, Duration::from_secs(20));
+    use TestOutcome::{Failed, Passed};
+    for (source, wanted) in [(GOOD, [Passed, Passed, Passed, Failed]), (BAD, [Failed, Failed, Passed, Failed])] {
+        assert_eq!(outcomes(&fast.cover(source).expect("runs")), wanted);
+        assert_eq!(outcomes(&slow.cover(source).expect("runs")), wanted, "a process for each says the same");
+    }
+    let sources = [GOOD, BAD].map(String::from);
+    let expected = [Triaged::Passed, Triaged::Failed { test: 1 }];
+    assert_eq!(fast.triage(&sources, &[2, 1, 0]).expect("tries"), expected);
+    assert_eq!(slow.triage(&sources, &[2, 1, 0]).expect("tries"), expected);
+    assert!(fast.cover(BAD).expect("runs")[0].lines.contains(&4), "the lines of the file that is tried");
 }

@@ -53,6 +53,15 @@ impl From<Duration> for Limits {
     }
 }
 
+/// Whether there is a faster way to put this test to candidates than a process for each.
+pub fn is_fast(subject: &Subject, test: &Test) -> bool {
+    match subject.language {
+        Language::Python => Python::can_run(subject, test),
+        Language::Rust | Language::Javascript => matches!(test.body, TestBody::Program(_)),
+        Language::Shell | Language::Other => false,
+    }
+}
+
 /// The fastest way to try sources of the subject's language: tests that can be run in a fast way are, the others get a process
 /// each.
 ///
@@ -60,12 +69,7 @@ impl From<Duration> for Limits {
 /// When there is no way.
 pub fn open(sandbox: &Sandbox, subject: Subject, limits: impl Into<Limits>) -> Result<Box<dyn Trials>> {
     let limits = limits.into();
-    let is_fast = |test: &Test| match subject.language {
-        Language::Python => Python::can_run(&subject, test),
-        Language::Rust | Language::Javascript => matches!(test.body, TestBody::Program(_)),
-        Language::Shell | Language::Other => false,
-    };
-    let (fast, slow): (Vec<usize>, Vec<usize>) = (0..subject.tests.len()).partition(|at| is_fast(&subject.tests[*at]));
+    let (fast, slow): (Vec<usize>, Vec<usize>) = (0..subject.tests.len()).partition(|at| is_fast(&subject, &subject.tests[*at]));
     if fast.is_empty() {
         return Ok(Box::new(Processes::limited(sandbox, subject, limits)));
     }

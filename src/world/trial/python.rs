@@ -152,7 +152,7 @@ impl Python {
     pub(super) fn can_run(subject: &Subject, test: &Test) -> bool {
         match &test.body {
             TestBody::Program(_) => true,
-            TestBody::Run(run) => subject.run.is_empty() && run.cwd.is_empty() && run.success.stdout.is_none(),
+            TestBody::Run(run) => main_file(subject).is_some() && run.cwd.is_empty() && run.success.stdout.is_none(),
             TestBody::Command(_) => false,
         }
     }
@@ -183,10 +183,11 @@ impl Python {
             let started = self.sandbox.keep(scratch, argv, fixed);
             self.interpreter =
                 Some(started.with_context(|| format!("`{}` cannot be started, and the tests need it", self.command))?);
+            let main = main_file(&self.subject).filter(|main| *main != self.subject.path);
             let setup = json!({
                 "op": "setup", "root": root, "path": self.subject.path, "source": source,
                 "support": self.subject.support.iter().filter_map(module).collect::<Vec<_>>(),
-                "tests": self.subject.tests.iter().zip(&self.programs).map(told).collect::<Vec<_>>(),
+                "tests": self.subject.tests.iter().zip(&self.programs).map(|(test, program)| told(test, program, main)).collect::<Vec<_>>(),
             });
             match self.ask::<Ready>(&setup, PATIENCE) {
                 Ok(ready) => self.used.1 = seconds(ready.total_cpu),
@@ -409,8 +410,25 @@ fn module(file: &ScratchFile) -> Option<&str> {
     path.filter(|_| matches!(file.mode, 0o100644 | 0o100755))
 }
 
+/// The file that is run when the tool is; `None` when more than an interpreter with a file beside the repaired one is needed for that.
+fn main_file(subject: &Subject) -> Option<&str> {
+    let is_python = |word: &str| word.rsplit('/').next().is_some_and(|name| name.starts_with("python"));
+    let file = match subject.run.as_slice() {
+        [] => return Some(&subject.path),
+        [file] => file,
+        [interpreter, file] if is_python(interpreter) => file,
+        _ => return None,
+    };
+    let file = file.strip_prefix("{root}/").unwrap_or(file);
+    let known = subject.support.iter().find(|known| known.path == file.as_bytes()).map(|known| known.content.as_slice());
+    let folder = |path: &str| path.rfind('/').map_or(0, |at| at + 1);
+    let beside = file[..folder(file)] == subject.path[..folder(&subject.path)];
+    let is_file = file == subject.path || known.is_some_and(|content| lang::detect(file, content) == Language::Python);
+    (beside && is_file).then_some(file)
+}
+
 /// A test as the interpreter is told of it; bytes are in hexadecimal digits.
-fn told((test, program): (&Test, &String)) -> Value {
+fn told(test: &Test, program: &str, main: Option<&str>) -> Value {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     match &test.body {
         TestBody::Program(_) | TestBody::Command(_) => json!({ "program": program }),
@@ -422,7 +440,7 @@ fn told((test, program): (&Test, &String)) -> Value {
             };
             json!({
                 "args": run.args.iter().map(|arg| hex(&arg.0)).collect::<Vec<_>>(),
-                "stdin": hex(&run.stdin), "exits": run.success.exit, "stdout": stdout, "wrong": wrong,
+                "stdin": hex(&run.stdin), "exits": run.success.exit, "stdout": stdout, "wrong": wrong, "main": main,
             })
         }
     }

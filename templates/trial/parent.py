@@ -29,7 +29,7 @@ class Parent:
     def do_setup(self, job):
         self.subject = Subject(job)
         names = imported(job["source"].encode("utf-8", "surrogatepass"))
-        for _, content, _ in self.subject.beside.values():
+        for _, content, _ in self.subject.read.values():
             names += imported(content)
         for test in self.subject.tests:
             if test.content is not None:
@@ -37,6 +37,8 @@ class Parent:
         if warm_up(names, self.subject.tops):
             try:
                 site.main()
+                for name in sorted(KNOWN_PACKAGES.intersection(names) - self.subject.tops):
+                    __import__(name)
             except Exception:
                 pass
         if "random" in modules:

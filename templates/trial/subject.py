@@ -25,7 +25,7 @@ import time
 import warnings
 from builtins import (
     BaseException, BlockingIOError, ChildProcessError, Exception, MemoryError, OSError, SyntaxError, SyntaxWarning, SystemExit,
-    ValueError, all, any, bytes, compile, dict, enumerate, exec, getattr, hasattr, id, int, isinstance, len, list, map, max, memoryview, min, open, range,
+    ValueError, all, any, bytes, compile, dict, enumerate, exec, getattr, hasattr, id, int, isinstance, len, list, map, max, memoryview, min, next, open, range,
     reversed, set, sorted, str, sum, type, vars, zip,
 )
 from importlib.machinery import ModuleSpec, PathFinder
@@ -52,6 +52,8 @@ RECURSION = 1000
 
 # Importing these does more than define names.
 NEVER_IMPORTED = {"antigravity", "this", "idlelib", "turtle", "turtledemo", "tkinter", "test", "lib2to3", "site", "webbrowser"}
+# Installed packages that only define names, and that tests import everywhere.
+KNOWN_PACKAGES = {"pytest"}
 # Audit events of code that stays within the interpreter.
 HARMLESS = {
     "compile", "exec", "import", "object.__getattr__", "sys._getframe", "sys._getframemodulename", "builtins.id", "marshal.loads",
@@ -76,13 +78,25 @@ class Subject:
         self.source = None
         self.code = None
         self.tool = module_name(self.path, os.path.dirname(self.path))
-        self.beside = {}
+        self.read, self.beside, self.elsewhere = {}, {}, set()
         for path in setup["support"]:
             name = module_name(path, os.path.dirname(self.path))
             if name and name != self.tool:
-                self.beside[name] = self.known(os.path.join(self.root, path))
+                self.beside[name] = os.path.join(self.root, path)
+                self.read[self.beside[name]] = self.known(self.beside[name])
         self.tops = {name.partition(".")[0] for name in self.beside} | {self.tool}
         self.tests = [Test(self, test) for test in setup["tests"]]
+        self.read_elsewhere(setup["support"])
+
+    def read_elsewhere(self, support):
+        """Modules in other folders that the tests name."""
+        names = {name for test in self.tests if test.content is not None for name in imported(test.content)}
+        ends = {name.replace(".", "/") + ".py" for name in names}
+        for path in support:
+            file = os.path.join(self.root, path)
+            if file not in self.read and any(path == end or path.endswith("/" + end) for end in ends):
+                self.elsewhere.add(file)
+                self.read[file] = self.known(file)
 
     def known(self, file):
         with open(file, "rb") as stream:
@@ -109,8 +123,10 @@ class Subject:
         if name == self.tool or self.lies_in(name, path):
             file = self.file
         elif name in self.beside:
-            file = self.beside[name][0]
+            file = self.beside[name]
         else:
+            file = self.found_elsewhere(name, path)
+        if file is None:
             return None
         spec = ModuleSpec(name, self, origin=file)
         if spec.origin.endswith("__init__.py"):
@@ -121,6 +137,11 @@ class Subject:
         """Whether a program that looks in other folders finds the tool's file under this name."""
         last = name.rpartition(".")[2] + ".py"
         return last == self.base_name and any(os.path.join(entry, last) == self.file for entry in path or sys.path)
+
+    def found_elsewhere(self, name, path):
+        last = name.rpartition(".")[2] + ".py"
+        files = [os.path.join(entry, last) for entry in path or sys.path] if self.elsewhere else []
+        return next((file for file in files if file in self.elsewhere), None)
 
     def owns(self, name):
         """Whether a module is of the checkout, and goes with the test that imported it."""
@@ -137,7 +158,7 @@ class Subject:
         file = module.__spec__.origin
         content, code = self.source, self.code
         if file != self.file:
-            _, content, code = self.beside[module.__spec__.name]
+            _, content, code = self.read[file]
         module.__file__ = file
         exec(code or compile(content, file, "exec", 0, True), module.__dict__)
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::languages::{found, fractal};
 use crate::support::{Repository, text};
 
 const TOTAL: &str = "def total(n):\n    result = 0\n    for i in range(n):\n        result += i\n    return result\n";
@@ -139,5 +140,40 @@ fn every_byte_around_a_repair_stays_whatever_the_file_looks_like() {
             .collect();
         let [old, new] = changed[..] else { panic!("{name}: {diff}") };
         assert_eq!(old[1..].replace("range(n)", "range(n + 1)"), new[1..], "{name}: {diff}");
+    }
+}
+
+#[test]
+fn single_tests_of_node_and_cargo_are_told_apart_too() {
+    let node = (
+        "tools/grade.js",
+        "exports.grade = (score) => {\n  if (score > 90) return \"A\";\n  return \"B\";\n};\n",
+        "tests/grade.test.js",
+        "const assert = require(\"node:assert\");\nconst { test, describe, it } = require(\"node:test\");\n\
+         const { grade } = require(\"../tools/grade.js\");\n\ntest(\"top\", () => assert.strictEqual(grade(90), \"A\"));\n\
+         describe(\"rest\", () => {\n  it(\"middle\", () => assert.strictEqual(grade(89), \"B\"));\n});\n",
+        "node --test tests/grade.test.js",
+    );
+    let cargo = (
+        "src/lib.rs",
+        "pub fn grade(score: i64) -> char {\n    if score > 90 {\n        return 'A';\n    }\n    'B'\n}\n",
+        "tests/grade.rs",
+        "#[test]\nfn top() {\n    assert_eq!(grade::grade(90), 'A');\n}\n\n#[test]\nfn middle() {\n    assert_eq!(grade::grade(89), 'B');\n}\n",
+        "cargo test --quiet --offline",
+    );
+    for (path, source, test_path, test, command) in [node, cargo] {
+        let Some(()) = found(command.split(' ').next().expect("a word")) else { continue };
+        let manifest = "[package]\nname = \"grade\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+        let repository = Repository::holding(
+            &[(path, source), (test_path, test), ("Cargo.toml", manifest), (".gitignore", "target/\nCargo.lock\n")],
+            "name = \"grade\"\npaths = [\"src\"]\nrun = [\"true\"]\n",
+        );
+        let before = repository.everything();
+        let done = fractal(&repository, &["repair", path, "--test", command, "--candidates", "40", "--json"]);
+        assert_eq!(repository.everything(), before);
+        let told: Value = serde_json::from_slice(&done.stdout).unwrap_or_else(|error| panic!("{error}: {done:?}"));
+        let diffs: Vec<&str> =
+            told["patches"].as_array().expect("a list").iter().filter_map(|patch| patch["diff"].as_str()).collect();
+        assert!(diffs.iter().any(|diff| diff.contains("score >= 90")), "{told:#}");
     }
 }

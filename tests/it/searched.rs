@@ -1,6 +1,13 @@
 //! Wrong logic repaired by the whole loop in each language: what fails gives no hint how to repair it, so candidates are searched with
 //! the recorded runs and the tool's own tests, one of which is red.
 
+use fractal::model::Recording;
+use fractal::validate::Gate;
+use fractal::world::View;
+use fractal::world::catalog::catalog;
+use fractal::world::clock::Clock;
+use fractal::world::store::Query;
+use fractal::{detect, investigate};
 use serde_json::Value;
 
 use crate::languages::{found, fractal};
@@ -130,4 +137,23 @@ fn wrong_logic_of_rust_is_found() {
     );
     let told = repaired(&repository, "src/main.rs", "score > 90", "score >= 90");
     assert_told(&repository, &told, "src/main.rs");
+}
+
+#[test]
+fn nothing_that_is_held_out_is_shown_to_a_search() {
+    let repository = Repository::failing();
+    let view = View::open(&repository.root(), Clock::System).expect("opens");
+    let tip = view.repo.tip(&view.base).expect("has a tip");
+    let tools = catalog(&view.repo, &view.config, &tip).expect("has tools");
+    let detected = detect::detect(&view, &tools.tools, &tip).expect("detects");
+    let [opportunity] = &detected.opportunities[..] else { panic!("{:#?}", detected.opportunities) };
+    let tool = tools.get(&opportunity.tool).expect("is there");
+    let investigation = investigate::investigate(&view, tool, opportunity, &tip).expect("investigates");
+    let gate = Gate::open(&view, tool, opportunity, &investigation).expect("opens");
+    let shown = gate.shown();
+    let held_out = |recording: &&Recording| recording.execution.input.is_held_out();
+    assert!(!shown.failing.is_empty() && !shown.good.is_empty(), "{shown:#?}");
+    assert!(!shown.failing.iter().chain(&shown.good).any(held_out), "{shown:#?}");
+    let all = view.store.executions(&Query { limit: 100, ..Query::default() }).expect("reads");
+    assert!(all.iter().filter(|execution| execution.input.is_held_out()).count() > 2, "there was something to hold out");
 }

@@ -157,9 +157,9 @@ fn program(places: &[&str], module: &str, found: &Found) -> String {
         (false, class) => format!("module.{class}().{}()", found.function),
     };
     format!(
-        "import importlib, os, sys, unittest\nplaces = [os.path.normpath(place) for place in [{}]]\nsys.path[:0] = places\ntry:\n    \
-         module = importlib.import_module({module:?})\n    {call}\nexcept unittest.SkipTest:\n    pass\nfinally:\n    \
-         for place in places:\n        sys.path.remove(place)\n",
+        "import os, sys, unittest\nbefore = list(sys.path)\n\
+         sys.path[:0] = [os.path.normpath(place) for place in [{}]]\ntry:\n    import {module}\n    module = sys.modules[{module:?}]\n    {call}\n\
+         except unittest.SkipTest:\n    pass\nfinally:\n    sys.path[:] = before\n",
         places.join(", ")
     )
 }

@@ -1,4 +1,4 @@
-//! `fractal templates`: the manual of the fix templates, rendered from the templates themselves.
+//! `fractal templates`: the manual of the fix templates and of the coded operators, rendered from themselves.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::render::{self, Paint};
 use super::{Failure, Outcome, Output};
-use crate::improve::{Template, templates};
+use crate::improve::{OPERATOR_CASES, Operator, Template, operators, templates};
+use crate::lang;
 use crate::model::{Language, Trust};
 
 /// A template is tried where its rule matches, when it is for the failure. What it makes is a candidate: the checks decide.
@@ -30,13 +31,20 @@ impl Templates {
             None => of_language.clone(),
             Some(name) => of_language.iter().copied().filter(|template| template.id == *name).collect(),
         };
+        let is_coded = self.language.is_none_or(|language| lang::shape(language).is_some());
+        let is_named = |operator: &&Operator| self.name.as_ref().is_none_or(|name| operator.id == *name);
+        let coded: Vec<&Operator> = operators().into_iter().filter(|operator| is_coded && is_named(operator)).collect();
         match &self.name {
-            Some(name) if chosen.is_empty() => return Err(unknown(name, &of_language)),
-            _ if self.output.json => {
-                render::say_json_pretty(&json!({ "templates": chosen.into_iter().map(whole).collect::<Vec<_>>() }))
+            Some(name) if chosen.is_empty() && coded.is_empty() => return Err(unknown(name, &of_language)),
+            _ if self.output.json => render::say_json_pretty(&json!({
+                "templates": chosen.into_iter().map(whole).collect::<Vec<_>>(),
+                "operators": coded.into_iter().map(whole_operator).collect::<Vec<_>>(),
+            })),
+            Some(_) => {
+                chosen.into_iter().for_each(show);
+                coded.into_iter().for_each(show_operator);
             }
-            Some(_) => chosen.into_iter().for_each(show),
-            None => list(&chosen),
+            None => list(&chosen, &coded),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -61,16 +69,17 @@ fn safety(template: &Template) -> &'static str {
 }
 
 fn unknown(name: &str, templates: &[&Template]) -> Failure {
-    let distance = |template: &&&Template| strsim::damerau_levenshtein(name, &template.id);
-    let nearest = templates.iter().min_by_key(distance).filter(|template| distance(template) <= 3);
+    let distance = |id: &&str| strsim::damerau_levenshtein(name, id);
+    let ids = templates.iter().map(|template| template.id.as_str()).chain(operators().into_iter().map(|operator| operator.id));
+    let nearest = ids.min_by_key(distance).filter(|id| distance(id) <= 3);
     let hint = match nearest {
-        Some(nearest) => format!("did you mean `{}`? `fractal templates` lists them all", nearest.id),
+        Some(nearest) => format!("did you mean `{nearest}`? `fractal templates` lists them all"),
         None => "`fractal templates` lists them all".to_string(),
     };
     Failure::mistake(format!("there is no template `{}`", crate::model::plain_line(name, 80)), hint)
 }
 
-fn list(templates: &[&Template]) {
+fn list(templates: &[&Template], operators: &[&Operator]) {
     let rows = templates.iter().map(|template| {
         let weight = format!("{:.2}", template.weight);
         [
@@ -82,6 +91,11 @@ fn list(templates: &[&Template]) {
             template.doc.clone(),
         ]
     });
+    let coded = operators.iter().map(|operator| {
+        let weight = format!("{:.2}", operator.weight);
+        ["(coded)".into(), operator.id.into(), operator.class.into(), weight, "review".into(), operator.doc.into()]
+    });
+    let rows = rows.chain(coded);
     render::say(&render::table(["language", "name", "class", "weight", "safety", "what it does"], rows));
     render::say(&Paint::for_stdout().dim("`fractal templates NAME` shows one with its cases"));
 }
@@ -102,12 +116,37 @@ fn show(template: &Template) {
         render::say(&format!("- {title}{one_line}"));
     }
     for case in &template.cases {
-        let marked = |sign: &str, text: &str| text.lines().map(|line| format!("{sign} {line}\n")).collect::<String>();
-        render::say("");
-        render::say(paint.red(marked("-", &case.before).trim_end()).as_str());
-        render::say(paint.green(marked("+", &case.after).trim_end()).as_str());
+        show_case(&case.before, &case.after);
     }
     render::say("");
+}
+
+fn show_operator(operator: &Operator) {
+    let paint = Paint::for_stdout();
+    render::say(&format!("{} (coded, for languages with names in scope: javascript, python, rust)", paint.bold(operator.id)));
+    render::say(operator.doc);
+    render::say(&format!("class {}, weight {:.2}, safety review", operator.class, operator.weight));
+    for (_, _, before, after) in OPERATOR_CASES.iter().filter(|(id, ..)| *id == operator.id) {
+        show_case(before, after);
+    }
+    render::say("");
+}
+
+fn show_case(before: &str, after: &str) {
+    let paint = Paint::for_stdout();
+    let marked = |sign: &str, text: &str| text.lines().map(|line| format!("{sign} {line}\n")).collect::<String>();
+    render::say("");
+    render::say(paint.red(marked("-", before).trim_end()).as_str());
+    render::say(paint.green(marked("+", after).trim_end()).as_str());
+}
+
+fn whole_operator(operator: &Operator) -> Value {
+    let cases: Vec<Value> = OPERATOR_CASES
+        .iter()
+        .filter(|(id, ..)| *id == operator.id)
+        .map(|(_, language, before, after)| json!({ "language": word(*language), "before": before, "after": after }))
+        .collect();
+    json!({ "name": operator.id, "class": operator.class, "weight": operator.weight, "safety": "review", "doc": operator.doc, "cases": cases })
 }
 
 fn whole(template: &Template) -> Value {

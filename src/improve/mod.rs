@@ -17,7 +17,7 @@ mod template;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use answers::Difference;
-pub use operators::{Operator, operators};
+pub use operators::{CASES as OPERATOR_CASES, Operator, OperatorCase, operators};
 pub use oracle::{Oracle, Suite};
 pub use rules::{Template, TemplateCase, templates};
 pub use search::{Budget, Known, Plausible, Report, SearchError, Stopped, readable, search};

@@ -164,7 +164,8 @@ fn texts(language: Language, text: &str) -> Vec<String> {
     }
     let reversed: String = inner.chars().rev().collect();
     let shorter: String = inner.chars().skip(1).collect();
-    let cased: String = inner.chars().map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect();
+    let cased: String =
+        inner.chars().map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect();
     [String::new(), reversed, shorter, format!("{inner}{inner}"), cased].map(|inner| format!("{quote}{inner}{quote}")).to_vec()
 }
 
@@ -238,14 +239,23 @@ mod tests {
         let functions = ["f".to_string(), "g".to_string()];
         let code = "from tool import *\nassert f([1, (2, 3)], ')') == 4\nassert h.f(1) == g(x) and g(f(2))\nif(f(3))";
         assert_eq!(calls(Language::Python, code, &functions), ["f([1, (2, 3)], ')')", "g(f(2))", "f(2)", "f(3)"]);
-        assert_eq!(calls(Language::Rust, "assert!(f(vec![1, 2], \"a\".to_string()) == 3)", &functions), ["f(vec![1, 2], \"a\".to_string())"]);
+        assert_eq!(
+            calls(Language::Rust, "assert!(f(vec![1, 2], \"a\".to_string()) == 3)", &functions),
+            ["f(vec![1, 2], \"a\".to_string())"]
+        );
         assert!(calls(Language::Python, "f(1", &functions).is_empty());
     }
 
     #[test]
     fn each_literal_is_varied_alone() {
         let ways = varied(Language::Python, "f([1, 2, 3], 'ab', 0.5)");
-        for way in ["f([], 'ab', 0.5)", "f([2, 3], 'ab', 0.5)", "f([1, 2], 'ab', 0.5)", "f([3, 2, 1], 'ab', 0.5)", "f([1, 2, 3, 3], 'ab', 0.5)"] {
+        for way in [
+            "f([], 'ab', 0.5)",
+            "f([2, 3], 'ab', 0.5)",
+            "f([1, 2], 'ab', 0.5)",
+            "f([3, 2, 1], 'ab', 0.5)",
+            "f([1, 2, 3, 3], 'ab', 0.5)",
+        ] {
             assert!(ways.iter().any(|known| known == way), "{way}: {ways:?}");
         }
         for way in ["f([1, 2, 4], 'ab', 0.5)", "f([1, 2, 3], '', 0.5)", "f([1, 2, 3], 'ba', 0.5)", "f([1, 2, 3], 'ab', 1.0)"] {

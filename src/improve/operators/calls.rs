@@ -27,7 +27,7 @@ static RECEIVER: Operator = Operator {
     doc: "Lets the receiver and the argument change places.",
 };
 static UNWRAPPED: Operator =
-    Operator { id: "call-unwrapped", class: "wrap", weight: 0.12, doc: "Uses the argument, or the receiver, without the call." };
+    Operator { id: "call-dropped", class: "wrap", weight: 0.12, doc: "Uses the argument, or the receiver, without the call." };
 static DOUBLED: Operator =
     Operator { id: "call-doubled", class: "wrap", weight: 0.06, doc: "Calls a function on its own result." };
 static BY_MINE: Operator =
@@ -94,12 +94,12 @@ fn method(view: &View<'_>, at: usize, function: usize, name: usize, given: &[usi
     let Some(object) = object.and_then(|(_, object, _)| view.tree.child(function, object)) else { return };
     sink.replace(view, &UNWRAPPED, at, view.text(object).to_string(), 1.0);
     if let [only] = *given {
-        let (receiver, argument) = (super::tight(view, only), view.text(object));
+        // A borrowed argument is no longer borrowed where it is the receiver, and the other way round.
+        let (receiver, argument) = match view.text(only).strip_prefix('&') {
+            Some(inner) => (inner.to_string(), format!("&{}", view.text(object))),
+            None => (super::tight(view, only), view.text(object).to_string()),
+        };
         sink.replace(view, &RECEIVER, at, format!("{receiver}.{own}({argument})"), 1.0);
-        let borrowed = receiver.strip_prefix("(&").and_then(|rest| rest.strip_suffix(')'));
-        if let Some(receiver) = borrowed {
-            sink.replace(view, &RECEIVER, at, format!("{receiver}.{own}(&{argument})"), 1.0);
-        }
     }
 }
 

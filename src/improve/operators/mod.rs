@@ -6,10 +6,13 @@
 
 mod binary;
 mod calls;
+mod cases;
 mod conditions;
 mod statements;
 mod values;
 mod view;
+
+pub use cases::{CASES, OperatorCase};
 
 use super::edit::Edit;
 use crate::lang::{Grammar, Shape, Tree};
@@ -121,3 +124,7 @@ fn placed(view: &View<'_>, at: usize, text: String) -> String {
 fn fill(text: &str, first: &str, second: &str) -> String {
     text.replace("{0}", first).replace("{1}", second).replace("{}", first)
 }
+
+#[cfg(test)]
+#[cfg(all(feature = "lang-javascript", feature = "lang-python", feature = "lang-rust"))]
+mod tests;

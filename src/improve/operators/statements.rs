@@ -92,7 +92,7 @@ pub(super) fn all(view: &View<'_>, syntax: &Syntax, sink: &mut Sink<'_>) {
 
 fn one(view: &View<'_>, parent: usize, block: &Block, place: usize, sink: &mut Sink<'_>) {
     let statement = block.statements[place];
-    if view.grammar_functions().contains(&view.item(statement).kind) {
+    if is_definition(view, statement) {
         return;
     }
     deleted(view, block, statement, sink);
@@ -106,6 +106,13 @@ fn one(view: &View<'_>, parent: usize, block: &Block, place: usize, sink: &mut S
         }
         guards(view, statement, sink);
     }
+}
+
+/// What is no step of a program: its place does not matter.
+fn is_definition(view: &View<'_>, at: usize) -> bool {
+    let kind = view.item(at).kind;
+    const WORDS: [&str; 5] = ["import", "definition", "class", "_item", "use_declaration"];
+    view.grammar_functions().contains(&kind) || WORDS.iter().any(|word| kind.contains(word))
 }
 
 /// The white space before a statement that begins its line.
@@ -152,9 +159,6 @@ fn leaves(view: &View<'_>, at: usize) -> bool {
 
 fn deleted(view: &View<'_>, block: &Block, at: usize, sink: &mut Sink<'_>) {
     let item = view.item(at);
-    if view.shape.making.iter().any(|(kind, _)| *kind == item.kind) || item.kind.contains("import") {
-        return;
-    }
     let edit = match (block.statements.len(), lines(view, at)) {
         (1, _) if view.shape.indents => Edit { span: item.span.clone(), text: "pass".into() },
         (_, Some(span)) => Edit { span, text: String::new() },
@@ -170,6 +174,8 @@ fn moved(view: &View<'_>, parent: usize, block: &Block, place: usize, sink: &mut
     if let Some(next) = block.statements.get(place + 1)
         && let Some(other) = lines(view, *next)
         && own.end <= other.start
+        && !is_definition(view, *next)
+        && (sink.wanted)(view.item(*next).lines.0, view.item(*next).lines.0)
     {
         let between = view.source.get(own.end..other.start).unwrap_or_default();
         let after = view.source.get(other.clone()).unwrap_or_default();
@@ -200,7 +206,7 @@ fn moved(view: &View<'_>, parent: usize, block: &Block, place: usize, sink: &mut
 fn into_block(view: &View<'_>, outer: usize, inner_indent: &str, sink: &mut Sink<'_>) {
     let siblings = view.tree.named(view.item(outer).parent);
     let next = siblings.iter().skip_while(|sibling| **sibling != outer).nth(1).copied();
-    let Some(next) = next.filter(|_| view.shape.indents) else { return };
+    let Some(next) = next.filter(|next| view.shape.indents && !is_definition(view, *next)) else { return };
     let (Some(span), Some(from)) = (lines(view, next), indent(view, next)) else { return };
     let text = indented(view.source.get(whole(view, next)).unwrap_or_default(), from, inner_indent);
     let item = view.item(next);

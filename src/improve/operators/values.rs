@@ -144,7 +144,7 @@ fn constants(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
         }
     } else if shape.strings.contains(&kind) {
         let quote = view.text(at).chars().last().unwrap_or('\'');
-        if view.text(at).chars().next() == Some(quote) && quote != '`' && kind != "char_literal" {
+        if view.text(at).starts_with(quote) && quote != '`' && kind != "char_literal" {
             for text in ["", " ", ",", ", ", "\\n"] {
                 sink.replace(view, &CONSTANT, at, format!("{quote}{text}{quote}"), 0.8);
             }
@@ -201,6 +201,9 @@ fn wraps(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
     let literal = view.shape.numbers.contains(&kind) || view.shape.strings.contains(&kind);
     for wrap in view.shape.wraps {
         let leads = wrap.text.starts_with("{}");
+        if wrap.text.starts_with("{}.") && view.shape.numbers.contains(&kind) {
+            continue;
+        }
         let inner = if leads || wrap.text.starts_with(['-', '!', '*', '&']) { tight(view, at) } else { bare(view, at) };
         let text = fill(wrap.text, &inner, "");
         let text = if wrap.text.contains(' ') && !wrap.text.ends_with(')') { placed(view, at, text) } else { text };

@@ -1,0 +1,142 @@
+//! What each operator makes, in small programs: its documentation and its test.
+
+use crate::model::Language::{self, Javascript, Python, Rust};
+
+/// An operator's name, and a program before and after it.
+pub type OperatorCase = (&'static str, Language, &'static str, &'static str);
+
+/// At least one for every operator.
+pub const CASES: &[OperatorCase] = &[
+    ("name-replaced", Python, "def f(a, b):\n    return a + b\n", "def f(a, b):\n    return a + a\n"),
+    ("name-replaced", Javascript, "function f(a, b) {\n  return a + b;\n}\n", "function f(a, b) {\n  return b + b;\n}\n"),
+    ("name-replaced", Rust, "fn f(a: i32, b: i32) -> i32 {\n    a - b\n}\n", "fn f(a: i32, b: i32) -> i32 {\n    b - b\n}\n"),
+    (
+        "value-replaced",
+        Python,
+        "def f(a):\n    d = a.len\n    return d * a.size\n",
+        "def f(a):\n    d = a.len\n    return d * a.len\n",
+    ),
+    ("value-by-part", Python, "def f(xs, n):\n    return sum(xs) / n\n", "def f(xs, n):\n    return sum(xs) / len(xs)\n"),
+    ("constant-replaced", Python, "def f():\n    return 4\n", "def f():\n    return 10\n"),
+    ("constant-replaced", Javascript, "const f = (xs) => xs.join(' ');\n", "const f = (xs) => xs.join('');\n"),
+    ("value-by-constant", Python, "def f(a):\n    return a\n", "def f(a):\n    return []\n"),
+    (
+        "attribute-replaced",
+        Python,
+        "def f(n):\n    return n.left or n.left\n\ndef g(n):\n    return n.right\n",
+        "def f(n):\n    return n.left or n.right\n\ndef g(n):\n    return n.right\n",
+    ),
+    ("call-wrapped", Python, "def f(a, b):\n    d = a - b\n    return d\n", "def f(a, b):\n    d = a - b\n    return abs(d)\n"),
+    (
+        "call-wrapped",
+        Rust,
+        "fn f(a: i32, b: i32) -> i32 {\n    a - b\n}\n",
+        "fn f(a: i32, b: i32) -> i32 {\n    (a - b).abs()\n}\n",
+    ),
+    ("call-wrapped", Javascript, "const f = (a) => a / 2;\n", "const f = (a) => Math.floor(a / 2);\n"),
+    ("slice-taken", Python, "def f(xs):\n    return g(xs)\n", "def f(xs):\n    return g(xs[1:])\n"),
+    ("item-dropped", Python, "def f(xs):\n    return xs[0]\n", "def f(xs):\n    return xs\n"),
+    ("step-added", Python, "def f(xs):\n    n = len(xs)\n    return n\n", "def f(xs):\n    n = len(xs)\n    return n - 1\n"),
+    ("operand-added", Python, "def f(a, b):\n    return g(a)\n", "def f(a, b):\n    return g(a - b)\n"),
+    ("operand-dropped", Rust, "fn f(a: i32) -> i32 {\n    a % 2 + 1\n}\n", "fn f(a: i32) -> i32 {\n    a % 2\n}\n"),
+    ("operands-regrouped", Python, "def f(a, b, c):\n    return a - b + c\n", "def f(a, b, c):\n    return a - (b + c)\n"),
+    ("operator-replaced", Python, "def f(n):\n    n ^= n - 1\n    return n\n", "def f(n):\n    n &= n - 1\n    return n\n"),
+    ("value-bounded", Python, "def f(a, b):\n    return a + b\n", "def f(a, b):\n    return max(a + b, 0)\n"),
+    ("function-replaced", Python, "def f(xs):\n    return any(xs)\n", "def f(xs):\n    return all(xs)\n"),
+    ("method-replaced", Javascript, "const f = (s) => s.startsWith('a');\n", "const f = (s) => s.endsWith('a');\n"),
+    ("places-changed", Python, "def f(a, b):\n    return g(a, b)\n", "def f(a, b):\n    return g(b, a)\n"),
+    ("argument-dropped", Python, "def f(a, b):\n    return g(a, b)\n", "def f(a, b):\n    return g(a)\n"),
+    ("argument-added", Python, "def f(a, b):\n    return g(a)\n", "def f(a, b):\n    return g(a, b)\n"),
+    ("receiver-swapped", Javascript, "const f = (a, b) => a.includes(b);\n", "const f = (a, b) => b.includes(a);\n"),
+    (
+        "receiver-swapped",
+        Rust,
+        "fn f(a: &str, b: String) -> bool {\n    a.contains(&b)\n}\n",
+        "fn f(a: &str, b: String) -> bool {\n    b.contains(&a)\n}\n",
+    ),
+    ("call-dropped", Python, "def f(a):\n    return g(a)\n", "def f(a):\n    return a\n"),
+    ("call-doubled", Python, "def f(a):\n    return g(a)\n", "def f(a):\n    return g(g(a))\n"),
+    (
+        "call-of-file",
+        Python,
+        "def g(a):\n    return a\n\ndef f(b):\n    return b\n",
+        "def g(a):\n    return a\n\ndef f(b):\n    return g(b)\n",
+    ),
+    (
+        "condition-or",
+        Python,
+        "def f(a, b):\n    if a < 0:\n        return b\n",
+        "def f(a, b):\n    if a < 0 or not b:\n        return b\n",
+    ),
+    (
+        "condition-and",
+        Javascript,
+        "function f(a, b) {\n  if (a < 0) return b;\n}\n",
+        "function f(a, b) {\n  if (a < 0 && b.length > 0) return b;\n}\n",
+    ),
+    ("condition-replaced", Python, "def f(q):\n    while True:\n        q.pop()\n", "def f(q):\n    while q:\n        q.pop()\n"),
+    (
+        "condition-negated-part",
+        Python,
+        "def f(a, b):\n    if a in b:\n        return a\n",
+        "def f(a, b):\n    if not (a in b):\n        return a\n",
+    ),
+    ("statement-deleted", Python, "def f(a):\n    a.sort()\n    return a\n", "def f(a):\n    return a\n"),
+    ("statements-swapped", Python, "def f(a):\n    a.sort()\n    a.pop()\n", "def f(a):\n    a.pop()\n    a.sort()\n"),
+    (
+        "statement-moved",
+        Python,
+        "def f(a):\n    for b in a:\n        g(b)\n        return b\n",
+        "def f(a):\n    for b in a:\n        g(b)\n    return b\n",
+    ),
+    (
+        "statement-copied",
+        Python,
+        "def f(a):\n    a.pop()\n    g(a)\n    return a\n",
+        "def f(a):\n    a.pop()\n    g(a)\n    a.pop()\n    return a\n",
+    ),
+    (
+        "statement-inserted",
+        Python,
+        "def f(a, b):\n    r = []\n    return r\n",
+        "def f(a, b):\n    r = []\n    r.append(b)\n    return r\n",
+    ),
+    (
+        "statement-inserted",
+        Rust,
+        "fn f(mut r: Vec<i32>) -> Vec<i32> {\n    return r;\n}\n",
+        "fn f(mut r: Vec<i32>) -> Vec<i32> {\n    r.sort();\n    return r;\n}\n",
+    ),
+    (
+        "guard-inserted",
+        Python,
+        "def f(xs):\n    return xs[0]\n",
+        "def f(xs):\n    if not xs:\n        return None\n    return xs[0]\n",
+    ),
+    (
+        "guard-inserted",
+        Javascript,
+        "function f(xs) {\n  return xs[0];\n}\n",
+        "function f(xs) {\n  if (xs.length === 0) {\n    return null;\n  }\n  return xs[0];\n}\n",
+    ),
+    ("statement-guarded", Python, "def f(xs):\n    xs.pop()\n", "def f(xs):\n    if xs:\n        xs.pop()\n"),
+    ("branch-or-loop", Python, "def f(n):\n    if n > 1:\n        n -= 1\n", "def f(n):\n    while n > 1:\n        n -= 1\n"),
+    (
+        "assignment-updates",
+        Javascript,
+        "function f(a) {\n  let n = 1;\n  n = a;\n  return n;\n}\n",
+        "function f(a) {\n  let n = 1;\n  n += a;\n  return n;\n}\n",
+    ),
+    (
+        "leaving-replaced",
+        Rust,
+        "fn f() {\n    loop {\n        continue;\n    }\n}\n",
+        "fn f() {\n    loop {\n        break;\n    }\n}\n",
+    ),
+    (
+        "condition-removed",
+        Python,
+        "def f(a):\n    if a:\n        a.pop()\n    return a\n",
+        "def f(a):\n    a.pop()\n    return a\n",
+    ),
+];

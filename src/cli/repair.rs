@@ -10,7 +10,7 @@ use super::render::{self, Paint};
 use super::{Failure, NO_PATCH, Outcome, Output};
 use crate::improve::{self, Budget, Known, Oracle, Plausible, Report, SearchError, Stopped, Suite};
 use crate::lang;
-use crate::model::{Origin, Tool};
+use crate::model::{Origin, Tool, plain_line};
 use crate::world::git::{Repo, difference};
 use crate::world::sandbox::{Sandbox, ScratchFile};
 use crate::world::{files, read_config};
@@ -114,18 +114,27 @@ impl Repair {
     }
 
     fn tell(&self, path: &str, old: &[u8], report: &Report, cpu: Duration) -> Outcome {
-        let shown = report.plausible.iter().take(self.show).map(|found| Ok((found, difference(old, found.source.as_bytes())?)));
+        let shown = apart(&report.plausible)
+            .into_iter()
+            .take(self.show)
+            .map(|found| Ok((found, difference(old, found.source.as_bytes())?)));
         let shown: Vec<(&Plausible, String)> = shown.collect::<Result<_, anyhow::Error>>()?;
         if self.output.json {
             let patch = |(found, diff): &(&Plausible, String)| {
-                let Plausible { candidate, tried, .. } = found;
-                serde_json::json!({ "title": candidate.title, "template": candidate.source, "trust": candidate.trust, "found_at": tried, "diff": diff })
+                let Plausible { candidate, tried, cluster, .. } = found;
+                serde_json::json!({
+                    "title": candidate.title, "template": candidate.source, "trust": candidate.trust, "found_at": tried, "cluster": cluster,
+                    "diff": diff
+                })
             };
             render::say_json_pretty(&serde_json::json!({
                 "path": path,
                 "tried": report.tried,
                 "plausible": report.plausible.len(),
                 "seconds": cpu.as_secs_f64(),
+                "difference": report.difference.as_ref().map(|difference| {
+                    serde_json::json!({ "input": difference.input, "answers": difference.answers })
+                }),
                 "patches": shown.iter().map(patch).collect::<Vec<_>>(),
             }));
         } else {
@@ -145,6 +154,13 @@ impl Repair {
             ));
             diff.lines().for_each(|line| render::say(&diff_line(line, paint)));
         }
+        if let Some(difference) = &report.difference {
+            let answer =
+                |(found, _): &(&Plausible, String)| difference.answers.get(found.cluster?).map(|answer| plain_line(answer, 60));
+            let answers = shown.iter().enumerate().filter_map(|(at, found)| Some(format!("{} with {}", answer(found)?, at + 1)));
+            let answers = answers.collect::<Vec<_>>().join(", ");
+            render::say(&format!("they differ: {} is {answers}", plain_line(&difference.input, 80)));
+        }
         let tried = render::count(report.tried as u64, "candidate");
         let took = render::took(cpu);
         let end = match (report.plausible.len(), report.stopped) {
@@ -157,6 +173,19 @@ impl Repair {
         };
         render::say(&end);
     }
+}
+
+/// The first patch of each cluster, then the others: what behaves differently is worth more room than what behaves alike.
+fn apart(plausible: &[Plausible]) -> Vec<&Plausible> {
+    let mut seen = Vec::new();
+    let (mut first, mut others) = (Vec::new(), Vec::new());
+    for found in plausible {
+        let is_first = found.cluster.is_none_or(|cluster| !seen.contains(&cluster));
+        seen.extend(found.cluster);
+        if is_first { &mut first } else { &mut others }.push(found);
+    }
+    first.extend(others);
+    first
 }
 
 /// The words of a command in which a shell would change nothing.

@@ -93,7 +93,7 @@ impl Asked<'_> {
         passed: Option<Vec<Candidate>>,
     ) -> Result<()> {
         let revert = self.culprit_undone()?;
-        let case = Case { tool: self.tool, investigation: self.investigation, sources, revert: revert.as_ref() };
+        let case = Case { tool: self.tool, investigation: self.investigation, sources, revert: revert.as_ref(), learned: None };
         let base = &self.investigation.commit;
         let (refused, turned_down) = (&self.improvement.refused, &self.improvement.turned_down);
         for candidate in improve::candidates(&case, limit, passed) {
@@ -148,7 +148,7 @@ impl Asked<'_> {
     ) -> Result<(Report, Duration), SearchError> {
         let source = improve::readable(path, &sources[path])?;
         let mut trials = self.oracle(path, source, shown).open(&self.view.sandbox, source)?;
-        let known = Known { failure: Some(&self.investigation.failure), locations: &self.investigation.locations };
+        let known = Known { failure: Some(&self.investigation.failure), locations: &self.investigation.locations, learned: None };
         let mut last = (0, 0);
         let mut told = |tried: usize, passed: usize| {
             if tried >= 2 * last.0 || passed > last.1 {

@@ -37,20 +37,16 @@ pub struct Difference {
 
 /// Orders `plausible`: the smallest edit of the largest cluster first. Also says on which input the two largest differ. What cannot be
 /// told apart stays in the order of ranks.
-pub(super) fn order(
-    trials: &mut dyn Trials,
-    language: Language,
-    source: &str,
-    plausible: &mut Vec<Plausible>,
-) -> Option<Difference> {
+pub(super) fn order(trials: &mut dyn Trials, path: &str, source: &str, plausible: &mut Vec<Plausible>) -> Option<Difference> {
     plausible.sort_by(|a, b| b.candidate.rank.total_cmp(&a.candidate.rank).then(a.tried.cmp(&b.tried)));
     if plausible.len() < 2 {
         return None;
     }
-    let inputs = inputs(language, source, &trials.programs());
+    let language = lang::detect(path, source.as_bytes());
     let programs = trials.programs();
+    let inputs = inputs(language, path, source, &programs);
     let tests: Vec<&str> = programs.iter().map(String::as_str).collect();
-    let program = lang::probe(language, &tests, &inputs).filter(|_| !inputs.is_empty())?;
+    let program = lang::probe(language, path, &tests, &inputs).filter(|_| !inputs.is_empty())?;
     let looked_at = if language == Language::Rust { PATCHES_COMPILED } else { PATCHES };
     let mut answers: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for (at, patch) in plausible.iter().enumerate().take(looked_at) {
@@ -85,7 +81,7 @@ fn clusters(answers: &BTreeMap<usize, Vec<String>>, plausible: &[Plausible]) -> 
     let mut scored: Vec<(f64, Vec<usize>)> = members
         .into_iter()
         .map(|(lines, members)| {
-            let ranks: f64 = members.iter().map(|at| plausible[*at].candidate.rank).sum();
+            let ranks: f64 = members.iter().map(|at| plausible[*at].candidate.rank.powi(2)).sum();
             let more = i32::try_from(broken(lines) - least).unwrap_or(i32::MAX);
             (ranks * BROKEN.powi(more), members)
         })
@@ -106,9 +102,9 @@ fn difference(clusters: &[Vec<usize>], answers: &BTreeMap<usize, Vec<String>>, i
 }
 
 /// Calls with other literals than the tests', evenly from all that there are.
-fn inputs(language: Language, source: &str, tests: &[String]) -> Vec<String> {
+fn inputs(language: Language, path: &str, source: &str, tests: &[String]) -> Vec<String> {
     let functions: Vec<String> = lang::functions(language, source).into_iter().map(|function| function.name).collect();
-    let calls: BTreeSet<String> = tests.iter().flat_map(|test| lang::calls(language, test, &functions)).collect();
+    let calls: BTreeSet<String> = tests.iter().flat_map(|test| lang::calls(language, path, test, &functions)).collect();
     let mut varied: Vec<Vec<String>> = calls.iter().map(|call| lang::varied(language, call)).collect();
     varied.iter_mut().for_each(|ways| ways.reverse());
     let mut found: Vec<String> = Vec::new();

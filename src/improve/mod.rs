@@ -5,6 +5,7 @@
 
 mod answers;
 mod edit;
+mod learned;
 mod localize;
 mod operators;
 mod oracle;
@@ -17,6 +18,7 @@ mod template;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use answers::Difference;
+pub use learned::Learned;
 pub use operators::{CASES as OPERATOR_CASES, Operator, OperatorCase, operators};
 pub use oracle::{Oracle, Suite};
 pub use rules::{Template, TemplateCase, templates};
@@ -35,6 +37,8 @@ pub struct Case<'a> {
     pub sources: &'a BTreeMap<String, Vec<u8>>,
     /// The inverse of the culprit for the tool's paths; `None` when there is no culprit or it does not revert cleanly.
     pub revert: Option<&'a Patch>,
+    /// How earlier repairs did; nothing is known without it.
+    pub learned: Option<&'a Learned>,
 }
 
 /// One way to produce candidates.

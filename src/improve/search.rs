@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Case;
 use super::answers::{self, Difference};
 use super::localize::{locate, telling};
 use super::template::{Draft, drafts};
+use super::{Case, Learned};
 use crate::lang::{self, Editable};
 use crate::model::{Candidate, CommitId, Conclusion, Exit, Failure, Investigation, Language, Location, TestRun, Tool, Triaged};
 use crate::world::trial::Trials;
@@ -40,6 +40,8 @@ pub struct Known<'a> {
     pub failure: Option<&'a Failure>,
     /// Suspicious places in any file.
     pub locations: &'a [Location],
+    /// How earlier repairs did.
+    pub learned: Option<&'a Learned>,
 }
 
 /// Why a search cannot begin.
@@ -163,7 +165,7 @@ pub fn search(
     };
     let stopped = search.run(source)?;
     let Search { mut plausible, tried, .. } = search;
-    let difference = answers::order(trials, lang::detect(path, source.as_bytes()), source, &mut plausible);
+    let difference = answers::order(trials, path, source, &mut plausible);
     Ok(Report { baseline, plausible, difference, tried, stopped })
 }
 
@@ -326,7 +328,8 @@ impl Search<'_> {
             remarks: Vec::new(),
             conclusion: Conclusion::Improvable,
         };
-        let case = Case { tool: self.tool, investigation: &investigation, sources: &sources, revert: None };
+        let case =
+            Case { tool: self.tool, investigation: &investigation, sources: &sources, revert: None, learned: self.known.learned };
         let mut drafts = drafts(&case, limit);
         drafts.retain(|draft| draft.path() == self.path);
         let editable = Editable::of(lang::detect(self.path, source.as_bytes()), &source)?;

@@ -56,6 +56,9 @@ pub(super) fn drafts(case: &Case<'_>, limit: usize) -> Vec<Draft> {
             file.operators(&mut drafts);
         }
     }
+    if let Some(learned) = case.learned {
+        drafts.iter_mut().for_each(|draft| draft.rank *= learned.factor(draft.file.language, draft.maker.name()));
+    }
     drafts.sort_by(|a, b| b.rank.total_cmp(&a.rank));
     drafts.truncate(limit.min(DRAFTS));
     drafts
@@ -67,6 +70,15 @@ enum Maker {
     /// With what it says it does.
     Template(&'static Template, String),
     Operator(&'static Operator),
+}
+
+impl Maker {
+    fn name(&self) -> &'static str {
+        match self {
+            Maker::Template(template, _) => &template.id,
+            Maker::Operator(operator) => operator.id,
+        }
+    }
 }
 
 /// One edit before the file with it is made.
@@ -81,6 +93,7 @@ pub(super) struct Draft {
 /// A file's text, shared by all its drafts.
 struct Text {
     path: String,
+    language: Language,
     source: String,
     functions: Vec<Span>,
 }
@@ -113,13 +126,13 @@ impl Draft {
 
     /// As the other stages take it.
     pub(super) fn candidate(&self) -> Option<Candidate> {
-        let (source, trust, what) = match &self.maker {
-            Maker::Template(template, title) => (template.id.as_str(), template.trust, title.clone()),
-            Maker::Operator(operator) => (operator.id, Trust::Review, self.edit.describe(&self.file.source, TITLE)),
+        let (trust, what) = match &self.maker {
+            Maker::Template(template, title) => (template.trust, title.clone()),
+            Maker::Operator(_) => (Trust::Review, self.edit.describe(&self.file.source, TITLE)),
         };
         Some(Candidate {
             strategy: Templates.name().to_string(),
-            source: source.to_string(),
+            source: self.maker.name().to_string(),
             title: format!("{what} in `{}`", self.place()),
             trust,
             patch: Patch::write(&self.file.path, self.text()?.into_bytes()),
@@ -155,7 +168,7 @@ impl File {
         lang::parses(language, content).ok()?;
         let suspicion = Suspicion::of(path, language, source, case.sources, case.investigation);
         let functions = lang::functions(language, source);
-        let text = Text { path: path.to_string(), source: source.to_string(), functions };
+        let text = Text { path: path.to_string(), language, source: source.to_string(), functions };
         Some(File { text: Rc::new(text), language, grammar, suspicion })
     }
 

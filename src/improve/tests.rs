@@ -45,7 +45,7 @@ fn raised(line: &str) -> Failure {
 
 fn proposed(source: &[u8], investigation: &Investigation, limit: usize) -> Vec<Candidate> {
     let sources = BTreeMap::from([("tools/t.py".to_string(), source.to_vec())]);
-    candidates(&Case { tool: &tool(), investigation, sources: &sources, revert: None }, limit, None)
+    candidates(&Case { tool: &tool(), investigation, sources: &sources, revert: None, learned: None }, limit, None)
 }
 
 fn text(candidate: &Candidate) -> String {
@@ -192,7 +192,7 @@ fn files_that_are_not_text_or_do_not_parse_or_are_tests_are_left_alone() {
     assert_eq!(proposed(b"x = (1 / y\n", &found, 10), []);
     for path in ["tools/test_t.py", "other/t.py", "tools/t.txt"] {
         let sources = BTreeMap::from([(path.to_string(), b"x = 1 / y\n".to_vec())]);
-        let case = Case { tool: &tool(), investigation: &found, sources: &sources, revert: None };
+        let case = Case { tool: &tool(), investigation: &found, sources: &sources, revert: None, learned: None };
         assert_eq!(candidates(&case, 10, None), [], "{path}");
     }
 }
@@ -205,7 +205,7 @@ fn a_revert_comes_before_every_template_and_a_person_lands_it() {
         Some(Culprit { commit: commit.clone(), summary: "pages: faster".into(), author: "A".into(), versions_tried: 2 });
     let sources = BTreeMap::from([("tools/t.py".to_string(), b"x = 1 / y\n".to_vec())]);
     let inverse = Patch::write("tools/t.py", b"x = 1\n".to_vec());
-    let case = Case { tool: &tool(), investigation: &found, sources: &sources, revert: Some(&inverse) };
+    let case = Case { tool: &tool(), investigation: &found, sources: &sources, revert: Some(&inverse), learned: None };
     let all = candidates(&case, 5, None);
     assert_eq!((all[0].strategy.as_str(), all[0].source.as_str()), ("revert", commit.as_str()));
     assert_eq!((all[0].title.as_str(), all[0].trust), ("revert \"pages: faster\"", Trust::Review));

@@ -23,15 +23,23 @@ fn known_words(language: Language) -> &'static [&'static str] {
     }
 }
 
-/// Calls of one of the `functions` in a test's code whose arguments are nothing but literals, in the order of the text.
-pub fn calls(language: Language, code: &str, functions: &[String]) -> Vec<String> {
+/// The name by which a file is imported beside it.
+fn stem(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.split('.').next().unwrap_or(name)
+}
+
+/// Calls of one of the `functions` of the file `path` in a test's code whose arguments are nothing but literals, in the order of the
+/// text.
+pub fn calls(language: Language, path: &str, code: &str, functions: &[String]) -> Vec<String> {
+    let of_module = format!("{}.", stem(path));
     let mut found = Vec::new();
     for function in functions {
         let opening = format!("{function}(");
         let mut from = 0;
         while let Some(at) = code.get(from..).and_then(|rest| rest.find(&opening)).map(|at| from + at) {
             from = at + opening.len();
-            let before = code[..at].chars().last();
+            let before = code[..at].strip_suffix(&of_module).unwrap_or(&code[..at]).chars().last();
             let begins = !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '.');
             if let Some(end) = closing(language, code, from - 1).filter(|end| begins && end - at <= CALL)
                 && let Some(call) = code.get(at..end)
@@ -201,27 +209,40 @@ fn lists(call: &str, all: &[(Token, Range<usize>)], at: usize, put: &mut impl Fn
 fn prelude(language: Language, code: &str) -> Vec<&str> {
     let brings = |line: &&str| match language {
         Language::Python => line.starts_with("import ") || line.starts_with("from "),
-        Language::Javascript => line.contains("require(") && ["const ", "let ", "var "].iter().any(|word| line.starts_with(word)),
         Language::Rust => line.trim_start().starts_with("use "),
-        Language::Shell | Language::Other => false,
+        // The file's own exports are enough.
+        Language::Javascript | Language::Shell | Language::Other => false,
     };
     code.lines().filter(brings).collect()
 }
 
-/// A program that makes the `calls`, for [`crate::world::trial::Trials::probe`]; `None` in a language that has none. `tests` are where
-/// the calls come from.
-pub fn probe(language: Language, tests: &[&str], calls: &[String]) -> Option<String> {
+/// A program that makes the `calls`, for a trial's `probe`: it lies beside the tool's file `path`. `None` in a language that has none.
+/// `tests` are where the calls come from.
+pub fn probe(language: Language, path: &str, tests: &[&str], calls: &[String]) -> Option<String> {
     let mut lines: Vec<&str> = Vec::new();
     for line in tests.iter().flat_map(|test| prelude(language, test)) {
         if !lines.contains(&line) {
             lines.push(line);
         }
     }
+    let stem = stem(path);
+    let file = path.rsplit('/').next().unwrap_or(path);
+    // What a test imports from elsewhere may not be found from here, and need not be.
+    let tried = |line: &&str| format!("try:\n    {line}\nexcept Exception:\n    pass\n");
+    let imports: String = lines.iter().map(tried).collect();
     let lines = lines.join("\n");
     let list = |before: &str| calls.iter().map(|call| format!("    {before}{call},\n")).collect::<String>();
     Some(match language {
-        Language::Python => format!("{lines}\nfractal_calls = [\n{}]\n{PYTHON}", list("lambda: ")),
-        Language::Javascript => format!("{lines}\nconst fractalCalls = [\n{}];\n{JAVASCRIPT}", list("() => ")),
+        Language::Python => {
+            let import =
+                format!("from importlib import import_module as fractal_import\nfractal_tool = vars(fractal_import({stem:?}))\n");
+            let names = "globals().update({name: value for name, value in fractal_tool.items() if not name.startswith('__')})\n";
+            format!("{import}{names}{imports}fractal_calls = [\n{}]\n{PYTHON}", list("lambda: "))
+        }
+        Language::Javascript => {
+            let import = format!("Object.assign(globalThis, require({:?}));\n", format!("./{file}"));
+            format!("{import}const fractalCalls = [\n{}];\n{JAVASCRIPT}", list("() => "))
+        }
         Language::Rust => {
             let calls: String = calls.iter().map(|call| format!("    fractal_answer(|| {call});\n")).collect();
             format!("{RUST}\npub fn fractal_probe() {{\n{lines}\n{calls}}}\n")
@@ -237,13 +258,13 @@ mod tests {
     #[test]
     fn calls_of_a_test_with_nothing_but_literals_are_found() {
         let functions = ["f".to_string(), "g".to_string()];
-        let code = "from tool import *\nassert f([1, (2, 3)], ')') == 4\nassert h.f(1) == g(x) and g(f(2))\nif(f(3))";
-        assert_eq!(calls(Language::Python, code, &functions), ["f([1, (2, 3)], ')')", "g(f(2))", "f(2)", "f(3)"]);
+        let code = "from tool import *\nassert f([1, (2, 3)], ')') == 4\nassert h.f(1) == g(x) and g(f(2))\nif(tool.f(3))";
+        assert_eq!(calls(Language::Python, "a/tool.py", code, &functions), ["f([1, (2, 3)], ')')", "g(f(2))", "f(2)", "f(3)"]);
         assert_eq!(
-            calls(Language::Rust, "assert!(f(vec![1, 2], \"a\".to_string()) == 3)", &functions),
+            calls(Language::Rust, "src/lib.rs", "assert!(f(vec![1, 2], \"a\".to_string()) == 3)", &functions),
             ["f(vec![1, 2], \"a\".to_string())"]
         );
-        assert!(calls(Language::Python, "f(1", &functions).is_empty());
+        assert!(calls(Language::Python, "a.py", "f(1", &functions).is_empty());
     }
 
     #[test]

@@ -102,7 +102,6 @@ pub(super) static SHAPE: Shape = Shape {
         ("scoped_identifier", ""),
         ("scoped_type_identifier", ""),
         ("macro_invocation", "macro"),
-        ("token_tree", ""),
         ("tuple_pattern", ""),
         ("tuple_struct_pattern", ""),
         ("struct_pattern", ""),
@@ -163,7 +162,7 @@ pub(super) static SHAPE: Shape = Shape {
     item: "{0}[{1}]",
     bounds: &["{0}.max({1})", "{0}.min({1})"],
     keyed: &[],
-    inserts: &["{0}.push({1})", "{0}.insert({1})"],
+    inserts: &["{0}.push({1})", "{0}.insert({1})", "{0}.push({1}.clone())", "{0}.push({1}.unwrap())"],
     tidying: &["{0}.sort()", "{0}.reverse()", "{0}.pop()", "{0}.dedup()", "{0}.remove(0)", "{0}.clear()"],
     answers: &["0", "1", "-1", "vec![]", "None", "true", "false", "String::new()", "0.0"],
     wraps: &[

@@ -64,7 +64,7 @@ fn proposed(language: Language, name: &str, source: &str, failure: Failure) -> V
     let sources = BTreeMap::from([(name.to_string(), source.as_bytes().to_vec())]);
     let mut found = investigation(failure, source.lines().count());
     found.locations.iter_mut().for_each(|location| location.path = name.into());
-    let case = Case { tool: &tool, investigation: &found, sources: &sources, revert: None };
+    let case = Case { tool: &tool, investigation: &found, sources: &sources, revert: None, learned: None };
     let texts = candidates(&case, CANDIDATES, None).into_iter().flat_map(|candidate| candidate.patch.edits.into_values());
     texts
         .map(|edit| match edit {

@@ -149,6 +149,11 @@ fn constants(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
                 sink.replace(view, &CONSTANT, at, format!("{quote}{text}{quote}"), 0.8);
             }
         }
+        let inner = view.text(at).trim_matches(['\'', '"']);
+        if inner.len() + 2 == view.text(at).len() && inner.contains(' ') {
+            sink.replace(view, &CONSTANT, at, view.text(at).replace(' ', ""), 0.6);
+            sink.replace(view, &CONSTANT, at, format!("{quote}{}{quote}", inner.trim()), 0.6);
+        }
         for string in &view.strings {
             sink.replace(view, &CONSTANT, at, (*string).to_string(), 0.8);
         }

@@ -328,10 +328,20 @@ impl<'s> View<'s> {
     /// Whether a node is a value that could be another one.
     pub(super) fn is_value(&self, at: usize) -> bool {
         let kind = self.item(at).kind;
-        if at == 0 || self.item(at).after == at || self.stands(at, self.shape.naming) {
+        if self.item(self.item(at).parent).kind == "token_tree" {
+            return self.is_value_in_macro(at);
+        }
+        if at == 0 || self.stands(at, self.shape.naming) {
             return false;
         }
         self.shape.names.contains(&kind) && self.item(at).named || self.shape.values.contains(&kind) && self.item(at).named
+    }
+
+    /// What a macro is given has no structure: literals are known by their form, and names when the function has them elsewhere.
+    fn is_value_in_macro(&self, at: usize) -> bool {
+        let kind = self.item(at).kind;
+        let literal = self.shape.numbers.contains(&kind) || self.shape.strings.contains(&kind);
+        literal || self.shape.names.contains(&kind) && self.scope(at).names.iter().any(|name| name.text == self.text(at))
     }
 
     /// Whether something is assigned to this.

@@ -38,6 +38,10 @@ pub struct Subject {
     pub tests: Vec<Test>,
 }
 
+/// Test files that are read for their code, and the bytes of one at most.
+const TEST_FILES: usize = 20;
+const TEST_FILE: usize = 256 * 1024;
+
 /// How long tests may take at most.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -87,13 +91,18 @@ pub fn open(sandbox: &Sandbox, subject: Subject, limits: impl Into<Limits>) -> R
     Ok(Box::new(Parts(vec![Part { trials: quick, numbers: fast }, Part { trials: others, numbers: slow }])))
 }
 
-/// The code of those tests that are programs.
-fn programs(tests: &[Test]) -> Vec<String> {
+/// The code of the tests: of those that are programs, and of the files that are called tests.
+fn programs(tests: &[Test], support: &[ScratchFile]) -> Vec<String> {
     let code = |test: &Test| match &test.body {
         TestBody::Program(code) => Some(code.clone()),
         _ => None,
     };
-    tests.iter().filter_map(code).collect()
+    let is_test = |file: &&ScratchFile| {
+        let path = String::from_utf8_lossy(&file.path).into_owned();
+        path.rsplit('/').next().is_some_and(|name| name.contains("test")) && file.content.len() <= TEST_FILE
+    };
+    let files = support.iter().filter(is_test).filter_map(|file| String::from_utf8(file.content.to_vec()).ok());
+    tests.iter().filter_map(code).chain(files.take(TEST_FILES)).collect()
 }
 
 /// A way to run sources.
@@ -117,7 +126,7 @@ pub trait Trials {
     /// When the tests cannot be started.
     fn confirm(&mut self, source: &str, order: &[usize]) -> Result<Vec<TestRun>>;
 
-    /// The code of the tests that are programs of their own.
+    /// The code of the tests, as far as it is known.
     fn programs(&self) -> Vec<String> {
         Vec::new()
     }

@@ -378,7 +378,7 @@ impl Trials for Python {
     }
 
     fn programs(&self) -> Vec<String> {
-        programs(&self.subject.tests)
+        programs(&self.subject.tests, &self.subject.support)
     }
 
     fn probe(&mut self, source: &str, program: &str) -> Result<Option<String>> {

@@ -413,7 +413,7 @@ impl Trials for Rust {
     }
 
     fn programs(&self) -> Vec<String> {
-        programs(&self.tests)
+        programs(&self.tests, &[])
     }
 
     fn probe(&mut self, source: &str, program: &str) -> Result<Option<String>> {

@@ -181,7 +181,7 @@ pub struct ImproveConfig {
     pub candidates: usize,
     /// Processor time of such a search.
     pub cpu: Span,
-    /// Time spent on trying candidates for one opportunity.
+    /// Time spent at the gate for one opportunity.
     pub time: Span,
     /// Candidates that passed the quick trial and are taken through the whole gate, at most.
     pub gate_attempts: usize,

@@ -373,7 +373,7 @@ impl<'v> Cycle<'v, '_> {
             Err(BenchError::World(error)) => return Err(error),
             Err(error) => return self.unsolved(id, 0, error.to_string()),
         };
-        let started = Stopwatch::start();
+        let mut started = Stopwatch::start();
         let mut offer = self.offer(id, tool, &investigation, &gate, None)?;
         let (mut from, mut judged_count) = (0, 0);
         let reason = loop {
@@ -387,6 +387,8 @@ impl<'v> Cycle<'v, '_> {
                 if !offer.is_complete {
                     from = offer.candidates.len();
                     offer = self.offer(id, tool, &investigation, &gate, Some(offer))?;
+                    // A search has limits of its own.
+                    started = Stopwatch::start();
                     continue;
                 }
                 break match offer.all() {

@@ -152,14 +152,16 @@ impl Work {
     }
 
     fn block(&mut self, block: &SyntaxNode<'_>) {
-        let mut attributes = None;
+        let (mut attributes, mut may_vanish) = (None, false);
         for child in block.children().filter(|child| child.is_named()) {
             let kind = child.kind();
             if kind == "attribute_item" {
                 attributes.get_or_insert(child.range().start);
+                may_vanish |= child.text().contains("cfg");
             } else if !kind.ends_with("comment") {
                 let place = attributes.take().unwrap_or(child.range().start);
-                if is_statement(&kind) {
+                // What vanishes may leave the one before it as the block's value.
+                if is_statement(&kind) && !std::mem::take(&mut may_vanish) {
                     let unit = self.unit(&child.range());
                     self.open(place, unit, "");
                 }
@@ -261,11 +263,11 @@ mod tests {
     #[test]
     fn a_call_stands_before_each_statement_and_moves_no_line() {
         let (shown, units) = instrumented(
-            "fn f(n: u32) -> u32 {\n    // note\n    let a = n\n        .max(3);\n    #[cfg(any())]\n    let b = 1;\n    if a > 4 { return a; } else if n == 2 {\n        a\n    } else {\n        7\n    }\n}\n",
+            "fn f(n: u32) -> u32 {\n    // note\n    let a = n\n        .max(3);\n    #[allow(unused)]\n    let b = 1;\n    if a > 4 { return a; } else if n == 2 {\n        a\n    } else {\n        7\n    }\n}\n",
         );
         assert_eq!(
             shown,
-            "fn f(n: u32) -> u32 {\n    // note\n    <0> let a = n\n        .max(3);\n    <1> #[cfg(any())]\n    let b = 1;\n    <2> if a > 4 { <3> return a; } else { <4> if n == 2 {\n        <5> a\n    } else {\n        <6> 7\n    } }\n}\n"
+            "fn f(n: u32) -> u32 {\n    // note\n    <0> let a = n\n        .max(3);\n    <1> #[allow(unused)]\n    let b = 1;\n    <2> if a > 4 { <3> return a; } else { <4> if n == 2 {\n        <5> a\n    } else {\n        <6> 7\n    } }\n}\n"
         );
         assert_eq!(units, [vec![3, 4], vec![6], vec![7], vec![7], vec![7], vec![8], vec![10]]);
     }
@@ -280,6 +282,14 @@ mod tests {
             "fn f(n: u32) -> u32 {\n    <0> match n {\n        1 => { <1> 3 },\n        2 => { <2>\n            <4> 4\n        }\n        _ => { <3> 5 },\n    }\n}\n"
         );
         assert_eq!(units, [vec![2], vec![3], vec![3, 4], vec![3, 4, 7], vec![5]]);
+    }
+
+    #[test]
+    fn a_block_that_may_vanish_leaves_the_value_to_another() {
+        let source =
+            "fn f() -> u32 {\n    #[cfg(test)]\n    {\n        1\n    }\n    #[cfg(not(test))]\n    {\n        2\n    }\n}\n";
+        let (shown, units) = instrumented(source);
+        assert_eq!((shown, units), (source.replace("1\n", "<0> 1\n").replace("2\n", "<1> 2\n"), vec![vec![4], vec![8]]));
     }
 
     #[test]

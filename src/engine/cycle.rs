@@ -9,7 +9,7 @@ use super::actions::{Acted, Journal};
 use super::improvement::{self, Improvement};
 use super::maintenance;
 use super::news::News;
-use super::offer::{Asked, Offer};
+use super::offer::{Asked, Offer, learned};
 use super::progress::{CycleReport, Progress, describe_analysis, describe_investigation, describe_opportunity};
 use super::reconcile::reconcile;
 use super::stage::Stage;
@@ -422,7 +422,8 @@ impl<'v> Cycle<'v, '_> {
             let (tool, path) = (tool.name.clone(), path.to_string());
             journal.tell(Progress::Searching { id: id.clone(), tool, path, tried, passed });
         };
-        let asked = Asked { view, tool, improvement, investigation, progress: &progress };
+        let learned = learned(journal.improvements.values());
+        let asked = Asked { view, tool, improvement, investigation, learned: &learned, progress: &progress };
         let offer = match before {
             None => asked.trusted()?,
             Some(before) => asked.searched(before, &gate.shown())?,

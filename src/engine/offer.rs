@@ -10,8 +10,9 @@ use anyhow::Result;
 use jiff::SignedDuration;
 
 use super::improvement::Improvement;
+use super::stage::Stage;
 use crate::deploy;
-use crate::improve::{self, Budget, Case, Known, Oracle, Report, SearchError, Suite};
+use crate::improve::{self, Budget, Case, Known, Learned, Oracle, Report, SearchError, Suite};
 use crate::lang;
 use crate::model::{Answer, Candidate, Investigation, Patch, PatchId, Recording, Test, TestBody, Tool, ToolRun};
 use crate::validate::Shown;
@@ -56,8 +57,25 @@ pub(super) struct Asked<'a> {
     pub(super) tool: &'a Tool,
     pub(super) improvement: &'a Improvement,
     pub(super) investigation: &'a Investigation,
+    pub(super) learned: &'a Learned,
     /// Told the file, and how many candidates were tried and passed.
     pub(super) progress: &'a dyn Fn(&str, u64, u64),
+}
+
+/// What became of the repairs that landed or that a person turned down.
+pub(super) fn learned<'a>(improvements: impl Iterator<Item = &'a Improvement>) -> Learned {
+    let mut learned = Learned::default();
+    for improvement in improvements {
+        let Some((attempt, _)) = &improvement.accepted else { continue };
+        let good = match improvement.stage {
+            Stage::Kept => true,
+            Stage::Reverted | Stage::Closed => false,
+            _ => continue,
+        };
+        let path = attempt.diff.lines().find_map(|line| line.strip_prefix("+++ b/")).unwrap_or_default();
+        learned.record(lang::detect(path, b""), &attempt.source, good);
+    }
+    learned
 }
 
 impl Asked<'_> {
@@ -93,7 +111,13 @@ impl Asked<'_> {
         passed: Option<Vec<Candidate>>,
     ) -> Result<()> {
         let revert = self.culprit_undone()?;
-        let case = Case { tool: self.tool, investigation: self.investigation, sources, revert: revert.as_ref(), learned: None };
+        let case = Case {
+            tool: self.tool,
+            investigation: self.investigation,
+            sources,
+            revert: revert.as_ref(),
+            learned: Some(self.learned),
+        };
         let base = &self.investigation.commit;
         let (refused, turned_down) = (&self.improvement.refused, &self.improvement.turned_down);
         for candidate in improve::candidates(&case, limit, passed) {
@@ -148,7 +172,11 @@ impl Asked<'_> {
     ) -> Result<(Report, Duration), SearchError> {
         let source = improve::readable(path, &sources[path])?;
         let mut trials = self.oracle(path, source, shown).open(&self.view.sandbox, source)?;
-        let known = Known { failure: Some(&self.investigation.failure), locations: &self.investigation.locations, learned: None };
+        let known = Known {
+            failure: Some(&self.investigation.failure),
+            locations: &self.investigation.locations,
+            learned: Some(self.learned),
+        };
         let mut last = (0, 0);
         let mut told = |tried: usize, passed: usize| {
             if tried >= 2 * last.0 || passed > last.1 {

@@ -260,3 +260,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_undone_before_comes_later_and_what_was_kept_earlier() {
+    let source = "def f(rows, size):\n    if len(rows) < size:\n        return rows\n    return rows[:size]\n";
+    let sources = BTreeMap::from([("tools/t.py".to_string(), source.as_bytes().to_vec())]);
+    let found = investigation(raised("AssertionError: no"), &[(2, 1.0)]);
+    let order = |learned: Option<&Learned>| {
+        let case = Case { tool: &tool(), investigation: &found, sources: &sources, revert: None, learned };
+        candidates(&case, 200, None)
+    };
+    let first = order(None)[0].clone();
+    let mut learned = Learned::default();
+    (0..50).for_each(|_| learned.record(Language::Python, &first.source, false));
+    let after = order(Some(&learned));
+    let place = after.iter().position(|candidate| candidate.patch == first.patch);
+    assert!(place.is_some_and(|place| place > 0), "{place:?}");
+    let other = after[0].clone();
+    (0..100).for_each(|_| learned.record(Language::Python, &first.source, true));
+    (0..100).for_each(|_| learned.record(Language::Python, &other.source, false));
+    assert_eq!(order(Some(&learned))[0].patch, first.patch);
+}

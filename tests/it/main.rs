@@ -1,5 +1,6 @@
 //! The only integration-test binary: one file per subject, sentence names.
 
+mod answers;
 mod bench_repair;
 mod catalog;
 mod common;

@@ -50,7 +50,7 @@ class Parent:
     def do_triage(self, job):
         memory = mmap.mmap(-1, HEADER + 4 * (len(job["sources"]) + 1))
         triage = Triage(self.subject, memory, job, self.tolerated)
-        longest = max(job["limits"][number] for number in job["order"]) * 5 + 1
+        longest = max(job["limits"][number] for number in job["order"]) * 5 + GRACE
         killed, status, _ = self.watch(triage.child, lambda: bytes(memory[:]), longest)
         done, believed = struct.unpack_from("<II", memory, 0)
         results = [struct.unpack_from("<BxH", memory, HEADER + at * 4) for at in range(done)]
@@ -63,7 +63,7 @@ class Parent:
     def do_run(self, job):
         memory = mmap.mmap(-1, LINES_AT + (LINES if job["trace"] else 0))
         single = Single(self.subject, memory, job)
-        killed, status, usage = self.watch(single.child, None, job["limit"] * 5 + 1)
+        killed, status, usage = self.watch(single.child, None, job["limit"] * 5 + GRACE)
         late = killed or memory[0] == TIMED_OUT or os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGVTALRM
         text, notes = struct.unpack_from("<II", memory, 4)
         said = whole_tail(single.errors, TEXT) + bytes(memory[HEADER:HEADER + min(text, TEXT)])

@@ -48,6 +48,8 @@ HEADER, TEXT, NOTES, LINES = 64, 64 * 1024, 64 * 1024, 1 << 20
 NOTES_AT, LINES_AT = HEADER + TEXT, HEADER + TEXT + NOTES
 FILE_SIZE = 16 << 20
 FRAMES = 100
+# Seconds that a child may need beside its processor time: a machine may be busy with other things.
+GRACE = 5
 RECURSION = 1000
 
 # Importing these does more than define names.

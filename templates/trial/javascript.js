@@ -326,6 +326,13 @@ function linesOf(source, functions) {
   return lines;
 }
 
+async function timed(source, test) {
+  const world = new World(compiled(source));
+  const begun = process.hrtime.bigint();
+  const run = await world.run(test);
+  return { ...run, milliseconds: Number(process.hrtime.bigint() - begun) / 1e6 };
+}
+
 async function cover() {
   const source = job.candidates[0];
   const session = new inspector.Session();
@@ -341,13 +348,13 @@ async function cover() {
   ask('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
   for (const test of job.order) {
     ask('Profiler.takePreciseCoverage');
-    const world = new World(compiled(source));
-    const begun = process.hrtime.bigint();
-    const run = await world.run(test);
-    const milliseconds = Number(process.hrtime.bigint() - begun) / 1e6;
+    const first = await timed(source, test);
     const scripts = ask('Profiler.takePreciseCoverage')?.result ?? [];
     const functions = scripts.filter(({ url }) => url === toolFile || url === `file://${toolFile}`).flatMap((script) => script.functions);
-    say(`${JSON.stringify({ code: 0, said: '', ...run, milliseconds, lines: linesOf(source, functions) })}\n`);
+    // The first of all tests also waits for what is done only once.
+    const again = first.outcome === 'late' ? first : await timed(source, test);
+    const milliseconds = Math.min(first.milliseconds, again.milliseconds);
+    say(`${JSON.stringify({ code: 0, said: '', ...first, milliseconds, lines: linesOf(source, functions) })}\n`);
   }
 }
 

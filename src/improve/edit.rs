@@ -35,6 +35,13 @@ impl Edit {
         Some(format!("{before}{}{after}", self.text))
     }
 
+    /// Lets the new text's lines end as those of the source do.
+    pub(super) fn follow_ends(&mut self, source: &str) {
+        if self.text.contains('\n') && source.split_once('\n').is_some_and(|(first, _)| first.ends_with('\r')) {
+            self.text = self.text.replace("\r\n", "\n").replace('\n', "\r\n");
+        }
+    }
+
     /// What it does, in words; each text in at most `longest` characters.
     pub(super) fn describe(&self, source: &str, longest: usize) -> String {
         let short = |text: &str| {
@@ -73,9 +80,7 @@ pub(super) fn render(template: &Template, fix: &Fix, matched: &Matched<'_>, sour
         }
         Place::BeforeStatement => before_statement(filled.trim_end(), matched.get_node(), source)?,
     };
-    if source.split_once('\n').is_some_and(|(first, _)| first.ends_with('\r')) {
-        edit.text = edit.text.replace("\r\n", "\n").replace('\n', "\r\n");
-    }
+    edit.follow_ends(source);
     Some(edit)
 }
 

@@ -187,7 +187,8 @@ impl File {
         let entry = lang::entry(self.language, source);
         let wanted =
             |first: u32, last: u32| self.suspicion.points_at(first, last) && !entry.iter().any(|lines| lines.contains(&first));
-        for made in operators::made(self.grammar, shape, &tree, source, &wanted) {
+        for mut made in operators::made(self.grammar, shape, &tree, source, &wanted) {
+            made.edit.follow_ends(source);
             let worth = self.suspicion.at(made.lines.0, made.lines.1) * made.worth;
             drafts.push(self.draft(Maker::Operator(made.operator), made.edit, worth));
         }

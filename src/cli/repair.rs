@@ -131,6 +131,7 @@ impl Repair {
                 "path": path,
                 "tried": report.tried,
                 "plausible": report.plausible.len(),
+                "is_reached": report.is_reached,
                 "seconds": cpu.as_secs_f64(),
                 "difference": report.difference.as_ref().map(|difference| {
                     serde_json::json!({ "input": difference.input, "answers": difference.answers })
@@ -172,6 +173,9 @@ impl Repair {
             (n, _) => format!("{n} of {tried} make the command pass, in {took}; a command that tests more would tell them apart"),
         };
         render::say(&end);
+        if !report.is_reached {
+            render::say(&format!("the command may not run `{path}` at all: with a file that fails at once in its place, it ends the same way"));
+        }
     }
 }
 

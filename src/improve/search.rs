@@ -93,10 +93,14 @@ pub struct Report {
     pub difference: Option<Difference>,
     pub tried: usize,
     pub stopped: Stopped,
+    /// Whether the tests run the file at all, when no patch was found.
+    pub is_reached: bool,
 }
 
 /// Candidates that are tried together: few at first, so that a good guess is cheap.
 const BATCHES: [usize; 4] = [16, 64, 128, 256];
+/// The same where each batch is a build, which costs as much as many candidates.
+const BATCHES_COMPILED: [usize; 4] = [64, 256, 256, 256];
 /// After the first plausible patch so many more candidates are tried, or as many again as it took, whichever is more.
 const MORE: usize = 400;
 /// But not more than this many.
@@ -140,10 +144,11 @@ pub fn search(
     if baseline.iter().all(TestRun::passed) {
         return Err(SearchError::Green);
     }
-    let more = match lang::detect(path, source.as_bytes()) {
+    let is_compiled = lang::detect(path, source.as_bytes()) == Language::Rust;
+    let more = match is_compiled {
         _ if trials.batch() < MORE_ALONE => (MORE_ALONE, MORE_ALONE),
-        Language::Rust => (MORE_COMPILED, MORE_COMPILED),
-        _ => (MORE, MORE_MAX),
+        true => (MORE_COMPILED, MORE_COMPILED),
+        false => (MORE, MORE_MAX),
     };
     let mut search = Search {
         tool,
@@ -151,6 +156,7 @@ pub fn search(
         path,
         known,
         budget,
+        batches: if is_compiled { BATCHES_COMPILED } else { BATCHES },
         more,
         order,
         baseline: &baseline,
@@ -166,7 +172,10 @@ pub fn search(
     let stopped = search.run(source)?;
     let Search { mut plausible, tried, .. } = search;
     let difference = answers::order(trials, path, source, &mut plausible);
-    Ok(Report { baseline, plausible, difference, tried, stopped })
+    let is_run = baseline.iter().any(|run| !run.lines.is_empty());
+    // In a language without a source that fails, nothing says that it is not.
+    let is_reached = is_run || !plausible.is_empty() || trials.is_reached().unwrap_or(true);
+    Ok(Report { baseline, plausible, difference, tried, stopped, is_reached })
 }
 
 /// The text of a file in which something can be looked for.
@@ -203,6 +212,7 @@ struct Search<'a> {
     path: &'a str,
     known: Known<'a>,
     budget: Budget,
+    batches: [usize; 4],
     /// Candidates after the first plausible one, at least and at most.
     more: (usize, usize),
     /// Numbers of the tests in the order in which a candidate meets them.
@@ -341,7 +351,8 @@ impl Search<'_> {
         let drafts = Rc::clone(&round.drafts);
         let mut rest = drafts.iter();
         let mut found_at = None;
-        for size in BATCHES.into_iter().chain(std::iter::repeat(BATCHES[BATCHES.len() - 1])) {
+        for turn in 0.. {
+            let size = self.batches[turn.min(self.batches.len() - 1)];
             let batch = self.batch(round, &mut rest, size.min(self.trials.batch()));
             if batch.is_empty() {
                 return Ok(None);

@@ -146,8 +146,8 @@ pub trait Trials {
         usize::MAX
     }
 
-    /// Whether the tests run the tool's file: with one in its place that fails at once, no test passes that fails on the source which was
-    /// covered (none at all where nothing was covered).
+    /// Whether the tests run the tool's file: with one in its place that fails at once, some test ends or fails otherwise than on the
+    /// source which was covered, and none passes that failed there (none at all where nothing was covered).
     ///
     /// # Errors
     /// When the tests cannot be started, or nothing is known that fails in this language.
@@ -161,27 +161,36 @@ pub trait Trials {
 #[derive(Default)]
 struct Baseline {
     source: String,
-    failing: Option<Vec<usize>>,
+    runs: Vec<TestRun>,
 }
 
 impl Baseline {
     fn new(source: &str, runs: &[TestRun]) -> Self {
-        let failing = (0..runs.len()).filter(|at| !runs[*at].passed()).collect();
-        Baseline { source: source.to_string(), failing: Some(failing) }
+        Baseline { source: source.to_string(), runs: runs.to_vec() }
     }
 
-    /// A source that fails at once, and the tests that must fail on it, of so many.
-    fn forced(&self, language: Language, tests: usize) -> Result<(String, Vec<usize>)> {
+    /// See [`Trials::is_reached`]; `forced` is how all tests did on [`Baseline::forced`].
+    fn is_reached(&self, forced: &[TestRun]) -> bool {
+        if self.runs.is_empty() {
+            return forced.iter().all(|run| !run.passed());
+        }
+        let said = |run: &TestRun| run.failure.as_ref().map(|failure| (failure.class.clone(), failure.message.clone()));
+        let pairs = || self.runs.iter().zip(forced);
+        pairs().all(|(before, run)| before.passed() || !run.passed())
+            && pairs().any(|(before, run)| before.outcome != run.outcome || said(before) != said(run))
+    }
+
+    /// A source that fails at once.
+    fn forced(&self, language: Language) -> Result<String> {
         // A script is started by what its first line names.
         let first = self.source.lines().next().filter(|line| line.starts_with("#!")).map(|line| format!("{line}\n"));
         let script = |text: &str| format!("{}{text}\n", first.unwrap_or_default());
-        let source = match language {
+        Ok(match language {
             Language::Python => script("raise RuntimeError('forced failure')"),
             Language::Javascript => script("throw new Error('forced failure');"),
-            Language::Shell => script("exit 97"),
+            Language::Shell => script("echo 'forced failure' >&2\nexit 97"),
             Language::Rust => rust::forced(&self.source).context("the source does not parse")?,
             Language::Other => bail!("nothing is known that fails in this language"),
-        };
-        Ok((source, self.failing.clone().unwrap_or_else(|| (0..tests).collect())))
+        })
     }
 }

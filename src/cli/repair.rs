@@ -174,7 +174,9 @@ impl Repair {
         };
         render::say(&end);
         if !report.is_reached {
-            render::say(&format!("the command may not run `{path}` at all: with a file that fails at once in its place, it ends the same way"));
+            render::say(&format!(
+                "the command may not run `{path}` at all: with a file that fails at once in its place, it ends the same way"
+            ));
         }
     }
 }

@@ -270,14 +270,15 @@ fn what_was_undone_before_comes_later_and_what_was_kept_earlier() {
         let case = Case { tool: &tool(), investigation: &found, sources: &sources, revert: None, learned };
         candidates(&case, 200, None)
     };
-    let first = order(None)[0].clone();
+    let before = order(None);
+    let first = &before[0];
+    let other = before.iter().find(|candidate| candidate.source != first.source).expect("more than one template fits");
     let mut learned = Learned::default();
-    (0..50).for_each(|_| learned.record(Language::Python, &first.source, false));
+    for _ in 0..50 {
+        learned.record(Language::Python, &first.source, false);
+        learned.record(Language::Python, &other.source, true);
+    }
     let after = order(Some(&learned));
-    let place = after.iter().position(|candidate| candidate.patch == first.patch);
-    assert!(place.is_some_and(|place| place > 0), "{place:?}");
-    let other = after[0].clone();
-    (0..100).for_each(|_| learned.record(Language::Python, &first.source, true));
-    (0..100).for_each(|_| learned.record(Language::Python, &other.source, false));
-    assert_eq!(order(Some(&learned))[0].patch, first.patch);
+    let place = |wanted: &Candidate| after.iter().position(|candidate| candidate.patch == wanted.patch).expect("still proposed");
+    assert!(place(other) < place(first), "{} and {}", place(other), place(first));
 }

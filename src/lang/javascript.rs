@@ -211,6 +211,11 @@ pub(super) static SHAPE: Shape = Shape {
         &["charAt", "charCodeAt"],
         &["has", "get", "add", "delete"],
     ],
+    extras: &[
+        ("sort", &["(a, b) => a - b", "(a, b) => b - a", "(a, b) => a.length - b.length"]),
+        ("join", &["''", "' '", "','"]),
+        ("split", &["''", "' '", "','"]),
+    ],
     gives: &[
         ("length", Class::Number),
         ("floor", Class::Number),

@@ -215,6 +215,13 @@ pub(super) static SHAPE: Shape = Shape {
         &["issubset", "issuperset"],
         &["appendleft", "append"],
     ],
+    extras: &[
+        ("sorted", &["reverse=True", "key=len", "key=abs", "key=str"]),
+        ("sort", &["reverse=True", "key=len", "key=abs", "key=str"]),
+        ("max", &["key=len", "key=abs", "default=0"]),
+        ("min", &["key=len", "key=abs", "default=0"]),
+        ("split", &["','", "' '"]),
+    ],
     gives: &[
         ("len", Class::Number),
         ("abs", Class::Number),

@@ -207,6 +207,7 @@ pub(super) static SHAPE: Shape = Shape {
         &["take", "skip"],
         &["unwrap", "unwrap_or_default"],
     ],
+    extras: &[],
     gives: &[
         ("len", Class::Number),
         ("abs", Class::Number),

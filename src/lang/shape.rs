@@ -117,6 +117,8 @@ pub struct Shape {
     pub functions: &'static [&'static [&'static str]],
     /// Methods that are mistaken for one another.
     pub methods: &'static [&'static [&'static str]],
+    /// What may be told to functions and methods besides values, by their names.
+    pub extras: &'static [(&'static str, &'static [&'static str])],
     /// What calls are known to give, by the name of the function or method.
     pub gives: &'static [(&'static str, Class)],
 }

@@ -122,10 +122,12 @@ fn row(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
             sink.put(&ORDER, edit, (a.lines.0, b.lines.1), 1.0);
         }
     }
-    let dropping = view.item(at).kind != "subscript" && members.len() > 1;
+    let is_call = view.item(at).kind.starts_with("argument");
+    let dropping = view.item(at).kind != "subscript" && (members.len() > 1 || is_call);
     for (place, member) in members.iter().enumerate().filter(|_| dropping) {
         let span = match members.get(place + 1) {
             Some(next) => view.item(*member).span.start..view.item(*next).span.start,
+            None if place == 0 => view.item(*member).span.clone(),
             None => view.item(members[place - 1]).span.end..view.item(*member).span.end,
         };
         sink.put(&LESS, super::Edit { span, text: String::new() }, view.item(*member).lines, 1.0);
@@ -135,10 +137,19 @@ fn row(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
     }
 }
 
+/// What the function that a row of arguments is for may be told besides values.
+fn extras<'v>(view: &View<'v>, arguments: usize) -> impl Iterator<Item = &'static str> + use<'v> {
+    let call = view.item(arguments).parent;
+    let function = view.tree.child(call, "function").filter(|_| view.shape.calls.contains(&view.item(call).kind));
+    let name = function.map(|function| view.text(view.last_name(function)));
+    view.shape.extras.iter().filter(move |(known, _)| name == Some(*known)).flat_map(|(_, extras)| extras.iter().copied())
+}
+
 fn added(view: &View<'_>, at: usize, members: &[usize], sink: &mut Sink<'_>) {
     let item = view.item(at);
-    let usual = view.shape.answers.iter().take(3).copied();
-    for text in view.scope(at).names.iter().take(8).map(|name| name.text).chain(usual) {
+    let names = view.scope(at).names.iter().take(8).map(|name| name.text);
+    let usual = ["0", "1", "2", "-1"].into_iter().chain(extras(view, at));
+    for text in names.map(str::to_string).chain(usual.map(str::to_string)) {
         let (front, back) = match (members.first(), members.last()) {
             (Some(first), Some(last)) => (view.item(*first).span.start, view.item(*last).span.end),
             _ => (item.span.start + 1, item.span.start + 1),
@@ -146,7 +157,7 @@ fn added(view: &View<'_>, at: usize, members: &[usize], sink: &mut Sink<'_>) {
         let is_call = item.kind.starts_with("argument");
         let share = if is_call { 0.6 } else { 0.8 };
         if members.is_empty() {
-            sink.put(&MORE, super::Edit { span: front..front, text: text.to_string() }, item.lines, share);
+            sink.put(&MORE, super::Edit { span: front..front, text }, item.lines, share);
         } else {
             sink.put(&MORE, super::Edit { span: back..back, text: format!(", {text}") }, item.lines, share);
             sink.put(&MORE, super::Edit { span: front..front, text: format!("{text}, ") }, item.lines, share * 0.6);

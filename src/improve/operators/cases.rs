@@ -139,4 +139,15 @@ pub const CASES: &[OperatorCase] = &[
         "def f(a):\n    if a:\n        a.pop()\n    return a\n",
         "def f(a):\n    a.pop()\n    return a\n",
     ),
+    (
+        "filter-added",
+        Python,
+        "def f(xs):\n    return [x for x in xs]\n",
+        "def f(xs):\n    return [x for x in xs if x % 2 == 0]\n",
+    ),
+    ("answer-returned", Python, "def f(xs):\n    sorted(xs)\n", "def f(xs):\n    return sorted(xs)\n"),
+    ("argument-added", Python, "def f(xs):\n    return sorted(xs)\n", "def f(xs):\n    return sorted(xs, reverse=True)\n"),
+    ("constant-replaced", Python, "def f(s):\n    return s in 'aeiou'\n", "def f(s):\n    return s in 'aeiouAEIOU'\n"),
+    ("argument-dropped", Python, "def f(s):\n    return s.split(' ')\n", "def f(s):\n    return s.split()\n"),
+    ("name-replaced", Python, "def f(a):\n    return isinstance(a, int)\n", "def f(a):\n    return isinstance(a, str)\n"),
 ];

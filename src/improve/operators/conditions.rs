@@ -15,10 +15,29 @@ static OTHER: Operator = Operator { id: "condition-replaced", class: "condition"
 static NEGATED: Operator =
     Operator { id: "condition-negated-part", class: "condition", weight: 0.1, doc: "Asks for the opposite." };
 
-pub(super) static OPERATORS: &[&Operator] = &[&WEAKER, &STRONGER, &OTHER, &NEGATED];
+static FILTERED: Operator = Operator {
+    id: "filter-added",
+    class: "condition",
+    weight: 0.05,
+    doc: "Takes only some of the items of a list that is made of another.",
+};
+
+pub(super) static OPERATORS: &[&Operator] = &[&WEAKER, &STRONGER, &OTHER, &NEGATED, &FILTERED];
 
 /// Questions that are tried at one place.
 const QUESTIONS: usize = 120;
+
+/// What may be asked of a number, and the number that is in it.
+const ASKED_OF_NUMBERS: [(&str, &str); 8] = [
+    ("{} == 0", "0"),
+    ("{} < 0", "0"),
+    ("{} > 0", "0"),
+    ("{} == 1", "1"),
+    ("{} <= 1", "1"),
+    ("{} > 1", "1"),
+    ("{} % 2 == 0", "2"),
+    ("{} % 2 == 1", "2"),
+];
 
 /// Something that can be asked, with how likely it is to matter.
 pub(super) struct Question {
@@ -29,6 +48,7 @@ pub(super) struct Question {
 pub(super) fn at(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
     let kind = view.item(at).kind;
     let asked = view.is_condition(at);
+    filtered(view, at, sink);
     if kind == "parenthesized_expression" || kind == "let_condition" || !asked && view.class(at) != Class::Truth {
         return;
     }
@@ -56,6 +76,29 @@ pub(super) fn at(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
     if shape.binaries.contains(&kind) {
         sink.replace(view, &NEGATED, at, placed(view, at, format!("{}({})", shape.not, view.text(at))), 0.5);
     }
+}
+
+/// A list that is made of another one, with a condition.
+fn filtered(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
+    let children = view.tree.named(at);
+    let is_made = matches!(view.item(at).kind, "list_comprehension" | "set_comprehension" | "generator_expression");
+    let (Some(last), true) = (children.last(), is_made) else { return };
+    if view.item(*last).kind != "for_in_clause" {
+        return;
+    }
+    let item = view.tree.child(*last, "left").map(|left| view.text(left)).unwrap_or_default();
+    let end = view.item(*last).span.end;
+    for question in questions(view, at, true).into_iter().filter(|question| mentions(&question.text, item)) {
+        let edit = super::Edit { span: end..end, text: format!(" if {}", question.text) };
+        sink.put(&FILTERED, edit, view.item(at).lines, question.share);
+    }
+}
+
+/// Whether a name of `names` stands in `text` as a word.
+fn mentions(text: &str, names: &str) -> bool {
+    let words = |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_string).collect::<Vec<_>>();
+    let asked = words(text);
+    words(names).iter().any(|name| !name.is_empty() && asked.contains(name))
 }
 
 /// A condition as an operand of `and` and `or`.
@@ -95,9 +138,7 @@ pub(super) fn questions(view: &View<'_>, at: usize, many: bool) -> Vec<Question>
         for form in shape.nothing.iter().filter(|_| *class == Class::Unknown) {
             add(fill(form, text, ""), 0.8 * usual);
         }
-        for (form, number) in
-            [("{} == 0", "0"), ("{} < 0", "0"), ("{} > 0", "0"), ("{} == 1", "1"), ("{} <= 1", "1"), ("{} > 1", "1")]
-        {
+        for (form, number) in ASKED_OF_NUMBERS {
             let known = if *class == Class::Number { 0.7 } else { 0.3 };
             if class.fits(Class::Number) && (many || number == "0") {
                 add(fill(form, text, ""), known);

@@ -58,11 +58,13 @@ static LEAVES: Operator = Operator {
     weight: 0.12,
     doc: "Leaves a loop instead of going on with it, or the other way round.",
 };
+static ANSWERED: Operator =
+    Operator { id: "answer-returned", class: "statement", weight: 0.1, doc: "Returns what a statement computes and forgets." };
 static UNGUARDED: Operator =
     Operator { id: "condition-removed", class: "guard", weight: 0.08, doc: "Does under all conditions what was done under one." };
 
 pub(super) static OPERATORS: &[&Operator] =
-    &[&DELETED, &SWAPPED, &MOVED, &COPIED, &INSERTED, &GUARD, &ASKED, &LOOPED, &ADDED, &LEAVES, &UNGUARDED];
+    &[&DELETED, &SWAPPED, &MOVED, &COPIED, &INSERTED, &GUARD, &ASKED, &LOOPED, &ADDED, &LEAVES, &ANSWERED, &UNGUARDED];
 
 /// Guards are made with so many questions.
 const GUARD_QUESTIONS: usize = 14;
@@ -98,6 +100,7 @@ fn one(view: &View<'_>, parent: usize, block: &Block, place: usize, sink: &mut S
     deleted(view, block, statement, sink);
     moved(view, parent, block, place, sink);
     kept_form(view, statement, sink);
+    answered(view, statement, sink);
     if view.in_function(statement) || view.shape.simple.contains(&view.item(statement).kind) {
         let here = Gap { at: statement, before: true };
         inserted(view, here, sink);
@@ -356,6 +359,15 @@ fn kept_form(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
         sink.replace(view, &LEAVES, core, text.replace(text.trim_end_matches(';'), word), 1.0);
     }
     updates(view, core, sink);
+}
+
+/// A statement that only computes something, as the answer of the function.
+fn answered(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
+    let item = view.item(at);
+    let computes = matches!(view.tree.named(at)[..], [inner] if view.is_value(inner));
+    if item.kind == "expression_statement" && computes && view.in_function(at) {
+        sink.put(&ANSWERED, Edit { span: item.span.start..item.span.start, text: "return ".into() }, item.lines, 1.0);
+    }
 }
 
 fn updates(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {

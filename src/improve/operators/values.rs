@@ -44,6 +44,8 @@ pub(super) static OPERATORS: &[&Operator] = &[&NAME, &PIECE, &PART, &CONSTANT, &
 
 /// Integers that are often the right one.
 const USUAL: [&str; 6] = ["0", "1", "2", "-1", "10", "3"];
+/// Characters of a text that is tried without each of them.
+const SHORT_TEXT: usize = 12;
 /// What does not fit as far as is known is worth so much of what may.
 const UNFIT: f64 = 0.2;
 /// What is known to fit.
@@ -85,6 +87,11 @@ fn names(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
         () if simple => 0.3,
         () => 0.45,
     };
+    // The name of a type or a function of the language, where it is a value.
+    let kin = view.shape.functions.iter().filter(|group| is_name && group.contains(&text)).flat_map(|group| group.iter());
+    for other in kin {
+        sink.replace(view, &NAME, at, (*other).to_string(), 0.6);
+    }
     for name in &scope.names {
         if !is_name && text.len() > 160 {
             continue;
@@ -139,6 +146,11 @@ fn constants(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
             let text = if is_float(view.text(at)) && floats { format!("{number}.0") } else { number.to_string() };
             sink.replace(view, &CONSTANT, at, text, 1.0);
         }
+        if let Ok(number) = view.text(at).parse::<i64>() {
+            for (near, share) in [(number.checked_neg(), 0.4), (number.checked_mul(2), 0.3), (number.checked_add(2), 0.3)] {
+                near.into_iter().for_each(|near| sink.replace(view, &CONSTANT, at, near.to_string(), share));
+            }
+        }
         for number in view.numbers.iter().filter(|number| !USUAL.contains(number)) {
             sink.replace(view, &CONSTANT, at, (*number).to_string(), 0.6);
         }
@@ -154,6 +166,13 @@ fn constants(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
             sink.replace(view, &CONSTANT, at, view.text(at).replace(' ', ""), 0.6);
             sink.replace(view, &CONSTANT, at, format!("{quote}{}{quote}", inner.trim()), 0.6);
         }
+        let (upper, lower) = (inner.to_uppercase(), inner.to_lowercase());
+        if inner.len() + 2 == view.text(at).len() && !inner.contains(['\\', '{', '%']) && quote != '`' {
+            for text in [&upper, &lower, &format!("{inner}{upper}"), &format!("{inner}{lower}")] {
+                sink.replace(view, &CONSTANT, at, format!("{quote}{text}{quote}"), 0.4);
+            }
+            shorter(view, at, inner, quote, sink);
+        }
         for string in &view.strings {
             sink.replace(view, &CONSTANT, at, (*string).to_string(), 0.8);
         }
@@ -168,6 +187,14 @@ fn constants(view: &View<'_>, at: usize, sink: &mut Sink<'_>) {
             (false, false) => 0.5,
         };
         sink.replace(view, &ANSWER, at, (*answer).to_string(), share * fit(class, answer_class(answer)));
+    }
+}
+
+/// A short text without one of its characters.
+fn shorter(view: &View<'_>, at: usize, inner: &str, quote: char, sink: &mut Sink<'_>) {
+    for (gone, _) in inner.char_indices().filter(|_| (2..=SHORT_TEXT).contains(&inner.chars().count())) {
+        let left: String = inner.char_indices().filter(|(place, _)| *place != gone).map(|(_, c)| c).collect();
+        sink.replace(view, &CONSTANT, at, format!("{quote}{left}{quote}"), 0.3);
     }
 }
 

@@ -180,9 +180,11 @@ impl Trials for Processes {
         }
         let ended = |run: &&TestRun| run.outcome != TestOutcome::TimedOut;
         let limit = |run: &TestRun| (run.cpu * TIME_FACTOR).max(FLOOR);
-        // What did not end is waited for as long as for the slowest that did.
-        let endless = runs.iter().filter(ended).map(limit).max();
+        // What did not end is waited for as long as for the slowest that did; a suite may take its time where nothing tells.
+        let slowest = runs.iter().filter(ended).map(limit).max();
         for (at, run) in runs.iter_mut().enumerate() {
+            let is_suite = matches!(self.subject.tests[at].body, TestBody::Command(_));
+            let endless = slowest.or((!is_suite).then_some(SHORT));
             let wanted = if run.outcome == TestOutcome::TimedOut { endless } else { Some(limit(run)) };
             self.limits[at] = wanted.map_or(self.limits[at], |wanted| wanted.min(self.limits[at]));
             run.lines = self.lines(source, at, self.limits[at].min(TRACED))?;

@@ -118,10 +118,11 @@ impl Javascript {
 }
 
 /// Whether a context and a process have the same opinion of a test, for the same reason.
-fn is_same(covered: &Covered, run: &TestRun) -> bool {
+fn is_same(covered: &Covered, run: &TestRun, limit: Duration) -> bool {
     match (covered.outcome.as_str(), &run.failure) {
         ("passed", None) => true,
-        ("late", Some(_)) => run.outcome == TestOutcome::TimedOut,
+        // A process that does not end may end for want of memory.
+        ("late", Some(_)) => run.outcome == TestOutcome::TimedOut || run.cpu >= limit,
         ("failed", Some(failure)) if run.outcome == TestOutcome::Failed => {
             let class = lang::failure(&Exit::Code(covered.code), covered.said.as_bytes(), "").class;
             // Where the process's own words could not be read, the code has to do.
@@ -145,7 +146,7 @@ impl Trials for Javascript {
         let longest = Duration::from_secs_f64(ended.fold(0.0, f64::max) * TIME_FACTOR / 1e3);
         self.limit = self.limit.min(longest.max(FLOOR));
         for (at, covered) in programs.into_iter().zip(covered) {
-            if is_same(&covered, &runs[at]) {
+            if is_same(&covered, &runs[at], limit) {
                 self.fit.insert(at);
             }
             runs[at].lines = covered.lines;

@@ -1,8 +1,9 @@
 //! Patches that pass the same tests, told apart by what they answer to other inputs: those of the tests with a literal changed.
 //!
-//! Patches that answer alike are one cluster. What most patches do is more likely meant than what one does, and a patch that
-//! breaks down where the others answer less so. Owns the order of plausible patches; how answers are got is the trials' business.
+//! Patches that answer alike are one cluster. What many patches do, and likely ones, is more likely meant than what one does; a patch
+//! that goes on for ever where others end is less so. To refuse an input is an answer. Owns the order of plausible patches; how answers are got is the trials' business.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
@@ -20,8 +21,8 @@ const PATCHES: usize = 16;
 const PATCHES_COMPILED: usize = 6;
 /// Inputs that are tried.
 const INPUTS: usize = 60;
-/// A cluster loses so much for each input on which it breaks down and another does not.
-const BROKEN: f64 = 0.85;
+/// A cluster loses so much for each input on which it goes on for ever and another does not.
+const ENDLESS: f64 = 0.85;
 
 /// Where values live, which is different in every process.
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| regex("0x[0-9a-fA-F]{6,}"));
@@ -35,7 +36,8 @@ pub struct Difference {
     pub answers: Vec<String>,
 }
 
-/// Orders `plausible`: the smallest edit of the largest cluster first. Also says on which input the two largest differ. What cannot be
+/// Orders `plausible`: the likeliest cluster first, of those that answer alike the most trusted, and then by rank, in which the size of
+/// the edit counts: the smallest alone may be an odd one. Also says on which input the two largest differ. What cannot be
 /// told apart stays in the order of ranks.
 pub(super) fn order(trials: &mut dyn Trials, path: &str, source: &str, plausible: &mut Vec<Plausible>) -> Option<Difference> {
     plausible.sort_by(|a, b| b.candidate.rank.total_cmp(&a.candidate.rank).then(a.tried.cmp(&b.tried)));
@@ -65,7 +67,7 @@ pub(super) fn order(trials: &mut dyn Trials, path: &str, source: &str, plausible
     for (at, patch) in &mut ordered {
         patch.cluster = place.get(at).copied();
     }
-    ordered.sort_by_key(|(at, patch)| (place.get(at).copied().unwrap_or(usize::MAX), patch.size, *at));
+    ordered.sort_by_key(|(at, patch)| (place.get(at).copied().unwrap_or(usize::MAX), Reverse(patch.candidate.trust), *at));
     plausible.extend(ordered.into_iter().map(|(_, patch)| patch));
     difference
 }
@@ -76,14 +78,15 @@ fn clusters(answers: &BTreeMap<usize, Vec<String>>, plausible: &[Plausible]) -> 
     for (at, lines) in answers {
         members.entry(lines).or_default().push(*at);
     }
-    let broken = |lines: &[String]| lines.iter().filter(|line| !line.starts_with('=')).count();
-    let least = members.keys().map(|lines| broken(lines)).min().unwrap_or(0);
+    let endless = |lines: &[String]| lines.iter().filter(|line| *line == "late").count();
+    let least = members.keys().map(|lines| endless(lines)).min().unwrap_or(0);
     let mut scored: Vec<(f64, Vec<usize>)> = members
         .into_iter()
         .map(|(lines, members)| {
+            // Squares: one that is very likely counts more than several that are not.
             let ranks: f64 = members.iter().map(|at| plausible[*at].candidate.rank.powi(2)).sum();
-            let more = i32::try_from(broken(lines) - least).unwrap_or(i32::MAX);
-            (ranks * BROKEN.powi(more), members)
+            let more = i32::try_from(endless(lines) - least).unwrap_or(i32::MAX);
+            (ranks * ENDLESS.powi(more), members)
         })
         .collect();
     scored.sort_by(|(a, first), (b, second)| b.total_cmp(a).then(first.cmp(second)));

@@ -33,6 +33,7 @@ pub struct Wrap {
 }
 
 /// A wrap as the tables write it.
+#[cfg(any(feature = "lang-javascript", feature = "lang-python", feature = "lang-rust"))]
 pub(super) const fn wrap(text: &'static str, takes: Class, gives: Class, share: f64) -> Wrap {
     Wrap { text, takes, gives, share }
 }

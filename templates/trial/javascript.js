@@ -346,7 +346,8 @@ async function cover() {
   };
   ask('Profiler.enable');
   ask('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
-  for (const test of job.order) {
+  for (const [place, test] of job.order.entries()) {
+    if (place < Number(from)) continue;
     ask('Profiler.takePreciseCoverage');
     const first = await timed(source, test);
     const scripts = ask('Profiler.takePreciseCoverage')?.result ?? [];
@@ -354,7 +355,7 @@ async function cover() {
     // The first of all tests also waits for what is done only once.
     const again = first.outcome === 'late' ? first : await timed(source, test);
     const milliseconds = Math.min(first.milliseconds, again.milliseconds);
-    say(`${JSON.stringify({ code: 0, said: '', ...first, milliseconds, lines: linesOf(source, functions) })}\n`);
+    say(`${JSON.stringify({ place, code: 0, said: '', ...first, milliseconds, lines: linesOf(source, functions) })}\n`);
   }
 }
 

@@ -4,7 +4,7 @@
 //! A context is not a process: tests that need more of one than a context offers judge the untouched source differently there. Then every
 //! candidate gets processes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ struct Job<'a> {
 /// What a test did in a context.
 #[derive(Deserialize)]
 struct Covered {
+    /// Which of the tests it was.
+    place: usize,
     outcome: String,
     /// How a process would have ended, and what it would have said.
     code: i32,
@@ -117,6 +119,26 @@ impl Javascript {
     }
 }
 
+impl Javascript {
+    /// What each of the tests did in a context, by its place among `programs`; one that took the process with it is not there.
+    fn covered(&mut self, source: &str, programs: &[usize], limit: Duration) -> Result<BTreeMap<usize, Covered>> {
+        let candidates = [source.to_string()];
+        let mut start = self.start(&candidates, programs, Some(limit))?;
+        let mut covered: BTreeMap<usize, Covered> = BTreeMap::new();
+        let mut from = 0;
+        while from < programs.len() {
+            let told = start(from)?;
+            let read = told.lines().filter_map(|line| serde_json::from_str::<Covered>(line).ok());
+            covered.extend(read.map(|covered| (covered.place, covered)));
+            from = covered.keys().next_back().map_or(0, |last| last + 1).max(from) + 1;
+            if covered.contains_key(&(programs.len() - 1)) {
+                break;
+            }
+        }
+        Ok(covered)
+    }
+}
+
 /// Whether a context and a process have the same opinion of a test, for the same reason.
 fn is_same(covered: &Covered, run: &TestRun, limit: Duration) -> bool {
     match (covered.outcome.as_str(), &run.failure) {
@@ -140,16 +162,20 @@ impl Trials for Javascript {
         // A process has to start first, so what ends there ends here.
         let ended = runs.iter().filter(|run| run.outcome != TestOutcome::TimedOut).map(|run| run.cpu).max();
         let limit = (ended.unwrap_or_default() * COVER_FACTOR).max(COVER_FLOOR);
-        let told = self.start(&[source.to_string()], &programs, Some(limit))?(0)?;
-        let covered: Vec<Covered> = told.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
-        let ended = covered.iter().filter(|covered| covered.outcome != "late").map(|covered| covered.milliseconds);
+        let covered = self.covered(source, &programs, limit)?;
+        let ended = covered.values().filter(|covered| covered.outcome != "late").map(|covered| covered.milliseconds);
         let longest = Duration::from_secs_f64(ended.fold(0.0, f64::max) * TIME_FACTOR / 1e3);
         self.limit = self.limit.min(longest.max(FLOOR));
-        for (at, covered) in programs.into_iter().zip(covered) {
-            if is_same(&covered, &runs[at], limit) {
+        for (place, at) in programs.into_iter().enumerate() {
+            let Some(covered) = covered.get(&place) else {
+                // It took a process of more memory with it than it was to have; before that it was late.
+                self.fit.extend((!runs[at].passed() && runs[at].cpu >= limit).then_some(at));
+                continue;
+            };
+            if is_same(covered, &runs[at], limit) {
                 self.fit.insert(at);
             }
-            runs[at].lines = covered.lines;
+            runs[at].lines.clone_from(&covered.lines);
         }
         Ok(runs)
     }

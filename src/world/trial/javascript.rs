@@ -26,6 +26,8 @@ const FLOOR: Duration = Duration::from_millis(30);
 /// While lines are counted, a test gets so many times what the longest took in a process, at least [`COVER_FLOOR`].
 const COVER_FACTOR: u32 = 3;
 const COVER_FLOOR: Duration = Duration::from_millis(400);
+/// A test that fails after this time, of the processor, is taken for one that does not end.
+const LATE_FAILURE: Duration = Duration::from_millis(800);
 
 /// See the module.
 pub struct Javascript {
@@ -160,7 +162,9 @@ impl Trials for Javascript {
         let programs: Vec<usize> =
             (0..runs.len()).filter(|at| matches!(self.subject.tests[*at].body, TestBody::Program(_))).collect();
         // A process has to start first, so what ends there ends here.
-        let ended = runs.iter().filter(|run| run.outcome != TestOutcome::TimedOut).map(|run| run.cpu).max();
+        // One that fails so late may only have run out of memory.
+        let in_time = |run: &&TestRun| run.passed() || run.outcome == TestOutcome::Failed && run.cpu < LATE_FAILURE;
+        let ended = runs.iter().filter(in_time).map(|run| run.cpu).max();
         let limit = (ended.unwrap_or_default() * COVER_FACTOR).max(COVER_FLOOR);
         let covered = self.covered(source, &programs, limit)?;
         let ended = covered.values().filter(|covered| covered.outcome != "late").map(|covered| covered.milliseconds);

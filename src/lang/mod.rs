@@ -25,7 +25,6 @@ pub use probe::{calls, probe, varied};
 pub use remarks::observe;
 pub use shape::{Class, Shape, Wrap, shape};
 pub use syntax::{Span, Syntax, SyntaxNode, entry, functions, is_statement, loops, parses};
-
 pub use tree::{Editable, Item, Tree};
 
 use regex::Regex;

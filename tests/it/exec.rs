@@ -324,7 +324,8 @@ fn the_exit_code_of_the_tool_is_ours() {
 fn we_die_by_the_signal_that_ended_the_tool_and_leave_no_core_dump() {
     let repository = Repository::with_script("kill -$1 $$; sleep 60");
     for signal in [1, 2, 6, 9, 11, 13, 15] {
-        if signal == 2 && is_ignored(Signal::INT) {
+        // Under `nohup`, or in the background of a script.
+        if signal == 1 && is_ignored(Signal::HUP) || signal == 2 && is_ignored(Signal::INT) {
             continue;
         }
         let status = finished(repository.exec(&[&signal.to_string()])).status;

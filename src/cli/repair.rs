@@ -10,10 +10,10 @@ use super::render::{self, Paint};
 use super::{Failure, NO_PATCH, Outcome, Output};
 use crate::improve::{self, Budget, Known, Oracle, Plausible, Report, SearchError, Stopped, Suite};
 use crate::lang;
-use crate::model::{Origin, Tool, plain_line};
+use crate::model::{Origin, SideEffects, Tool, plain_line};
 use crate::world::git::{Repo, difference};
 use crate::world::sandbox::{Sandbox, ScratchFile};
-use crate::world::{files, read_config};
+use crate::world::{catalog, files, read_config};
 
 const ABOUT: &str = "What was found is shown, best first. The command runs in copies of the files that git knows, as they are in the work \
 tree; the work tree itself is not touched. Where the single tests of the command can be told apart (unittest, pytest, node --test, cargo test), \
@@ -84,13 +84,24 @@ impl Repair {
         let mut trials = oracle.open(&sandbox, improve::readable(&path, &sources[&path])?)?;
         let tool = Tool::known_by("file", vec![path.clone()], Vec::new(), language, Origin::Declared);
         let budget = Budget { candidates: self.candidates, cpu: Duration::from_secs(self.cpu) };
+        // Calls with other literals than the tests' are for nothing that is declared to do harm.
+        let harms = |tool: &Tool| tool.owns(&path) && matches!(tool.effects, SideEffects::Network | SideEffects::Destructive);
+        let may_vary = !catalog::declared(&config).iter().any(harms);
         let bar = render::spinner();
-        let report = improve::search(&tool, &sources, &path, Known::default(), trials.as_mut(), budget, &mut |tried, found| {
-            if let Some(bar) = &bar {
-                bar.set_message(format!("{} tried, {found} passed", render::count(tried as u64, "candidate")));
-                bar.tick();
-            }
-        });
+        let report = improve::search(
+            &tool,
+            &sources,
+            &path,
+            Known { may_vary, ..Known::default() },
+            trials.as_mut(),
+            budget,
+            &mut |tried, found| {
+                if let Some(bar) = &bar {
+                    bar.set_message(format!("{} tried, {found} passed", render::count(tried as u64, "candidate")));
+                    bar.tick();
+                }
+            },
+        );
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }

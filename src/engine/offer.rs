@@ -14,7 +14,7 @@ use super::stage::Stage;
 use crate::deploy;
 use crate::improve::{self, Budget, Case, Known, Learned, Oracle, Report, SearchError, Suite};
 use crate::lang;
-use crate::model::{Answer, Candidate, Investigation, Patch, PatchId, Recording, Test, TestBody, Tool, ToolRun};
+use crate::model::{Answer, Candidate, Investigation, Patch, PatchId, Recording, SideEffects, Test, TestBody, Tool, ToolRun};
 use crate::validate::Shown;
 use crate::world::View;
 use crate::world::catalog;
@@ -172,10 +172,13 @@ impl Asked<'_> {
     ) -> Result<(Report, Duration), SearchError> {
         let source = improve::readable(path, &sources[path])?;
         let mut trials = self.oracle(path, source, shown).open(&self.view.sandbox, source)?;
+        // A call with other literals is a run that nobody has seen: only for tools that are declared harmless.
+        let may_vary = self.tool.effects == SideEffects::None;
         let known = Known {
             failure: Some(&self.investigation.failure),
             locations: &self.investigation.locations,
             learned: Some(self.learned),
+            may_vary,
         };
         let mut last = (0, 0);
         let mut told = |tried: usize, passed: usize| {

@@ -38,10 +38,16 @@ pub struct Difference {
 
 /// Orders `plausible`: the likeliest cluster first, of those that answer alike the most trusted, and then by rank, in which the size of
 /// the edit counts: the smallest alone may be an odd one. Also says on which input the two largest differ. What cannot be
-/// told apart stays in the order of ranks.
-pub(super) fn order(trials: &mut dyn Trials, path: &str, source: &str, plausible: &mut Vec<Plausible>) -> Option<Difference> {
+/// told apart stays in the order of ranks, and so does everything unless the tool `may_vary` its inputs.
+pub(super) fn order(
+    trials: &mut dyn Trials,
+    path: &str,
+    source: &str,
+    may_vary: bool,
+    plausible: &mut Vec<Plausible>,
+) -> Option<Difference> {
     plausible.sort_by(|a, b| b.candidate.rank.total_cmp(&a.candidate.rank).then(a.tried.cmp(&b.tried)));
-    if plausible.len() < 2 {
+    if plausible.len() < 2 || !may_vary {
         return None;
     }
     let language = lang::detect(path, source.as_bytes());

@@ -42,6 +42,8 @@ pub struct Known<'a> {
     pub locations: &'a [Location],
     /// How earlier repairs did.
     pub learned: Option<&'a Learned>,
+    /// Whether the tool may be run on inputs that nobody has chosen: it must be harmless whatever it is given.
+    pub may_vary: bool,
 }
 
 /// Why a search cannot begin.
@@ -171,7 +173,7 @@ pub fn search(
     };
     let stopped = search.run(source)?;
     let Search { mut plausible, tried, .. } = search;
-    let difference = answers::order(trials, path, source, &mut plausible);
+    let difference = answers::order(trials, path, source, known.may_vary, &mut plausible);
     let is_run = baseline.iter().any(|run| !run.lines.is_empty());
     // In a language without a source that fails, nothing says that it is not.
     let is_reached = is_run || !plausible.is_empty() || trials.is_reached().unwrap_or(true);

@@ -10,6 +10,11 @@ use fractal::world::trial::{self, Subject};
 
 /// A search for a repair of `source`, which the `tests` show.
 fn searched(language: Language, path: &str, source: &str, tests: &[&str]) -> improve::Report {
+    searched_if(true, language, path, source, tests)
+}
+
+/// The same, where it is said whether other inputs may be tried.
+fn searched_if(may_vary: bool, language: Language, path: &str, source: &str, tests: &[&str]) -> improve::Report {
     let test = |code: &&str| Test { name: (*code).into(), body: TestBody::Program((*code).into()) };
     let subject = Subject {
         language,
@@ -24,7 +29,8 @@ fn searched(language: Language, path: &str, source: &str, tests: &[&str]) -> imp
     let tool = Tool::known_by("t", vec![path.into()], Vec::new(), language, Origin::Declared);
     let sources = BTreeMap::from([(path.to_string(), source.as_bytes().to_vec())]);
     let budget = Budget::default();
-    improve::search(&tool, &sources, path, Known::default(), trials.as_mut(), budget, &mut |_, _| {}).expect("searches")
+    improve::search(&tool, &sources, path, Known { may_vary, ..Known::default() }, trials.as_mut(), budget, &mut |_, _| {})
+        .expect("searches")
 }
 
 /// Clusters are numbered from the first patch on, and those that differ differ in what is told.
@@ -68,4 +74,12 @@ fn a_call_that_never_ends_or_fails_is_an_answer_like_any_other() {
     assert!(!report.plausible.is_empty() && report.plausible.iter().all(|found| found.source != source));
     // Told within its time, though some of them go on for ever with other inputs.
     assert_eq!(report.plausible[0].cluster, Some(0));
+}
+
+#[test]
+fn a_tool_that_may_do_harm_is_called_with_nothing_but_the_inputs_of_its_tests() {
+    let source = "def largest(xs):\n    assert xs == [1, 3], 'harm'\n    return xs[0]\n";
+    let report = searched_if(false, Language::Python, "tool.py", source, &["from tool import *\nassert largest([1, 3]) == 3\n"]);
+    assert!(report.plausible.len() > 1 && report.difference.is_none());
+    assert!(report.plausible.iter().all(|found| found.cluster.is_none()));
 }

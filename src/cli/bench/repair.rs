@@ -187,7 +187,15 @@ impl Repair {
         let mut trials = oracle.open(&sandbox, source)?;
         let budget = Budget { candidates: self.candidates, cpu: Duration::from_secs(self.cpu) };
         let none = &mut |_, _| {};
-        let found = improve::search(&scene.tool, &scene.sources, &case.path, Known::default(), trials.as_mut(), budget, none);
+        let found = improve::search(
+            &scene.tool,
+            &scene.sources,
+            &case.path,
+            Known { may_vary: true, ..Known::default() },
+            trials.as_mut(),
+            budget,
+            none,
+        );
         *outside = trials.cpu();
         let report = found?;
         answer.tried = report.tried;

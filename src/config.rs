@@ -5,13 +5,15 @@
 mod check;
 mod reference;
 mod span;
+mod validate;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::reference::reference;
 pub use self::span::Span;
-use crate::model::{CaptureLevel, SideEffects, StdinUse, SuccessRule};
+pub use self::validate::{UnknownEffects, ValidateConfig};
+use crate::model::{CaptureLevel, Comparison, SideEffects, StdinUse, SuccessRule};
 
 /// The name of the file, in the root of the repository.
 pub const FILE: &str = "fractal.toml";
@@ -189,42 +191,6 @@ pub struct ImproveConfig {
     pub revert_days: u32,
 }
 
-/// What a candidate must pass.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ValidateConfig {
-    /// Recorded good inputs that are run again on the old and the new version.
-    pub replays: usize,
-    /// Times each incident input must succeed.
-    pub incident_runs: u32,
-    /// Shortest time limit of a trial run. A longer one follows from the recorded durations: five times the longest.
-    pub time_floor: Span,
-    /// Time limit of a test suite.
-    pub suite_time: Span,
-    /// Lines a patch may change.
-    pub patch_lines: usize,
-    /// What to do with recorded runs of a tool whose `effects` nobody has declared: `refuse` or `run`.
-    pub unknown_effects: UnknownEffects,
-    /// Files that a scratch checkout may hold.
-    pub checkout_files: usize,
-    /// Size of a scratch checkout in MiB.
-    pub checkout_mib: u64,
-    /// Memory that a trial run may use, in MiB.
-    pub memory_mib: u64,
-    /// Environment variables that trial runs see besides `PATH` and `LANG`. Everything else is cleared.
-    pub environment: Vec<String>,
-}
-
-/// What to do with recorded runs of a tool whose `effects` nobody has declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum UnknownEffects {
-    /// Never run them again; the investigation asks for a declaration.
-    Refuse,
-    /// Run them again as if `effects = "files"`.
-    Run,
-}
-
 /// How an improvement lands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -300,6 +266,10 @@ pub struct ToolConfig {
     /// What a run does: `none`, `files`, `network` or `destructive`. Recorded runs of the last two are never repeated.
     #[serde(default)]
     pub effects: SideEffects,
+    /// How strictly the answers of two versions are compared: `exact`, `json`, `semantic` (whatever the order), `masked` (all but what
+    /// varies by itself), `schema` (keys and types). What varies by itself is compared more loosely without being told.
+    #[serde(default)]
+    pub compare: Comparison,
 }
 
 impl Default for Config {
@@ -361,7 +331,7 @@ impl Config {
                 gate_attempts: 5,
                 revert_days: 30,
             },
-            validate: validate_defaults(),
+            validate: validate::defaults(),
             deploy: DeployConfig {
                 land: true,
                 land_reverts: false,
@@ -435,21 +405,6 @@ fn record_defaults() -> RecordConfig {
         secret_environment: ["*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*API_KEY*", "*ACCESS_KEY*", "*PRIVATE_KEY*"]
             .map(String::from)
             .into(),
-    }
-}
-
-fn validate_defaults() -> ValidateConfig {
-    ValidateConfig {
-        replays: 50,
-        incident_runs: 3,
-        time_floor: Span::seconds(5),
-        suite_time: Span::seconds(300),
-        patch_lines: 40,
-        unknown_effects: UnknownEffects::Refuse,
-        checkout_files: 5_000,
-        checkout_mib: 64,
-        memory_mib: 2_048,
-        environment: Vec::new(),
     }
 }
 

@@ -5,6 +5,8 @@
 //! (`detect` to `monitor`) never use each other. `src/ARCHITECTURE.md` tells why.
 
 pub mod model;
+
+pub mod compare;
 pub mod stats;
 
 pub mod config;

@@ -219,6 +219,7 @@ pub(super) fn verdict(verdict: &Verdict, paint: Paint) -> String {
     let line = |check: &crate::model::Check| {
         let mark = match check.status {
             CheckStatus::Passed => paint.green("passed "),
+            CheckStatus::Weak => paint.yellow("weak   "),
             CheckStatus::Failed => paint.red("failed "),
             CheckStatus::Skipped => paint.yellow("skipped"),
         };

@@ -18,6 +18,10 @@ const TRIAL_MIN: Duration = Duration::from_millis(10);
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     no_password(&config.store)?;
     share("detect.threshold", config.detect.threshold)?;
+    share("validate.agreement", config.validate.agreement)?;
+    share("validate.mutants_noticed", config.validate.mutants_noticed)?;
+    factor("validate.slower", config.validate.slower)?;
+    factor("validate.larger", config.validate.larger)?;
     share("detect.high_below", config.detect.high_below)?;
     at_most("detect.recent_hours", config.detect.recent_hours, 24 * DAYS_MAX)?;
     at_most("detect.window_days", config.detect.window_days.into(), DAYS_MAX)?;
@@ -68,6 +72,10 @@ fn no_password(store: &str) -> Result<(), ConfigError> {
 
 fn share(name: &str, value: f64) -> Result<(), ConfigError> {
     demand((0.0..=1.0).contains(&value), || format!("`{name}` is {value}, but it is a share between 0 and 1"))
+}
+
+fn factor(name: &str, value: f64) -> Result<(), ConfigError> {
+    demand((1.0..1e6).contains(&value), || format!("`{name}` is {value}, but it is a factor of at least 1"))
 }
 
 fn at_most(name: &str, value: u64, limit: u64) -> Result<(), ConfigError> {

@@ -1,12 +1,10 @@
 //! Whether a proposal may land: a pure function of facts read just before.
 
-use crate::model::Trust;
 use crate::world::git::worktree::WorkTree;
 
 /// What the decision sees.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    pub trust: Trust,
     /// `revert` of a person's commit is treated apart.
     pub strategy: &'a str,
     /// `[deploy] land`.
@@ -15,7 +13,7 @@ pub struct Facts<'a> {
     pub may_land_reverts: bool,
     /// An earlier attempt of this improvement was reverted.
     pub reverted_before: bool,
-    /// Why the evidence is weak, if it is.
+    /// What keeps the verdict below the level at which it may land, if anything does.
     pub weak: Option<&'a str>,
     /// A person allowed it.
     pub approved: bool,
@@ -48,11 +46,8 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
         if facts.strategy == "revert" && !facts.may_land_reverts {
             return wait("it undoes a person's commit, so a person decides (`[deploy] land_reverts`)");
         }
-        if facts.strategy != "revert" && facts.trust < Trust::Land {
-            return wait("this kind of change is for review");
-        }
         if let Some(weak) = facts.weak {
-            return wait(&format!("the evidence is weak: {weak}"));
+            return wait(&format!("a person decides, because {weak}"));
         }
     }
     if !facts.base_unmoved {
@@ -70,7 +65,6 @@ mod tests {
 
     fn facts(work_tree: &WorkTree) -> Facts<'_> {
         Facts {
-            trust: Trust::Land,
             strategy: "template",
             may_land: true,
             may_land_reverts: false,
@@ -94,7 +88,6 @@ mod tests {
         let elsewhere = WorkTree::Elsewhere;
         let base = facts(&elsewhere);
         let doubts = [
-            Facts { trust: Trust::Review, ..base.clone() },
             Facts { strategy: "revert", ..base.clone() },
             Facts { may_land: false, ..base.clone() },
             Facts { reverted_before: true, ..base.clone() },

@@ -65,7 +65,7 @@ impl Story<'_> {
             trust => format!("{:?}", self.attempt.trust).to_lowercase(),
             tried => self.attempt.tried,
             diff => self.attempt.diff,
-            checks => self.verdict.checks.iter().map(|c| context! { name => c.name, status => status(c.status), detail => plain_line(&c.detail, 300) }).collect::<Vec<_>>(),
+            checks => self.verdict.checks.iter().map(|c| context! { name => c.name, status => c.status.to_string(), detail => plain_line(&c.detail, 300), listed => c.listed.iter().map(|line| code(line)).collect::<Vec<_>>() }).collect::<Vec<_>>(),
             passed => self.verdict.checks.iter().filter(|c| c.status == CheckStatus::Passed).count(),
             checks_run => self.verdict.checks.iter().filter(|c| c.status != CheckStatus::Skipped).count(),
             test => self.test.and_then(|test| test.edits.keys().next()),
@@ -145,14 +145,6 @@ fn factor(log: f64) -> String {
         _ if log > 14.0 => format!("about 10^{:.0}", log / std::f64::consts::LN_10),
         _ if log > 2.3 => format!("{:.0}", log.exp()),
         _ => format!("{:.2}", log.exp()),
-    }
-}
-
-fn status(status: CheckStatus) -> &'static str {
-    match status {
-        CheckStatus::Passed => "passed",
-        CheckStatus::Failed => "failed",
-        CheckStatus::Skipped => "skipped",
     }
 }
 

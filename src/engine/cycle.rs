@@ -556,7 +556,6 @@ pub(super) fn decision(view: &View, improvement: &Improvement, tip: &CommitId) -
     let work_tree = view.repo.work_tree(&view.base)?;
     let weak = verdict.weakness();
     Ok(deploy::decide(&Facts {
-        trust: attempt.trust,
         strategy: &attempt.strategy,
         may_land: view.config.deploy.land,
         may_land_reverts: view.config.deploy.land_reverts,

@@ -19,6 +19,7 @@ fn tool() -> Tool {
         success: SuccessRule::default(),
         stdin: StdinUse::default(),
         effects: SideEffects::None,
+        compare: crate::model::Comparison::Exact,
         language: Language::Python,
         origin: Origin::Declared,
     }

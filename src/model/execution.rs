@@ -276,7 +276,38 @@ pub struct Recording {
     pub expected: Option<Vec<u8>>,
 }
 
+/// What a run of a tool is given, with the bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ToolInput {
+    pub args: Vec<Arg>,
+    pub stdin: Vec<u8>,
+    /// Relative to the root of the checkout; `None` for the root.
+    pub cwd: Option<String>,
+}
+
+impl ToolInput {
+    /// Bytes of it.
+    pub fn size(&self) -> usize {
+        self.stdin.len() + self.args.iter().map(|arg| arg.0.len() + 1).sum::<usize>()
+    }
+
+    /// For people, at most `limit` characters.
+    pub fn shown(&self, limit: usize) -> String {
+        let stdin = (!self.stdin.is_empty()).then(|| BlobId::of(&self.stdin));
+        let line = Input { args: self.args.clone(), stdin, cwd: None, truncated: false, withheld: None }.display(limit);
+        let Some(arguments) = line.strip_suffix("< stdin") else { return line };
+        let text = String::from_utf8_lossy(&self.stdin);
+        plain_line(&format!("{arguments}<<< '{}'", text.trim()), limit)
+    }
+}
+
 impl Recording {
+    /// What the run was given.
+    pub fn given(&self) -> ToolInput {
+        let input = &self.execution.input;
+        ToolInput { args: input.args.clone(), stdin: self.stdin.clone(), cwd: input.cwd.clone() }
+    }
+
     /// The input for people: the arguments, and the beginning of standard input, at most `limit` characters.
     pub fn shown(&self, limit: usize) -> String {
         let line = self.execution.input.display(limit);

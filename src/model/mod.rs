@@ -23,7 +23,7 @@ pub use action::{Action, ActionKind};
 pub use analysis::{Analysis, Counts, Finding, PairedReplay};
 pub use candidate::{Candidate, FileEdit, Patch, Trust};
 pub use event::{Approver, AttemptSummary, End, Event, Observation, Record};
-pub use execution::{Arg, BlobId, CaptureLevel, Execution, Exit, Input, MASK, Mark, NewExecution, Outcome, Recording};
+pub use execution::{Arg, BlobId, CaptureLevel, Execution, Exit, Input, MASK, Mark, NewExecution, Outcome, Recording, ToolInput};
 pub use failure::{Failure, Fingerprint, Frame, plain_line, steers};
 pub use hints::Hints;
 pub use id::{ActionKey, CommitId, ExecutionId, ImprovementId, PatchId, Version};
@@ -32,7 +32,8 @@ pub use opportunity::{Opportunity, Priority, Signal};
 pub use rollup::{Failing, Rollup, RollupRun, hour_begins, hour_of};
 pub use sketch::{SKETCH_ERROR, Sketch};
 pub use tool::{
-    JsonPredicate, Language, Origin, SideEffects, StdinUse, SuccessRule, Tool, ToolNameError, check_tool_name, clean_tool_name,
+    Comparison, JsonPredicate, Language, Origin, SideEffects, StdinUse, SuccessRule, Tool, ToolNameError, check_tool_name,
+    clean_tool_name,
 };
 pub use trial::{Answer, Test, TestBody, TestOutcome, TestRun, ToolRun, Triaged};
-pub use verdict::{Check, CheckStatus, Judgement, Verdict};
+pub use verdict::{Check, CheckStatus, Judgement, Level, Verdict};

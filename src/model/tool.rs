@@ -31,6 +31,8 @@ pub struct Tool {
     pub success: SuccessRule,
     /// What a run does to the world: decides whether recorded runs may be run again.
     pub effects: SideEffects,
+    /// How strictly answers of two versions are compared at most; what varies by itself is compared more loosely.
+    pub compare: Comparison,
     /// The language of the main file.
     pub language: Language,
     /// Declared in `fractal.toml`, or found, and why.
@@ -51,6 +53,7 @@ impl Tool {
             stdin: StdinUse::default(),
             success: SuccessRule::default(),
             effects: SideEffects::Unknown,
+            compare: Comparison::Exact,
             language,
             origin,
         }
@@ -108,6 +111,39 @@ pub enum SideEffects {
     Network,
     /// Deletes, sends or spends: never run again by us.
     Destructive,
+}
+
+/// Ways to compare two outputs, strictest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Comparison {
+    /// Byte for byte.
+    #[default]
+    Exact,
+    /// Equal as JSON: white space and the order of keys do not count.
+    Json,
+    /// Equal but for the order of the items of a collection (of the lines of a text), and for the last digits of numbers.
+    Semantic,
+    /// Equal but for the fields (in a text: the words) in which two runs of the untouched version differ.
+    Masked,
+    /// Of the same form: the same keys and types in JSON; in a text only whether there is any.
+    Schema,
+}
+
+impl Comparison {
+    /// From the strictest to the loosest.
+    pub const ALL: [Comparison; 5] = [Comparison::Exact, Comparison::Json, Comparison::Semantic, Comparison::Masked, Comparison::Schema];
+
+    /// For people: how the answers were compared.
+    pub fn words(self) -> &'static str {
+        match self {
+            Comparison::Exact => "the same output",
+            Comparison::Json => "the same JSON",
+            Comparison::Semantic => "the same items, whatever their order",
+            Comparison::Masked => "the same output but for what varies by itself",
+            Comparison::Schema => "output of the same form",
+        }
+    }
 }
 
 /// What `exec` does with standard input that is a pipe.

@@ -1,5 +1,7 @@
 //! What the gate says of a candidate, with the table of evidence.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// How one check ended.
@@ -7,18 +9,60 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 pub enum CheckStatus {
     Passed,
+    /// Nothing is shown to be wrong, but a person should look; the detail says at what.
+    Weak,
     Failed,
     /// Not applicable; the detail says why. Never silently.
     Skipped,
 }
 
+impl fmt::Display for CheckStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            CheckStatus::Passed => "passed",
+            CheckStatus::Weak => "weak",
+            CheckStatus::Failed => "failed",
+            CheckStatus::Skipped => "skipped",
+        })
+    }
+}
+
 /// One step of the gate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
-    /// `policy`, `parse`, `incident`, `regression test`, `suite`, `replay`, `held-out replay`.
+    /// `policy`, `parse`, `incident`, …: see `validate::judge`.
     pub name: String,
     pub status: CheckStatus,
     pub detail: String,
+    /// What else there is to see, a line each: differences with their inputs, places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listed: Vec<String>,
+}
+
+/// How far a candidate may go on the evidence. The order is the order of trust.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Nothing is shown to anybody but in the log.
+    Abstain,
+    /// The cause and what evidence there is, without a commit.
+    Draft,
+    /// A commit on a branch; a person lands it. Also what is assumed of verdicts that were written before there were levels.
+    #[default]
+    Review,
+    /// May land without a person.
+    Land,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Level::Abstain => "abstain",
+            Level::Draft => "draft",
+            Level::Review => "review",
+            Level::Land => "land",
+        })
+    }
 }
 
 /// The gate's answer.
@@ -35,6 +79,14 @@ pub enum Judgement {
 pub struct Verdict {
     #[serde(flatten)]
     pub judgement: Judgement,
+    #[serde(default)]
+    pub level: Level,
+    /// What keeps it from a higher level, most serious first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
+    /// Which checks the tool's traits allow, and why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub plan: String,
     pub checks: Vec<Check>,
 }
 
@@ -44,10 +96,9 @@ impl Verdict {
         self.judgement == Judgement::Accepted
     }
 
-    /// Why a person should look although the gate accepted: no regression test, or no good run to compare with.
+    /// Why a person decides although the gate accepted; `None` when it may land.
     pub fn weakness(&self) -> Option<String> {
-        let needed = |check: &&Check| matches!(check.name.as_str(), "regression test" | "replay");
-        let skipped = self.checks.iter().filter(needed).find(|check| check.status == CheckStatus::Skipped)?;
-        Some(format!("{} was skipped: {}", skipped.name, skipped.detail))
+        let first = || self.doubts.first().cloned().unwrap_or_else(|| "the evidence was judged by an older version".into());
+        (self.level < Level::Land).then(first)
     }
 }

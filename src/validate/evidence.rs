@@ -1,12 +1,13 @@
 //! The recordings that a gate works with: distinct inputs, failing and good, seen and held out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{Execution, Investigation, Opportunity, Outcome, Recording, Tool};
+use super::inputs;
+use crate::model::{Execution, Investigation, Opportunity, Outcome, Recording, Tool, ToolInput};
 use crate::world::View;
 use crate::world::store::{Query, Which};
 
@@ -58,9 +59,14 @@ impl Evidence {
         let incident =
             failing.into_iter().filter(|(digest, execution)| belongs(digest, execution)).map(|(_, execution)| execution);
         let load = |executions: Vec<Execution>| executions.into_iter().map(|e| view.store.load(e)).collect::<Result<Vec<_>, _>>();
-        // Maps are ordered by hash, so taking from the front is a random sample of the inputs, always the same one.
-        let sample = good.into_values().take(2 * view.config.validate.replays).collect();
-        Ok(Evidence { incident: load(incident.take(INCIDENT_MAX).collect())?, good: load(sample)?, longest })
+        let good = load(good.into_values().collect())?;
+        let good = sample(good, 2 * view.config.validate.replays);
+        Ok(Evidence { incident: load(incident.take(INCIDENT_MAX).collect())?, good, longest })
+    }
+
+    /// All inputs, failing ones first.
+    pub(super) fn inputs(&self) -> Vec<ToolInput> {
+        self.incident.iter().chain(&self.good).map(Recording::given).collect()
     }
 
     /// The failing input that is easiest to read: the one a regression test is made of.
@@ -70,6 +76,24 @@ impl Evidence {
         };
         self.incident.iter().min_by_key(size)
     }
+}
+
+/// A stratified sample: every shape of input has its turn, so that rare ones are in it too. Within a shape the order is that of the
+/// inputs' hashes, which is random and always the same.
+fn sample(good: Vec<Recording>, limit: usize) -> Vec<Recording> {
+    let mut strata: BTreeMap<String, VecDeque<Recording>> = BTreeMap::new();
+    for recording in good {
+        strata.entry(inputs::shape(&recording.given())).or_default().push_back(recording);
+    }
+    let mut chosen = Vec::new();
+    while chosen.len() < limit && !strata.is_empty() {
+        for stratum in strata.values_mut() {
+            chosen.extend(stratum.pop_front());
+        }
+        strata.retain(|_, stratum| !stratum.is_empty());
+    }
+    chosen.truncate(limit);
+    chosen
 }
 
 fn earlier_successes(view: &View, tool: &Tool, opportunity: &Opportunity, since: Timestamp) -> Result<Vec<Execution>> {

@@ -3,21 +3,33 @@
 //! The held-out half of the recordings, chosen by hash, is used here and nowhere else: no strategy, no investigation and no quick
 //! trial sees it.
 
+mod baseline;
+mod callers;
+mod cost;
 mod evidence;
+mod incident;
+mod inputs;
+mod judge;
+mod mutation;
+mod parse;
+mod plan;
 mod policy;
 mod regression_test;
 mod replay;
-
-use std::sync::OnceLock;
+mod shadow;
+mod stability;
+mod suite;
+mod trial;
 
 use anyhow::Result;
 
+use self::baseline::Baseline;
 use self::evidence::Evidence;
-use self::replay::OldRun;
-use crate::lang;
+use self::judge::Step;
+use self::plan::Plan;
+use self::trial::{Found, Trial};
 use crate::model::{
-    Candidate, Check, CheckStatus, CommitId, Exit, FileEdit, Investigation, Judgement, Opportunity, Patch, Recording, Tool,
-    Verdict, plain_line,
+    Candidate, Check, CheckStatus, CommitId, Exit, Investigation, Opportunity, Patch, Recording, Tool, Trust, Verdict, plain_line,
 };
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError};
@@ -54,9 +66,13 @@ pub struct Gate<'a> {
     commit: CommitId,
     id8: String,
     investigation: &'a Investigation,
-    bench: Bench<'a>,
     evidence: Evidence,
-    old: OnceLock<Vec<OldRun>>,
+    baseline: Baseline<'a>,
+    plan: Plan,
+    /// Classes of the failures that the incident is about.
+    classes: Vec<String>,
+    /// Chooses the inputs that nobody has recorded: the same ones for all candidates.
+    seed: String,
 }
 
 impl<'a> Gate<'a> {
@@ -72,16 +88,26 @@ impl<'a> Gate<'a> {
     ) -> Result<Self, BenchError> {
         let evidence = Evidence::gather(view, tool, opportunity, investigation)?;
         let bench = Bench::at(view, tool, &investigation.commit, evidence.longest)?;
+        let mut classes: Vec<String> = vec![investigation.failure.class.clone()];
+        let failures = evidence.incident.iter().filter_map(|recording| recording.execution.failure.as_ref());
+        classes.extend(failures.map(|failure| failure.class.clone()));
         Ok(Gate {
+            baseline: Baseline::new(bench, tool.compare),
+            plan: Plan::of(tool),
+            classes,
+            seed: opportunity.id.as_str().to_string(),
             view,
             tool,
             commit: investigation.commit.clone(),
             id8: opportunity.id.short().to_string(),
             investigation,
-            bench,
             evidence,
-            old: OnceLock::new(),
         })
+    }
+
+    /// The untouched version's checkout.
+    fn bench(&self) -> &Bench<'a> {
+        &self.baseline.bench
     }
 
     /// The seen half of the recordings, and the checkout that they run in.
@@ -90,8 +116,8 @@ impl<'a> Gate<'a> {
         Shown {
             failing: self.evidence.incident.iter().filter(is_seen).collect(),
             good: self.evidence.good.iter().filter(is_seen).collect(),
-            files: self.bench.files(),
-            limits: self.bench.limits(),
+            files: self.bench().files(),
+            limits: self.bench().limits(),
         }
     }
 
@@ -99,7 +125,7 @@ impl<'a> Gate<'a> {
     /// its tests when they are red on the untouched version. Candidates are tried side by side.
     pub fn first_promising(&self, candidates: &[Candidate], from: usize) -> Option<usize> {
         let red = self.suite_is_red();
-        let (bench, evidence) = (&self.bench, &self.evidence);
+        let (bench, evidence) = (self.bench(), &self.evidence);
         let rest: Vec<(usize, &Candidate)> = candidates.iter().enumerate().skip(from).collect();
         rest.chunks(CHUNK).find_map(|chunk| {
             let allowed: Vec<(usize, &Candidate)> =
@@ -112,129 +138,85 @@ impl<'a> Gate<'a> {
     }
 
     fn is_allowed(&self, candidate: &Candidate) -> bool {
-        self.policy(candidate).status != CheckStatus::Failed && self.parse(candidate).status != CheckStatus::Failed
+        let refused = |found: Found| found.named("").status == CheckStatus::Failed;
+        !refused(self.policy(candidate)) && !refused(parse::check(candidate))
     }
 
     fn suite_is_red(&self) -> bool {
         self.investigation.suite.as_ref().is_some_and(|suite| !suite.passed)
     }
 
-    /// Takes one candidate through the whole gate.
+    /// Takes one candidate through the whole gate: every step until one fails.
     pub fn judge(&self, candidate: &Candidate) -> Judged {
-        let mut judged = Judged { verdict: Verdict { judgement: Judgement::Accepted, checks: Vec::new() }, test: None };
-        let bench = self.bench.with(&candidate.patch);
-        type Step<'s> = Box<dyn Fn(&mut Judged) -> Check + 's>;
-        let steps: Vec<Step<'_>> = vec![
-            Box::new(|_| self.policy(candidate)),
-            Box::new(|_| self.parse(candidate)),
-            Box::new(|_| self.incident(&bench)),
-            Box::new(|judged| self.regression_test(candidate, &bench, judged)),
-            Box::new(|judged| self.suite(candidate, judged)),
-            Box::new(|_| self.replay(&bench, false)),
-            Box::new(|_| self.replay(&bench, true)),
-        ];
-        for step in steps {
-            let check = step(&mut judged);
-            let failed = (check.status == CheckStatus::Failed).then(|| format!("{}: {}", check.name, check.detail));
-            judged.verdict.checks.push(check);
-            if let Some(reason) = failed {
-                judged.verdict.judgement = Judgement::Rejected { reason };
+        let mut trial = Trial::new(self, candidate);
+        let mut checks: Vec<Check> = Vec::new();
+        for step in Step::ALL {
+            let Some(found) = self.step(step, &mut trial) else { continue };
+            let check = found.named(step.name());
+            let has_failed = check.status == CheckStatus::Failed;
+            checks.push(check);
+            if has_failed {
                 break;
             }
         }
-        judged
+        // Whether what undoes a person's commit may land is `deploy`'s to say.
+        let trust = if candidate.strategy == "revert" { Trust::Land } else { candidate.trust };
+        Judged { verdict: judge::judge(checks, trust, self.plan.words.clone()), test: trial.test }
     }
 
-    fn policy(&self, candidate: &Candidate) -> Check {
+    /// One step; `None` for what is not about a candidate alone.
+    fn step(&self, step: Step, trial: &mut Trial<'_, '_>) -> Option<Found> {
+        Some(match step {
+            Step::Policy => self.policy(trial.candidate),
+            Step::Parse => parse::check(trial.candidate),
+            Step::Incident => incident::check(trial),
+            Step::RegressionTest => self.regression_test(trial),
+            Step::Suite => suite::check(trial),
+            Step::Callers => callers::check(trial),
+            Step::Replay => replay::check(trial, false),
+            Step::HeldOut => replay::check(trial, true),
+            Step::Stability => stability::check(trial),
+            Step::Cost => cost::check(trial),
+            Step::Shadow => shadow::varied(trial),
+            Step::Synthetic => shadow::synthetic(trial),
+            Step::Mutation => mutation::check(trial),
+            Step::Rivals => return None,
+        })
+    }
+
+    fn policy(&self, candidate: &Candidate) -> Found {
         let lines = self.view.repo.changed_lines(&self.commit, &candidate.patch);
         let sources = |path: &str| self.view.repo.file_at(&self.commit, path).ok().flatten();
         policy::check(self.tool, candidate, &sources, lines.unwrap_or(usize::MAX), self.view.config.validate.patch_lines)
     }
 
-    fn parse(&self, candidate: &Candidate) -> Check {
-        for (path, edit) in &candidate.patch.edits {
-            let FileEdit::Write(content) = edit else { continue };
-            if let Err(why) = lang::parses(lang::detect(path, content), content) {
-                return failed("parse", format!("`{path}`: {why}"));
-            }
-        }
-        passed("parse", format!("{} file(s)", candidate.patch.edits.len()))
-    }
-
-    fn incident(&self, bench: &Bench<'_>) -> Check {
-        let runs = self.view.config.validate.incident_runs.max(1);
-        let incident = &self.evidence.incident;
-        let solved =
-            bench.each(incident, |recording| (0..runs).all(|_| bench.replay(recording).solves(recording)), |solved| !solved);
-        let held_out = incident.iter().filter(|recording| recording.execution.input.is_held_out()).count();
-        match solved.iter().position(|answer| *answer == Some(false)) {
-            Some(at) => {
-                let shown = incident.get(at).map(|recording| recording.shown(60)).unwrap_or_default();
-                failed("incident", format!("`{shown}` still fails"))
-            }
-            None => passed(
-                "incident",
-                format!("{} failing inputs succeed in {runs} of {runs} runs each ({held_out} of them held out)", incident.len()),
-            ),
-        }
-    }
-
-    fn regression_test(&self, candidate: &Candidate, bench: &Bench<'_>, judged: &mut Judged) -> Check {
-        const NAME: &str = "regression test";
+    fn regression_test(&self, trial: &mut Trial<'_, '_>) -> Found {
         let Some(recording) = self.evidence.smallest_incident() else {
-            return self.suite_instead(NAME, "no recorded input can be written into a test");
+            return self.suite_instead("no recorded input can be written into a test");
         };
-        let answer = bench.replay(recording);
+        let answer = trial.pair.run(&recording.given());
         let Some(test) = regression_test::write(self.tool, recording, &answer, &self.id8) else {
-            return self.suite_instead(NAME, "no test can be generated for this language or input");
+            return self.suite_instead("no test can be generated for this language or input");
         };
-        let with_test = self.bench.with(&test.patch);
+        let with_test = self.bench().with(&test.patch);
         if with_test.command(&test.command).exit == Exit::Code(0) {
-            return failed(NAME, "the generated test passes without the patch, so it tests nothing".into());
+            return Found::failed("the generated test passes without the patch, so it tests nothing");
         }
-        let run = self.bench.with(&candidate.patch.clone().and(test.patch.clone())).command(&test.command);
+        let run = self.bench().with(&trial.candidate.patch.clone().and(test.patch.clone())).command(&test.command);
         if run.exit != Exit::Code(0) {
-            return failed(NAME, format!("the generated test fails with the patch: {}", last_line(&run.stderr)));
+            return Found::failed(format!("the generated test fails with the patch: {}", last_line(&run.stderr)));
         }
         let name = test.patch.edits.keys().next().cloned().unwrap_or_default();
-        judged.test = Some(test.patch);
-        passed(NAME, format!("`{name}` fails without the patch and passes with it"))
+        trial.test = Some(test.patch);
+        Found::passed(format!("`{name}` fails without the patch and passes with it"))
     }
 
     /// Red tests of the tool's own are as good as a generated one: the next check demands that they pass.
-    fn suite_instead(&self, name: &str, why: &str) -> Check {
-        if self.suite_is_red() {
-            return passed(name, format!("{why}, but the tool's own tests fail without the patch and are one"));
+    fn suite_instead(&self, why: &str) -> Found {
+        match self.suite_is_red() {
+            true => Found::passed(format!("{why}, but the tool's own tests fail without the patch and are one")),
+            false => Found::skipped(why),
         }
-        skipped(name, why.to_string())
-    }
-
-    fn suite(&self, candidate: &Candidate, judged: &mut Judged) -> Check {
-        let patch = match &judged.test {
-            Some(test) => candidate.patch.clone().and(test.clone()),
-            None => candidate.patch.clone(),
-        };
-        let Some(run) = self.bench.with(&patch).suite() else {
-            return skipped("suite", "the tool has no tests of its own".into());
-        };
-        let before = if self.suite_is_red() { "they failed without it" } else { "as without it" };
-        match run.exit {
-            Exit::Code(0) => passed("suite", format!("the tool's own tests pass, {before}")),
-            exit => failed("suite", format!("the tool's own tests fail ({exit}), {before}: {}", last_line(&run.stderr))),
-        }
-    }
-
-    fn replay(&self, bench: &Bench<'_>, held_out: bool) -> Check {
-        let name = if held_out { "held-out replay" } else { "replay" };
-        let old = self.old.get_or_init(|| replay::run_old(&self.bench, &self.evidence.good));
-        let recordings: Vec<(&Recording, &OldRun)> = self
-            .evidence
-            .good
-            .iter()
-            .zip(old)
-            .filter(|(recording, _)| recording.execution.input.is_held_out() == held_out)
-            .collect();
-        replay::check(name, bench, &recordings)
     }
 }
 
@@ -248,20 +230,4 @@ fn is_promising(bench: &Bench<'_>, evidence: &Evidence, candidate: &Candidate, s
 fn last_line(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     plain_line(text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("(no output)"), 160)
-}
-
-fn check(name: &str, status: CheckStatus, detail: String) -> Check {
-    Check { name: name.to_string(), status, detail }
-}
-
-fn passed(name: &str, detail: String) -> Check {
-    check(name, CheckStatus::Passed, detail)
-}
-
-fn failed(name: &str, detail: String) -> Check {
-    check(name, CheckStatus::Failed, detail)
-}
-
-fn skipped(name: &str, detail: String) -> Check {
-    check(name, CheckStatus::Skipped, detail)
 }

@@ -1,7 +1,7 @@
 //! Policy: what a patch may touch at all, whatever it achieves.
 
-use super::{failed, passed};
-use crate::model::{Candidate, Check, FileEdit, Language, Tool};
+use super::trial::Found;
+use crate::model::{Candidate, FileEdit, Language, Tool};
 
 /// Paths that no candidate may change, by their beginning or their file name: checks, locks, ownership, our own configuration.
 const PROTECTED_FOLDERS: [&str; 5] = [".github/", ".git/", ".ci/", ".fractal/", ".gitlab/"];
@@ -57,10 +57,9 @@ pub(super) fn check(
     sources: &dyn Fn(&str) -> Option<Vec<u8>>,
     lines: usize,
     lines_max: usize,
-) -> Check {
-    const NAME: &str = "policy";
+) -> Found {
     if candidate.patch.edits.is_empty() {
-        return failed(NAME, "the patch is empty".into());
+        return Found::failed("the patch is empty");
     }
     for (path, edit) in &candidate.patch.edits {
         // The exact inverse of a commit, made by us from git: it may take back the tests and files that came with the commit.
@@ -69,14 +68,14 @@ pub(super) fn check(
             false => refused(tool, path, edit, sources(path).as_deref()),
         };
         if let Some(why) = why {
-            return failed(NAME, why);
+            return Found::failed(why);
         }
     }
     // Undoing a commit is as large as the commit was.
     if lines > lines_max && candidate.strategy != "revert" {
-        return failed(NAME, format!("the patch changes {lines} lines, more than {lines_max} (`[validate] patch_lines`)"));
+        return Found::failed(format!("the patch changes {lines} lines, more than {lines_max} (`[validate] patch_lines`)"));
     }
-    passed(NAME, format!("only the tool's own paths, {lines} changed lines, no new capability"))
+    Found::passed(format!("only the tool's own paths, {lines} changed lines, no new capability"))
 }
 
 fn misplaced(path: &str) -> Option<String> {
@@ -121,7 +120,7 @@ fn new_capability(language: Language, before: &[u8], after: &[u8]) -> Option<&'s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CheckStatus, Origin, Patch, SideEffects, StdinUse, SuccessRule, Trust};
+    use crate::model::{Check, CheckStatus, Origin, Patch, SideEffects, StdinUse, SuccessRule, Trust};
 
     fn tool() -> Tool {
         Tool {
@@ -135,6 +134,7 @@ mod tests {
             stdin: StdinUse::default(),
             success: SuccessRule::default(),
             effects: SideEffects::None,
+            compare: crate::model::Comparison::Exact,
             language: Language::Python,
             origin: Origin::Declared,
         }
@@ -149,7 +149,7 @@ mod tests {
             patch: Patch::write(path, content.as_bytes().to_vec()),
             rank: 1.0,
         };
-        check(&tool(), &candidate, &|_| Some(b"import os\nx = 1\n".to_vec()), 2, 40)
+        check(&tool(), &candidate, &|_| Some(b"import os\nx = 1\n".to_vec()), 2, 40).named("policy")
     }
 
     #[test]

@@ -175,6 +175,7 @@ mod tests {
                 success: crate::model::SuccessRule::default(),
                 stdin: crate::model::StdinUse::default(),
                 effects: crate::model::SideEffects::None,
+                compare: crate::model::Comparison::Exact,
                 language: Language::Rust,
                 origin: crate::model::Origin::Declared,
             };

@@ -14,7 +14,7 @@ use super::sandbox::{Sandbox, Scratch, ScratchFile};
 use super::trial::Limits;
 use crate::config::UnknownEffects;
 use crate::lang;
-use crate::model::{CommitId, Exit, Failure, FileEdit, Language, Outcome, Patch, Recording, SideEffects, Tool};
+use crate::model::{CommitId, Exit, Failure, FileEdit, Language, Outcome, Patch, Recording, SideEffects, Tool, ToolInput};
 
 /// Why a tool cannot be put on a bench.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,10 @@ pub struct Run {
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
     pub duration: Duration,
+    /// Processor time, as [`Finished::cpu`] has it.
+    pub cpu: Duration,
+    /// Most bytes of memory that it held at once, where that is known.
+    pub memory: Option<u64>,
 }
 
 impl Run {
@@ -149,20 +153,25 @@ impl<'a> Bench<'a> {
 
     /// Runs what was recorded.
     pub fn replay(&self, recording: &Recording) -> Run {
-        let args = recording.execution.input.args.iter().map(|arg| OsString::from_vec(arg.0.clone()));
-        let cwd = recording.execution.input.cwd.clone().unwrap_or_default();
-        self.start(&self.tool.run, args.collect(), recording.stdin.clone(), &cwd, self.time)
+        self.run(&recording.given(), &[])
+    }
+
+    /// Runs the tool with an input; `surroundings` are environment variables set over the sandbox's.
+    pub fn run(&self, input: &ToolInput, surroundings: &[(&str, &str)]) -> Run {
+        let args = input.args.iter().map(|arg| OsString::from_vec(arg.0.clone())).collect();
+        let start = Start { args, stdin: input.stdin.clone(), cwd: input.cwd.as_deref().unwrap_or_default(), surroundings };
+        self.start(&self.tool.run, start, self.time)
     }
 
     /// Runs the tool's own tests; `None` when it has none.
     pub fn suite(&self) -> Option<Run> {
         let test = self.tool.test.as_ref()?;
-        Some(self.start(test, Vec::new(), Vec::new(), "", self.suite_time))
+        Some(self.start(test, Start::default(), self.suite_time))
     }
 
     /// Runs another command in the checkout, such as one new test.
     pub fn command(&self, argv: &[String]) -> Run {
-        self.start(argv, Vec::new(), Vec::new(), "", self.suite_time)
+        self.start(argv, Start::default(), self.suite_time)
     }
 
     /// Calls `run` for every item, as many at a time as the machine has processors, in the order of the items. Once an answer
@@ -197,7 +206,7 @@ impl<'a> Bench<'a> {
         answers.into_inner().unwrap_or_default()
     }
 
-    fn start(&self, template: &[String], args: Vec<OsString>, stdin: Vec<u8>, cwd: &str, time: Duration) -> Run {
+    fn start(&self, template: &[String], start: Start<'_>, time: Duration) -> Run {
         let _turn = self.pool.turn.as_ref().map(Mutex::lock);
         let time = if self.pool.turn.is_some() { time.max(self.suite_time) } else { time };
         let idle = self.pool.idle.lock().ok().and_then(|mut idle| idle.pop());
@@ -209,34 +218,36 @@ impl<'a> Bench<'a> {
             Ok(scratch) => scratch,
             Err(error) => return not_started(&error),
         };
-        let run = self.run_in(&scratch, template, args, stdin, cwd, time);
+        let run = self.run_in(&scratch, template, start, time);
         if let Ok(mut idle) = self.pool.idle.lock() {
             idle.push(scratch);
         }
         run
     }
 
-    fn run_in(
-        &self,
-        scratch: &Scratch,
-        template: &[String],
-        args: Vec<OsString>,
-        stdin: Vec<u8>,
-        cwd: &str,
-        time: Duration,
-    ) -> Run {
+    fn run_in(&self, scratch: &Scratch, template: &[String], start: Start<'_>, time: Duration) -> Run {
         let root = scratch.root().to_string_lossy().into_owned();
         let mut argv: Vec<OsString> = self.tool.command(template, &root).into_iter().map(OsString::from).collect();
-        argv.extend(args);
-        let Finished { exit, stdout, stderr, duration, .. } = self.sandbox.run(scratch, argv, stdin, cwd, time);
+        argv.extend(start.args);
+        let finished = self.sandbox.run_with(scratch, argv, start.stdin, start.cwd, start.surroundings, time);
+        let Finished { exit, stdout, stderr, duration, cpu } = finished;
         let outcome = match &exit {
             // Nobody interrupts a trial: a signal here is the tool's own doing.
             Exit::Signal(_) => Outcome::Failure,
             exit => self.tool.success.judge(exit, &stdout),
         };
         let failure = (outcome == Outcome::Failure).then(|| lang::failure(&exit, &stderr, &root));
-        Run { exit, outcome, failure, stdout, stderr, duration }
+        Run { exit, outcome, failure, stdout, stderr, duration, cpu, memory: None }
     }
+}
+
+/// What a process gets besides its command.
+#[derive(Default)]
+struct Start<'s> {
+    args: Vec<OsString>,
+    stdin: Vec<u8>,
+    cwd: &'s str,
+    surroundings: &'s [(&'s str, &'s str)],
 }
 
 fn not_started(error: &anyhow::Error) -> Run {
@@ -247,6 +258,8 @@ fn not_started(error: &anyhow::Error) -> Run {
         stdout: Vec::new(),
         stderr: Vec::new(),
         duration: Duration::ZERO,
+        cpu: Duration::ZERO,
+        memory: None,
     }
 }
 

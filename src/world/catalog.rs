@@ -98,6 +98,7 @@ fn from_config(tool: &ToolConfig) -> Tool {
         stdin: tool.stdin,
         success: tool.success.clone(),
         effects: tool.effects,
+        compare: tool.compare,
         language: if cargo { Language::Rust } else { language.unwrap_or_default() },
         origin: Origin::Declared,
     }

@@ -58,6 +58,7 @@ fn proposed(language: Language, name: &str, source: &str, failure: Failure) -> V
         success: SuccessRule::default(),
         stdin: StdinUse::default(),
         effects: SideEffects::None,
+        compare: fractal::model::Comparison::Exact,
         language,
         origin: Origin::Declared,
     };

@@ -14,7 +14,7 @@ use crate::source::Source;
 const LAYERS: [&[&str]; 8] = [
     &["model"],
     // Both need nothing but the nouns. `stats` lies below the stages because `detect` and `monitor` share it.
-    &["stats", "config"],
+    &["compare", "stats", "config"],
     &["lang"],
     &["world"],
     &["record"],

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::cases::{self, Case};
+use super::in_parallel;
 use crate::cli::render::{self, Paint};
 use crate::cli::{Failure, Outcome, Output, now};
 use crate::config::{Config, ToolConfig};
@@ -19,7 +17,7 @@ use crate::model::{CommitId, FileEdit, Patch, SideEffects, Test, TestRun, Tool};
 use crate::world::clock::thread_cpu;
 use crate::world::git::{Identity, Repo};
 use crate::world::sandbox::{Sandbox, Scratch, ScratchFile};
-use crate::world::{catalog, files, trial};
+use crate::world::{catalog, trial};
 
 const FORM: &str = "A file has one JSON object a line: `id`, `language`, `path`, `source` (with a bug), `support` (other files, by path) and \
 `tests` (each with `name` and `code`). The code of a test is a program beside the tool that ends with 0 when it passes; in Rust, the body of a \
@@ -105,45 +103,18 @@ impl Repair {
             all.extend(cases::read(file).map_err(|why| Failure::mistake(why, "see `fractal bench repair --help` for the form"))?);
         }
         all.retain(|case| self.only.as_ref().is_none_or(|text| case.id.contains(text)));
-        let answers = self.answers(&all);
+        let answered = |case: &Case| {
+            let answer = self.answer(case);
+            if self.output.json {
+                render::say_json(&answer);
+            }
+            answer
+        };
+        let answers = in_parallel(&all, self.jobs, answered, |answer| format!("{}: {}", answer.id, answer.result));
         if !self.output.json {
             say(&answers, self.seen);
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn answers(&self, cases: &[Case]) -> Vec<Answer> {
-        let bar = files::stderr_is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg}");
-            ProgressBar::new(cases.len() as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        });
-        let next = AtomicUsize::new(0);
-        let answers: Mutex<BTreeMap<usize, Answer>> = Mutex::default();
-        std::thread::scope(|scope| {
-            for _ in 0..self.jobs.clamp(1, cases.len().max(1)) {
-                scope.spawn(|| {
-                    while let Some((at, case)) =
-                        Some(next.fetch_add(1, Ordering::SeqCst)).and_then(|at| Some((at, cases.get(at)?)))
-                    {
-                        let answer = self.answer(case);
-                        if self.output.json {
-                            render::say_json(&answer);
-                        }
-                        if let Some(bar) = &bar {
-                            bar.set_message(format!("{}: {}", answer.id, answer.result));
-                            bar.inc(1);
-                        }
-                        if let Ok(mut answers) = answers.lock() {
-                            answers.insert(at, answer);
-                        }
-                    }
-                });
-            }
-        });
-        if let Some(bar) = bar {
-            bar.finish_and_clear();
-        }
-        answers.into_inner().unwrap_or_default().into_values().collect()
     }
 
     fn answer(&self, case: &Case) -> Answer {

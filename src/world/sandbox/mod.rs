@@ -77,9 +77,24 @@ impl Sandbox {
 
     /// Runs a command in a scratch folder; `cwd` is relative to its root.
     pub fn run(&self, scratch: &Scratch, argv: Vec<OsString>, stdin: Vec<u8>, cwd: &str, time: Duration) -> Finished {
+        self.run_with(scratch, argv, stdin, cwd, &[], time)
+    }
+
+    /// The same with more environment variables, set over the rest.
+    pub fn run_with(
+        &self,
+        scratch: &Scratch,
+        argv: Vec<OsString>,
+        stdin: Vec<u8>,
+        cwd: &str,
+        env: &[(&str, &str)],
+        time: Duration,
+    ) -> Finished {
         let inside = scratch.root().join(cwd);
         let cwd = if inside.is_dir() { inside } else { scratch.root().to_path_buf() };
-        process::run(&Spawn { stdin, env: self.variables(scratch), ..self.confined(argv, &cwd, time) })
+        let more = env.iter().map(|(name, value)| (name.into(), value.into()));
+        let env = self.variables(scratch).into_iter().chain(more).collect();
+        process::run(&Spawn { stdin, env, ..self.confined(argv, &cwd, time) })
     }
 
     /// Starts a command that stays and is asked again and again, at the root of a scratch folder; `env` is set over the rest.

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use super::render::{self, Paint};
 use super::{Failure, Outcome, Output, now};
+use crate::deploy;
 use crate::engine::{History, Improvement};
-use crate::model::{Event, Record};
+use crate::model::{Event, Record, plain_line};
 
 /// Read from `refs/fractal/log`, newest first.
 #[derive(clap::Args)]
@@ -81,6 +82,9 @@ fn summary(improvement: &Improvement) -> serde_json::Value {
 pub(super) struct Show {
     /// The improvement's id, or the beginning of it
     id: String,
+    /// Print the gate's last verdict in Markdown, to be pasted into a review
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -96,6 +100,9 @@ impl Show {
             render::say_json_pretty(&value);
             return Ok(ExitCode::SUCCESS);
         }
+        if self.markdown {
+            return markdown(improvement);
+        }
         let paint = Paint::for_stdout();
         render::say(&format!("{} {} ({})", paint.bold(improvement.tool()), paint.stage(improvement.stage), improvement.id));
         if let Some(reason) = &improvement.end_reason {
@@ -109,6 +116,21 @@ impl Show {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn markdown(improvement: &Improvement) -> Outcome {
+    let judged = improvement.records.iter().rev().find_map(|record| match &record.event {
+        Event::Judged { attempt, verdict } => Some((attempt, verdict)),
+        _ => None,
+    });
+    let Some((attempt, verdict)) = judged else {
+        let hint = "without `--markdown` it shows how far the improvement came";
+        return Err(Failure::mistake("no candidate has been at the gate", hint));
+    };
+    render::say(&format!("### {}: {}\n", improvement.tool(), plain_line(&attempt.title, 200)));
+    render::say(&format!("```diff\n{}\n```\n", attempt.diff.trim_end()));
+    render::say(deploy::verdict(verdict)?.trim_end());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
@@ -143,13 +165,15 @@ fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
             lines
         }
         Event::Judged { attempt, verdict } => {
-            let word = if verdict.accepted() { paint.green("accepted") } else { paint.yellow("rejected") };
+            let word = paint.level(verdict.level);
             let mut lines = vec![format!(
                 "{word}: {} ({} `{}`, candidate {})",
                 attempt.title, attempt.strategy, attempt.source, attempt.tried
             )];
             lines.extend(attempt.diff.lines().filter(|line| !line.is_empty()).map(|line| diff_line(line, paint)));
-            lines.extend(render::verdict(verdict, paint).lines().map(|line| line.trim_start().to_string()));
+            lines.extend(
+                render::verdict(verdict, paint).lines().map(|line| line.strip_prefix("    ").unwrap_or(line).to_string()),
+            );
             lines
         }
         Event::NoCandidate { tried, reason } => vec![format!("{tried} candidates: {reason}")],

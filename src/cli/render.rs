@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::plain::inert;
 use crate::engine::{Progress, Stage};
-use crate::model::{CheckStatus, Counts, Priority, Verdict};
+use crate::model::{CheckStatus, Counts, Level, Priority, Verdict};
 use crate::world::files;
 
 /// Width of tables where there is no terminal to ask.
@@ -130,6 +130,14 @@ impl Paint {
         self.with(["36", "35", "34", "33", "96", "95"][number % 6], text)
     }
 
+    pub(super) fn level(self, level: Level) -> String {
+        match level {
+            Level::Land => self.green("land"),
+            Level::Review => self.yellow("review"),
+            Level::Draft | Level::Abstain => self.red(&level.to_string()),
+        }
+    }
+
     pub(super) fn stage(self, stage: Stage) -> String {
         match stage {
             Stage::Kept => self.green(stage.word()),
@@ -214,18 +222,26 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
-/// A verdict as people read it.
+/// A verdict as people read it: how far it goes, every check, and what is in the way.
 pub(super) fn verdict(verdict: &Verdict, paint: Paint) -> String {
-    let line = |check: &crate::model::Check| {
+    let mut lines = Vec::new();
+    for check in &verdict.checks {
+        let mark = format!("{:<7}", check.status);
         let mark = match check.status {
-            CheckStatus::Passed => paint.green("passed "),
-            CheckStatus::Weak => paint.yellow("weak   "),
-            CheckStatus::Failed => paint.red("failed "),
-            CheckStatus::Skipped => paint.yellow("skipped"),
+            CheckStatus::Passed => paint.green(&mark),
+            CheckStatus::Weak | CheckStatus::Skipped => paint.yellow(&mark),
+            CheckStatus::Failed => paint.red(&mark),
         };
-        format!("    {mark} {:<16} {}", check.name, check.detail)
+        lines.push(format!("    {mark} {:<16} {}", check.name, check.detail));
+        lines.extend(check.listed.iter().map(|line| paint.dim(&format!("                             {line}"))));
+    }
+    let why = match (verdict.level, verdict.doubts.first()) {
+        (Level::Land, _) => "it may land without a person".to_string(),
+        (_, Some(doubt)) => doubt.clone(),
+        (_, None) => "judged by an older version".to_string(),
     };
-    verdict.checks.iter().map(line).collect::<Vec<_>>().join("\n")
+    lines.push(format!("    {} {why}", paint.level(verdict.level)));
+    lines.join("\n")
 }
 
 /// Tells a cycle's progress: JSON lines, or lines for people with a spinner on a terminal.

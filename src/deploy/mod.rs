@@ -9,7 +9,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 pub use self::decide::{Decision, Facts, decide};
-pub use self::text::{note, revert_message};
+pub use self::text::{note, revert_message, verdict};
 use crate::model::{AttemptSummary, Candidate, CommitId, Investigation, Opportunity, Patch, Tool, Verdict};
 use crate::world::View;
 use crate::world::git::RevertError;

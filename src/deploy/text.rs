@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use minijinja::{Environment, context};
 
 use crate::model::{
-    Analysis, AttemptSummary, CheckStatus, CommitId, Counts, Finding, Investigation, Opportunity, Patch, Signal, Tool, Verdict,
-    plain_line,
+    Analysis, AttemptSummary, Check, CheckStatus, CommitId, Counts, Finding, Investigation, Opportunity, Patch, Signal, Tool,
+    Verdict, plain_line,
 };
 
 /// Characters of a subject line's own text.
@@ -65,7 +65,8 @@ impl Story<'_> {
             trust => format!("{:?}", self.attempt.trust).to_lowercase(),
             tried => self.attempt.tried,
             diff => self.attempt.diff,
-            checks => self.verdict.checks.iter().map(|c| context! { name => c.name, status => c.status.to_string(), detail => plain_line(&c.detail, 300), listed => c.listed.iter().map(|line| code(line)).collect::<Vec<_>>() }).collect::<Vec<_>>(),
+            checks => checks(self.verdict),
+            verdict => verdict(self.verdict).unwrap_or_default(),
             passed => self.verdict.checks.iter().filter(|c| c.status == CheckStatus::Passed).count(),
             checks_run => self.verdict.checks.iter().filter(|c| c.status != CheckStatus::Skipped).count(),
             test => self.test.and_then(|test| test.edits.keys().next()),
@@ -73,6 +74,43 @@ impl Story<'_> {
             date => self.now.strftime("%Y-%m-%d %H:%M UTC").to_string(),
         }
     }
+}
+
+/// A verdict in Markdown: how far it goes, why not further, and every check; good to paste into a review.
+///
+/// # Errors
+/// When the text cannot be rendered.
+pub fn verdict(verdict: &Verdict) -> Result<String> {
+    render(
+        include_str!("../../templates/text/verdict.md"),
+        context! {
+            level => verdict.level.to_string(),
+            doubts => verdict.doubts.iter().map(|doubt| cell(doubt)).collect::<Vec<_>>(),
+            plan => verdict.plan,
+            checks => checks(verdict),
+        },
+    )
+}
+
+fn checks(verdict: &Verdict) -> Vec<minijinja::Value> {
+    let listed = |check: &Check| check.listed.iter().map(|line| cell(line)).collect::<Vec<_>>();
+    let check = |check: &Check| context! { name => check.name, status => check.status.to_string(), detail => cell(&check.detail), listed => listed(check) };
+    verdict.checks.iter().map(check).collect()
+}
+
+/// Text from outside in a cell of a table or a line of a list: one line that opens no markup of its own but code spans.
+fn cell(text: &str) -> String {
+    let mut in_code = false;
+    let escape = |c: char| {
+        in_code ^= c == '`';
+        match c {
+            '|' => "\\|".to_string(),
+            '<' if !in_code => "&lt;".to_string(),
+            '[' | '*' if !in_code => format!("\\{c}"),
+            c => c.to_string(),
+        }
+    };
+    plain_line(text, 300).chars().map(escape).collect()
 }
 
 /// The message of a commit that reverts an improvement, in git's own form, with the evidence.

@@ -399,10 +399,16 @@ impl<'v> Cycle<'v, '_> {
             let candidate = &offer.candidates[at];
             let judged = gate.judge(candidate);
             judged_count += 1;
-            if self.judged(id, tool, opportunity, candidate, judged, offer.looked_at(at))? {
-                return self.land(id, rebuilt);
+            if !judged.verdict.accepted() {
+                self.judged(id, tool, opportunity, candidate, judged, offer.looked_at(at))?;
+                from = at + 1;
+                continue;
             }
-            from = at + 1;
+            let rivals = rivals(&gate, &offer.candidates, at);
+            let (chosen, judged) = gate.choose(&rivals.iter().map(|at| &offer.candidates[*at]).collect::<Vec<_>>(), judged);
+            let at = rivals[chosen];
+            self.judged(id, tool, opportunity, &offer.candidates[at], judged, offer.looked_at(at))?;
+            return self.land(id, rebuilt);
         };
         self.unsolved(id, offer.all(), reason)
     }
@@ -442,7 +448,7 @@ impl<'v> Cycle<'v, '_> {
         Ok(())
     }
 
-    /// Records a verdict; an accepted candidate gets its commit and its branch. Whether it was accepted.
+    /// Records a verdict; an accepted candidate gets its commit and its branch.
     fn judged(
         &mut self,
         id: &ImprovementId,
@@ -451,7 +457,7 @@ impl<'v> Cycle<'v, '_> {
         candidate: &Candidate,
         judged: Judged,
         tried: u64,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let Judged { verdict, test } = judged;
         let investigation = self.journal.get(id)?.investigation.clone().context("a bug: a verdict without an investigation")?;
         let attempt = deploy::summarise(self.view(), &investigation.commit, candidate, tried)?;
@@ -466,8 +472,7 @@ impl<'v> Cycle<'v, '_> {
         });
         let event = Event::Judged { attempt: attempt.clone(), verdict: verdict.clone() };
         if !verdict.accepted() {
-            self.journal.append(id, vec![event])?;
-            return Ok(false);
+            return self.journal.append(id, vec![event]);
         }
         let accepted = (candidate, &attempt, &verdict, test);
         let proposal = deploy::propose(tool, opportunity, &investigation, accepted, self.view().clock.now())?;
@@ -478,7 +483,7 @@ impl<'v> Cycle<'v, '_> {
             _ => None,
         };
         let kind = ActionKind::PutBranch { branch: proposal.branch.clone(), expect, commit };
-        self.put_branch(id, vec![event], kind).map(|()| true)
+        self.put_branch(id, vec![event], kind)
     }
 
     /// Makes the branch of an accepted candidate, or says what keeps it from being made.
@@ -542,6 +547,21 @@ impl<'v> Cycle<'v, '_> {
         self.journal.tell(Progress::Waiting { id: id.clone(), tool, stage, reason });
         Ok(())
     }
+}
+
+/// Candidates that are put beside an accepted one, and how many are looked through for them.
+const RIVALS: usize = 2;
+const RIVALS_WITHIN: usize = 12;
+
+/// The accepted candidate at `at`, and the next ones that pass the quick trial.
+fn rivals(gate: &Gate<'_>, candidates: &[Candidate], at: usize) -> Vec<usize> {
+    let near = &candidates[..candidates.len().min(at + 1 + RIVALS_WITHIN)];
+    let mut found = vec![at];
+    while found.len() <= RIVALS {
+        let Some(next) = gate.first_promising(near, found[found.len() - 1] + 1) else { break };
+        found.push(next);
+    }
+    found
 }
 
 fn improvement_is_open(stage: Stage) -> bool {

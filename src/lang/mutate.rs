@@ -133,15 +133,19 @@ fn changes(language: Language, tree: &Tree, at: usize, source: &str) -> Vec<Chan
     if is_operator && let Some((_, other)) = OPERATORS.iter().find(|(known, _)| *known == text) {
         return swapped(other);
     }
-    let negated = CONDITIONS.iter().any(|(kind, field)| {
-        parent.kind == *kind && (item.field == Some(*field) || field.is_empty() && item.named)
-    });
+    let negated = CONDITIONS
+        .iter()
+        .any(|(kind, field)| parent.kind == *kind && (item.field == Some(*field) || field.is_empty() && item.named));
     let mut found = Vec::new();
     if negated && language != Language::Shell {
         let not = if language == Language::Python { "not " } else { "!" };
         let inner = if text.starts_with('(') { text.to_string() } else { format!("({text})") };
         // JavaScript's condition is in parentheses already.
-        let new = if text.starts_with('(') && language == Language::Javascript { format!("(!{inner})") } else { format!("{not}{inner}") };
+        let new = if text.starts_with('(') && language == Language::Javascript {
+            format!("(!{inner})")
+        } else {
+            format!("{not}{inner}")
+        };
         found.extend(became(new, format!("the condition `{}` was turned round", short(text))));
     }
     match item.kind {
@@ -214,7 +218,13 @@ mod tests {
     #[test]
     fn operators_numbers_conditions_and_statements_are_changed_in_every_language() {
         let python = whats(Language::Python, "def f(a):\n    if a <= 0:\n        return 3\n    return a + 1\n", &[2, 3]);
-        for what in ["`<=` became `<`", "the condition `a <= 0` was turned round", "`0` became `1`", "`3` became `4`", "`return 3` was left out"] {
+        for what in [
+            "`<=` became `<`",
+            "the condition `a <= 0` was turned round",
+            "`0` became `1`",
+            "`3` became `4`",
+            "`return 3` was left out",
+        ] {
             assert!(python.iter().any(|known| known == what), "{what}: {python:?}");
         }
         assert!(!python.iter().any(|what| what.contains("`+`")), "{python:?}");
@@ -237,7 +247,11 @@ mod tests {
         let source = "def f(a):\n    x = a + 1 + 2 + 3\n    return x * 4\n";
         let mutants = mutants(Language::Python, source, &[2, 3], 4);
         assert_eq!(mutants.len(), 4);
-        assert!(mutants.iter().all(|mutant| mutant.source != source && crate::lang::parses(Language::Python, mutant.source.as_bytes()).is_ok()));
+        assert!(
+            mutants
+                .iter()
+                .all(|mutant| mutant.source != source && crate::lang::parses(Language::Python, mutant.source.as_bytes()).is_ok())
+        );
         assert_eq!(mutants.iter().filter(|mutant| mutant.line == 3).count(), 2);
     }
 

@@ -132,7 +132,8 @@ pub enum Comparison {
 
 impl Comparison {
     /// From the strictest to the loosest.
-    pub const ALL: [Comparison; 5] = [Comparison::Exact, Comparison::Json, Comparison::Semantic, Comparison::Masked, Comparison::Schema];
+    pub const ALL: [Comparison; 5] =
+        [Comparison::Exact, Comparison::Json, Comparison::Semantic, Comparison::Masked, Comparison::Schema];
 
     /// For people: how the answers were compared.
     pub fn words(self) -> &'static str {

@@ -36,7 +36,9 @@ pub(super) fn check(trial: &Trial<'_, '_>) -> Found {
         }
     }
     match untried.first() {
-        Some(first) => Found::weak(format!("{} that use what is changed could not be tried: {first}", untried.len())).listing(untried),
+        Some(first) => {
+            Found::weak(format!("{} that use what is changed could not be tried: {first}", untried.len())).listing(untried)
+        }
         None => Found::passed(format!("{} answer and pass their tests as before", checked.join(", "))),
     }
 }
@@ -48,7 +50,8 @@ fn callers(trial: &Trial<'_, '_>) -> Result<Vec<Tool>> {
     let tools = catalog::catalog(&gate.view.repo, &gate.view.config, &gate.commit)?.tools;
     let mut found = Vec::new();
     for tool in tools.into_iter().filter(|tool| tool.name != gate.tool.name) {
-        let needs = |path: &str| tool.owns(path) || tool.needs.iter().any(|need| path == need || path.starts_with(&format!("{need}/")));
+        let needs =
+            |path: &str| tool.owns(path) || tool.needs.iter().any(|need| path == need || path.starts_with(&format!("{need}/")));
         let holds = changed.iter().any(|path| needs(path));
         let names = || -> Result<bool> {
             let sources = catalog::sources(&gate.view.repo, &tool, &gate.commit)?;
@@ -69,9 +72,7 @@ fn mentions(text: &[u8], path: &str) -> bool {
     let text = String::from_utf8_lossy(text);
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     stem.len() > 2
-        && text.match_indices(stem).any(|(at, _)| {
-            !text[..at].ends_with(is_part) && !text[at + stem.len()..].starts_with(is_part)
-        })
+        && text.match_indices(stem).any(|(at, _)| !text[..at].ends_with(is_part) && !text[at + stem.len()..].starts_with(is_part))
 }
 
 /// What went wrong with one of them. `Err`: it could not be tried.

@@ -42,7 +42,8 @@ pub(super) fn check(trial: &Trial<'_, '_>) -> Found {
     let gate = trial.gate;
     let config = &gate.view.config.validate;
     let good = gate.evidence.good.iter().map(|recording| recording.given());
-    let answered = |input: &ToolInput| gate.baseline.of(input).expected.is_some() && trial.pair.run(input).outcome == Outcome::Success;
+    let answered =
+        |input: &ToolInput| gate.baseline.of(input).expected.is_some() && trial.pair.run(input).outcome == Outcome::Success;
     let inputs: Vec<ToolInput> = good.filter(answered).take(INPUTS).collect();
     if inputs.is_empty() {
         return Found::skipped("no good input can be repeated");

@@ -223,7 +223,8 @@ fn simple(text: &str, dice: &mut Dice) -> String {
         let near = number.saturating_add([1, -1, 10][dice.below(3)]);
         return if text.starts_with('0') { format!("{near:0width$}", width = text.len()) } else { near.to_string() };
     }
-    let cased = |c: char| if c.is_lowercase() { c.to_uppercase().next().unwrap_or(c) } else { c.to_lowercase().next().unwrap_or(c) };
+    let cased =
+        |c: char| if c.is_lowercase() { c.to_uppercase().next().unwrap_or(c) } else { c.to_lowercase().next().unwrap_or(c) };
     match dice.below(7) {
         0 => String::new(),
         1 => text.chars().map(cased).collect(),
@@ -279,7 +280,8 @@ mod tests {
 
     #[test]
     fn each_input_differs_from_its_source_and_none_comes_twice() {
-        let recorded = [input(&["div", "10", "2"], ""), input(&["--date=2024-01-31"], "a,b\n1,2\n"), input(&[], r#"{"a":[1,2]}"#)];
+        let recorded =
+            [input(&["div", "10", "2"], ""), input(&["--date=2024-01-31"], "a,b\n1,2\n"), input(&[], r#"{"a":[1,2]}"#)];
         let varied = varied(&recorded, "seed", 60);
         let distinct: BTreeSet<&ToolInput> = varied.iter().map(|(_, input)| input).collect();
         assert_eq!((varied.len(), distinct.len()), (60, 60));
@@ -315,7 +317,10 @@ mod tests {
         let recorded = [input(&["add", "1", "2"], ""), input(&["sub", "30", "40"], ""), input(&["--all"], "")];
         let made = synthetic(&recorded, "s", 40);
         assert!(made.len() >= 30);
-        assert!(made.iter().any(|input| input.args.len() == 3 && input.args[0] == Arg::from("add") && input.args[1] != Arg::from("1")));
+        assert!(
+            made.iter()
+                .any(|input| input.args.len() == 3 && input.args[0] == Arg::from("add") && input.args[1] != Arg::from("1"))
+        );
     }
 
     #[test]

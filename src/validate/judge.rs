@@ -99,7 +99,8 @@ pub fn judge(checks: Vec<Check>, trust: Trust, plan: String) -> Verdict {
     let missing = Step::ALL.into_iter().filter(|step| !ran(step)).map(|step| (step.allows(CheckStatus::Skipped), step));
     let missing: Vec<(Level, Step)> = missing.filter(|(level, _)| *level < Level::Land).collect();
     let has_failed = checks.iter().any(|check| check.status == CheckStatus::Failed);
-    let said_missing = missing.iter().filter(|_| !has_failed).map(|(level, step)| (*level, format!("{} was not run", step.name())));
+    let said_missing =
+        missing.iter().filter(|_| !has_failed).map(|(level, step)| (*level, format!("{} was not run", step.name())));
     let mut doubts: Vec<(Level, String)> = checks
         .iter()
         .map(|check| (allowed(check), check))
@@ -115,7 +116,9 @@ pub fn judge(checks: Vec<Check>, trust: Trust, plan: String) -> Verdict {
     let level = doubts.first().map_or(Level::Land, |(level, _)| *level).min(least);
     let judgement = match checks.iter().find(|check| check.status == CheckStatus::Failed && allowed(check) < Level::Review) {
         Some(failed) => Judgement::Rejected { reason: format!("{}: {}", failed.name, failed.detail) },
-        None if level < Level::Review => Judgement::Inconclusive { reason: doubts.first().map_or_else(String::new, |d| d.1.clone()) },
+        None if level < Level::Review => {
+            Judgement::Inconclusive { reason: doubts.first().map_or_else(String::new, |d| d.1.clone()) }
+        }
         None => Judgement::Accepted,
     };
     Verdict { judgement, level, doubts: doubts.into_iter().map(|(_, doubt)| doubt).collect(), plan, checks }

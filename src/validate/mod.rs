@@ -16,6 +16,7 @@ mod plan;
 mod policy;
 mod regression_test;
 mod replay;
+mod rivals;
 mod shadow;
 mod stability;
 mod suite;
@@ -29,7 +30,8 @@ use self::judge::Step;
 use self::plan::Plan;
 use self::trial::{Found, Trial};
 use crate::model::{
-    Candidate, Check, CheckStatus, CommitId, Exit, Investigation, Opportunity, Patch, Recording, Tool, Trust, Verdict, plain_line,
+    Candidate, Check, CheckStatus, CommitId, Exit, Investigation, Level, Opportunity, Patch, Recording, Tool, Trust, Verdict,
+    plain_line,
 };
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError};
@@ -159,9 +161,36 @@ impl<'a> Gate<'a> {
                 break;
             }
         }
+        self.conclude(candidate, checks, trial.test)
+    }
+
+    /// Puts candidates that passed the quick trial beside an accepted one, the first of them, and takes the one that does best; another
+    /// one has to pass the whole gate first. Returns which one it is.
+    pub fn choose(&self, candidates: &[&Candidate], accepted: Judged) -> (usize, Judged) {
+        let (best, found) = rivals::compare(self, candidates);
+        let check = found.named(Step::Rivals.name());
+        // A person need not decide if another candidate leaves nothing to decide.
+        let others = match (best, accepted.verdict.level) {
+            (0, Level::Land) => 0..0,
+            (0, _) => 1..candidates.len(),
+            (best, _) => best..best + 1,
+        };
+        let (mut chosen, mut judged) = (0, accepted);
+        for at in others {
+            let other = self.judge(candidates[at]);
+            let better = other.verdict.level > judged.verdict.level || at == best && other.verdict.level == judged.verdict.level;
+            if better && other.verdict.accepted() {
+                (chosen, judged) = (at, other);
+            }
+        }
+        let checks = judged.verdict.checks.into_iter().chain([check]).collect();
+        (chosen, self.conclude(candidates[chosen], checks, judged.test))
+    }
+
+    fn conclude(&self, candidate: &Candidate, checks: Vec<Check>, test: Option<Patch>) -> Judged {
         // Whether what undoes a person's commit may land is `deploy`'s to say.
         let trust = if candidate.strategy == "revert" { Trust::Land } else { candidate.trust };
-        Judged { verdict: judge::judge(checks, trust, self.plan.words.clone()), test: trial.test }
+        Judged { verdict: judge::judge(checks, trust, self.plan.words.clone()), test }
     }
 
     /// One step; `None` for what is not about a candidate alone.

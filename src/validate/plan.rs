@@ -13,10 +13,13 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn of(tool: &Tool) -> Plan {
         let (varied, words) = match tool.effects {
-            SideEffects::None => (Ok(()), "it is declared to have no effects: recorded and new inputs are run freely".to_string()),
-            SideEffects::Files => {
-                (Ok(()), "it is declared to touch files only: recorded and new inputs are run, each in a checkout of its own".to_string())
+            SideEffects::None => {
+                (Ok(()), "it is declared to have no effects: recorded and new inputs are run freely".to_string())
             }
+            SideEffects::Files => (
+                Ok(()),
+                "it is declared to touch files only: recorded and new inputs are run, each in a checkout of its own".to_string(),
+            ),
             SideEffects::Unknown => {
                 let why = "nobody has said what the tool does to the world (`effects`), so only what was recorded is repeated";
                 (Err(why.to_string()), why.to_string())

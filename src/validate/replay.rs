@@ -51,10 +51,14 @@ fn answer(old: &Arc<Old>, run: impl FnOnce() -> Arc<Run>, shown: &str) -> Answer
 fn judge(answers: &[Answer], all: usize, held_out: bool, config: &ValidateConfig) -> Found {
     let usable: Vec<&Answer> = answers.iter().filter(|answer| **answer != Answer::Unusable).collect();
     if usable.is_empty() {
-        return Found::skipped(format!("none of {} recorded good inputs can be repeated on the untouched version", answers.len()));
+        return Found::skipped(format!(
+            "none of {} recorded good inputs can be repeated on the untouched version",
+            answers.len()
+        ));
     }
     let failing: Vec<&String> = usable.iter().filter_map(|a| if let Answer::Fails(how) = a { Some(how) } else { None }).collect();
-    let differing: Vec<&String> = usable.iter().filter_map(|a| if let Answer::Differs(how) = a { Some(how) } else { None }).collect();
+    let differing: Vec<&String> =
+        usable.iter().filter_map(|a| if let Answer::Differs(how) = a { Some(how) } else { None }).collect();
     let listed = || failing.iter().chain(&differing).map(|how| how.to_string()).collect::<Vec<_>>();
     if let Some(first) = failing.get(config.new_failures) {
         return Found::failed(first.to_string()).listing(listed());
@@ -73,7 +77,9 @@ fn judge(answers: &[Answer], all: usize, held_out: bool, config: &ValidateConfig
         detail.push_str(&format!("; {unusable} could not be repeated on the untouched version"));
     }
     match all < config.good_inputs && !held_out {
-        true => Found::weak(format!("{detail}; fewer than {} are little to go by (`[validate] good_inputs`)", config.good_inputs)),
+        true => {
+            Found::weak(format!("{detail}; fewer than {} are little to go by (`[validate] good_inputs`)", config.good_inputs))
+        }
         false => Found::passed(detail),
     }
 }

@@ -57,9 +57,7 @@ fn side_by_side(trial: &Trial<'_, '_>, inputs: Vec<ToolInput>, what: &str) -> Fo
         .collect();
     let count = |wanted: fn(&Seen) -> bool| seen.iter().filter(|(_, seen)| wanted(seen)).count();
     let (agree, repaired) = (count(|seen| *seen == Seen::Agrees), count(|seen| *seen == Seen::Repaired));
-    let told = |found: &[&(usize, Seen)]| -> Vec<String> {
-        found.iter().map(|(at, seen)| tell(&inputs[*at], seen)).collect()
-    };
+    let told = |found: &[&(usize, Seen)]| -> Vec<String> { found.iter().map(|(at, seen)| tell(&inputs[*at], seen)).collect() };
     let broken: Vec<&(usize, Seen)> = seen.iter().filter(|(_, seen)| matches!(seen, Seen::Broken(_))).collect();
     if !broken.is_empty() {
         let lines = told(&broken);

@@ -39,7 +39,10 @@ pub(super) fn check(trial: &Trial<'_, '_>) -> Found {
     let answers = pair.bench.each(&inputs, repeated, Option::is_some);
     match answers.into_iter().flatten().flatten().next() {
         Some(how) => Found::failed(how),
-        None => Found::passed(format!("{} inputs give the same answer in {runs} of {runs} runs in different surroundings", inputs.len())),
+        None => Found::passed(format!(
+            "{} inputs give the same answer in {runs} of {runs} runs in different surroundings",
+            inputs.len()
+        )),
     }
 }
 

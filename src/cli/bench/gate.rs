@@ -16,8 +16,8 @@ use super::in_parallel;
 use crate::cli::{Failure, Outcome, Output, now, render};
 use crate::config::{Config, ToolConfig};
 use crate::model::{
-    Arg, Candidate, CommitId, Exit, FileEdit, Investigation, Language, Level, Opportunity, Patch, Tool, ToolInput, Trust, Verdict,
-    Version,
+    Arg, Candidate, CommitId, Exit, FileEdit, Investigation, Language, Level, Opportunity, Patch, Tool, ToolInput, Trust,
+    Verdict, Version,
 };
 use crate::record::{Intake, Observed, RunName};
 use crate::validate::Gate;
@@ -126,7 +126,9 @@ impl GateBench {
     pub(super) fn run(self) -> Outcome {
         let mut cases = Vec::new();
         for file in &self.files {
-            cases.push(read(file).map_err(|why| Failure::mistake(format!("{}: {why:#}", file.display()), "see tests/data/gate/README.md for the form"))?);
+            cases.push(read(file).map_err(|why| {
+                Failure::mistake(format!("{}: {why:#}", file.display()), "see tests/data/gate/README.md for the form")
+            })?);
         }
         cases.retain(|case| self.only.as_ref().is_none_or(|text| case.name.contains(text)));
         let answered = |case: &Case| {

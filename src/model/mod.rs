@@ -16,6 +16,7 @@ mod opportunity;
 mod rollup;
 mod sketch;
 mod tool;
+mod traits;
 mod trial;
 mod verdict;
 
@@ -35,5 +36,6 @@ pub use tool::{
     Comparison, JsonPredicate, Language, Origin, SideEffects, StdinUse, SuccessRule, Tool, ToolNameError, check_tool_name,
     clean_tool_name,
 };
+pub use traits::{Character, Traits};
 pub use trial::{Answer, Test, TestBody, TestOutcome, TestRun, ToolRun, Triaged};
 pub use verdict::{Check, CheckStatus, Judgement, Level, Verdict};

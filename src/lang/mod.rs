@@ -4,9 +4,11 @@
 //!
 //! Text in, facts out: nothing here reads a file or believes what it reads. Making edits is `improve`'s business.
 
+mod capability;
 mod discover;
 mod environment;
 mod grammar;
+mod hard_coded;
 mod javascript;
 mod mutate;
 mod probe;
@@ -16,16 +18,20 @@ mod remarks;
 mod rust;
 mod shape;
 mod shell;
+mod swallowed;
 mod syntax;
 mod tree;
 
+pub use capability::{Capability, Finding, Grade, Kind, capabilities, gained};
 pub use discover::{Files, OwnTest, own_tests};
 pub use environment::environment_reason;
 pub use grammar::Grammar;
+pub use hard_coded::{Seen, hard_coded};
 pub use mutate::{Mutant, mutants, new_lines};
 pub use probe::{calls, probe, varied};
 pub use remarks::observe;
 pub use shape::{Class, Shape, Wrap, shape};
+pub use swallowed::swallowed;
 pub use syntax::{Span, Syntax, SyntaxNode, entry, functions, is_statement, loops, parses};
 pub use tree::{Editable, Item, Tree};
 

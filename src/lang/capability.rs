@@ -98,8 +98,10 @@ impl Kind {
     }
 
     /// What one more of a kind is worth. A tool that already deletes files may have to delete one more, but a person looks at it.
-    fn grade(self, is_known: bool) -> Grade {
+    fn grade(self, what: &str, is_known: bool) -> Grade {
         match self {
+            // Ends without telling anybody, whatever the code.
+            Kind::Exit if what == "os._exit" => Grade::Refuse,
             Kind::Evaluation | Kind::Unverified => Grade::Refuse,
             Kind::Import | Kind::Clock | Kind::Random | Kind::Exit => Grade::Doubt,
             _ if is_known => Grade::Doubt,
@@ -134,7 +136,7 @@ pub fn gained(language: Language, before: &str, after: &str) -> Vec<Finding> {
         match left.get_mut(&(kind, what.as_str())) {
             Some(count) if *count > 0 => *count -= 1,
             _ => {
-                let grade = kind.grade(old.iter().any(|known| known.kind == kind));
+                let grade = kind.grade(what, old.iter().any(|known| known.kind == kind));
                 let text = format!("`{what}` {}, which the file did not do before", kind.says());
                 found.entry((kind, what.clone())).or_insert(Finding { grade, line, text });
             }

@@ -182,7 +182,7 @@ fn javascript(reader: &Reader<'_>, at: usize) -> Option<(Grade, &'static str)> {
             let name = reader.field(at, "parameter");
             let asks =
                 !name.is_empty() && reader.has(body, &["if_statement", "switch_statement"]) && reader.text(body).contains(name);
-            if leaves(body) { None } else { judged(reader, body, !asks) }
+            if leaves(body) { None } else { judged(reader, body, !(asks || only_reads(reader, at))) }
         }
         "finally_clause" if reader.has(at, &["return_statement", "break_statement", "continue_statement"]) => {
             Some((Grade::Refuse, "a `finally` that leaves hides every failure"))
@@ -209,6 +209,23 @@ fn javascript(reader: &Reader<'_>, at: usize) -> Option<(Grade, &'static str)> {
     }
 }
 
+/// Whether all that may fail is one call that fails for one reason: what it is given cannot be read.
+fn only_reads(reader: &Reader<'_>, handler: usize) -> bool {
+    let attempt = reader.item(handler).parent;
+    let Some(body) = reader.tree.child(attempt, "body") else { return false };
+    let calls =
+        (body..reader.item(body).after).filter(|at| matches!(reader.item(*at).kind, "call_expression" | "new_expression"));
+    let names: Vec<&str> = calls.map(|at| callee(reader, at)).collect();
+    matches!(names.as_slice(), ["JSON.parse" | "decodeURIComponent" | "decodeURI" | "BigInt" | "URL" | "RegExp"])
+}
+
+fn callee<'s>(reader: &Reader<'s>, call: usize) -> &'s str {
+    match reader.field(call, "function") {
+        "" => reader.field(call, "constructor"),
+        function => function,
+    }
+}
+
 /// Calls whose result is a value or an error, by the method's or function's name.
 const FALLIBLE: [&str; 20] = [
     "parse",
@@ -231,6 +248,27 @@ const FALLIBLE: [&str; 20] = [
     "join",
     "spawn",
     "output",
+];
+
+/// Methods that find something or nothing: no failure is hidden when nothing is answered with a default.
+const LOOKING: [&str; 17] = [
+    "get",
+    "get_mut",
+    "first",
+    "last",
+    "max",
+    "min",
+    "max_by_key",
+    "min_by_key",
+    "next",
+    "nth",
+    "pop",
+    "pop_front",
+    "pop_back",
+    "find",
+    "position",
+    "copied",
+    "cloned",
 ];
 
 fn rust(reader: &Reader<'_>, at: usize) -> Option<(Grade, &'static str)> {
@@ -269,13 +307,15 @@ fn discarded(reader: &Reader<'_>, at: usize) -> Option<(Grade, &'static str)> {
     // The name of what gives the value: the last one before its arguments.
     let giver = reader.tree.child(value, "function").map(|giver| reader.text(giver)).unwrap_or_default();
     let giver = giver.split("::<").next().unwrap_or(giver);
-    let is_fallible = FALLIBLE.contains(&giver.rsplit(['.', ':']).next().unwrap_or(giver).trim());
+    let giver = giver.rsplit(['.', ':']).next().unwrap_or(giver).trim();
+    let is_fallible = FALLIBLE.contains(&giver);
     let parent = reader.item(reader.item(at).parent).kind;
     match reader.field(function, "field") {
         "ok" if parent == "expression_statement" => Some((Grade::Refuse, "a result is thrown away")),
         "ok" if parent == "try_expression" => None,
         "ok" => Some((Grade::Doubt, "an error becomes nothing")),
         "unwrap_or_default" if is_fallible => Some((Grade::Refuse, "an error is answered with a constant")),
+        "unwrap_or_default" if LOOKING.contains(&giver) => None,
         "unwrap_or_default" => Some((Grade::Doubt, "what is missing is answered with a constant")),
         "unwrap_or" if is_fallible => Some((Grade::Refuse, "an error is answered with a constant")),
         _ => None,
@@ -398,6 +438,9 @@ mod tests {
                 (None, "finally { h(); }"),
             ],
         );
+        let parses = |body: &str| format!("function f(a) {{ try {{ {body} }} catch {{ return null; }} }}");
+        assert_eq!(worst(Language::Javascript, "", &parses("return JSON.parse(a);")), DOUBT);
+        assert_eq!(worst(Language::Javascript, "", &parses("return g(JSON.parse(a));")), REFUSE);
         assert_eq!(worst(Language::Javascript, "", "p.catch(() => {});"), REFUSE);
         assert_eq!(worst(Language::Javascript, "", "p.catch((e) => { throw e; });"), None);
         assert_eq!(worst(Language::Javascript, "", "process.on('uncaughtException', () => {});"), REFUSE);
@@ -421,6 +464,7 @@ mod tests {
                 (DOUBT, "match g() { Ok(x) => x, Err(E::Empty) => 0 };"),
                 (None, "let x = g().ok()?;"),
                 (None, "let x = xs.first().unwrap_or(&0);"),
+                (None, "let x = xs.iter().copied().max().unwrap_or_default();"),
                 (None, "match g() { Ok(x) => x, Err(e) => return Err(e) };"),
                 (None, "match g() { Ok(x) => x, Err(e) => { eprintln!(\"{e}\"); h(e) } };"),
                 (None, "let _unused = g();"),

@@ -7,12 +7,15 @@ use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 
 use super::inputs;
+use crate::lang::Seen;
 use crate::model::{Execution, Investigation, Opportunity, Outcome, Recording, Tool, ToolInput};
 use crate::world::View;
 use crate::world::store::{Query, Which};
 
 /// Executions looked through for distinct inputs.
 const EXECUTIONS_MAX: usize = 2_000;
+/// Of one recorded text that a patch is compared with.
+const SEEN_BYTES: usize = 8 << 10;
 /// Failing inputs that a candidate must answer.
 const INCIDENT_MAX: usize = 20;
 
@@ -67,6 +70,21 @@ impl Evidence {
     /// All inputs, failing ones first.
     pub(super) fn inputs(&self) -> Vec<ToolInput> {
         self.incident.iter().chain(&self.good).map(Recording::given).collect()
+    }
+
+    /// All that a patch could know by heart.
+    pub(super) fn seen(&self) -> Seen {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.get(..SEEN_BYTES).unwrap_or(bytes)).into_owned();
+        let mut seen = Seen::default();
+        for recording in self.incident.iter().chain(&self.good) {
+            seen.inputs.extend(recording.execution.input.args.iter().map(|arg| text(&arg.0)));
+            seen.inputs.push(text(&recording.stdin));
+            // What a failed run printed is nothing that anybody wants to print.
+            let is_good = recording.execution.outcome == Outcome::Success;
+            let output = recording.expected.as_ref().or(is_good.then_some(&recording.stdout));
+            seen.outputs.extend(output.map(|output| text(output)));
+        }
+        seen
     }
 
     /// The failing input that is easiest to read: the one a regression test is made of.

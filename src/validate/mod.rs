@@ -22,13 +22,17 @@ mod stability;
 mod suite;
 mod trial;
 
+use std::sync::OnceLock;
+
 use anyhow::Result;
 
 use self::baseline::Baseline;
 use self::evidence::Evidence;
 use self::judge::Step;
 use self::plan::Plan;
+use self::policy::{Before, Question};
 use self::trial::{Found, Trial};
+use crate::lang::Seen;
 use crate::model::{
     Candidate, Check, CheckStatus, CommitId, Exit, Investigation, Level, Opportunity, Patch, Recording, Tool, Trust, Verdict,
     plain_line,
@@ -73,6 +77,8 @@ pub struct Gate<'a> {
     plan: Plan,
     /// Classes of the failures that the incident is about.
     classes: Vec<String>,
+    /// What a patch could know by heart.
+    seen: OnceLock<Seen>,
     /// Chooses the inputs that nobody has recorded: the same ones for all candidates.
     seed: String,
 }
@@ -97,6 +103,7 @@ impl<'a> Gate<'a> {
             baseline: Baseline::new(bench, tool.compare),
             plan: Plan::of(tool),
             classes,
+            seen: OnceLock::new(),
             seed: opportunity.id.as_str().to_string(),
             view,
             tool,
@@ -215,8 +222,20 @@ impl<'a> Gate<'a> {
 
     fn policy(&self, candidate: &Candidate) -> Found {
         let lines = self.view.repo.changed_lines(&self.commit, &candidate.patch);
-        let sources = |path: &str| self.view.repo.file_at(&self.commit, path).ok().flatten();
-        policy::check(self.tool, candidate, &sources, lines.unwrap_or(usize::MAX), self.view.config.validate.patch_lines)
+        let before = |path: &str| {
+            let files = self.view.repo.files_at(&self.commit, &[path.to_string()]).ok()?;
+            let file = files.into_iter().find(|file| file.path == path.as_bytes())?;
+            // A submodule has no content of ours.
+            Some(Before { content: self.view.repo.blob(file.oid).unwrap_or_default(), mode: file.mode })
+        };
+        policy::check(&Question {
+            tool: self.tool,
+            candidate,
+            before: &before,
+            lines: lines.unwrap_or(usize::MAX),
+            lines_max: self.view.config.validate.patch_lines,
+            seen: self.seen.get_or_init(|| self.evidence.seen()),
+        })
     }
 
     fn regression_test(&self, trial: &mut Trial<'_, '_>) -> Found {

@@ -192,7 +192,7 @@ impl<'s> Names<'s> {
             || self.lore.calls.iter().any(|(known, function)| inner(known, function))
             || self.lore.items.iter().any(|(known, value, _)| inner(known, value));
         let makes = self.lore.making.iter().any(|(known, made)| parent == *known && (made.is_empty() || field == Some(*made)));
-        !continues && !(makes && self.lore.names.contains(&item.kind))
+        !(continues || makes && self.lore.names.contains(&item.kind))
     }
 
     /// Notes every full name that matters, and every method that says enough.

@@ -461,7 +461,7 @@ impl<'s> Reader<'s> {
 }
 
 /// The words from the command that a wrapper runs: its options, numbers and assignments are skipped.
-fn behind<'w>(arguments: &'w [(usize, Option<String>)]) -> &'w [(usize, Option<String>)] {
+fn behind(arguments: &[(usize, Option<String>)]) -> &[(usize, Option<String>)] {
     let is_own =
         |text: &str| text.starts_with(['-', '{']) || text.contains('=') || text.starts_with(|c: char| c.is_ascii_digit());
     let skipped = arguments.iter().take_while(|(_, text)| text.as_deref().is_some_and(is_own)).count();

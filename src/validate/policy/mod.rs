@@ -106,7 +106,7 @@ fn edited(question: &Question<'_>, path: &str, edit: &FileEdit, doubts: &mut Vec
         return Some(format!("`{path}` is a symlink or a submodule"));
     }
     let folders = path.match_indices('/').map(|(end, _)| &path[..end]);
-    if let Some(link) = folders.into_iter().find(|folder| (question.before)(folder).is_some()) {
+    if let Some(link) = folders.into_iter().find(|folder| before.is_none() && (question.before)(folder).is_some()) {
         return Some(format!("`{link}` is no folder, so `{path}` leads elsewhere"));
     }
     let text = std::str::from_utf8(content).ok().filter(|text| content.len() <= FILE_BYTES_MAX && !text.contains('\0'));

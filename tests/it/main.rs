@@ -26,6 +26,7 @@ mod peers;
 mod people;
 mod postgres;
 mod redaction;
+mod regression;
 mod remote;
 mod repair;
 mod scans;

@@ -311,7 +311,7 @@ fn a_program_of_cargo_is_tested_by_an_integration_test_that_cargo_builds_it_for(
         test: &["cargo", "test", "--quiet", "--offline"],
         tests: &["tests"],
     };
-    let given = Given { args: &["7", "0", "\"{}\\\n\u{202e}"], ..Given::default() };
+    let given = Given { args: &["7", "0", "\"{}\\\n\u{202e}"], expected: Some("0\n"), ..Given::default() };
     let case = Case { repaired: &case.repaired.replace("arg.parse().unwrap()", "arg.parse().unwrap_or(0)"), ..case };
     let old = case.files[0].1.replace("arg.parse().unwrap()", "arg.parse().unwrap_or(0)");
     let files = [("src/main.rs", old.as_str()), case.files[1], case.files[2]];
@@ -341,7 +341,9 @@ fn beside_tests_of_bats_it_is_a_test_of_bats() {
         tests: &["tests/greet.bats"],
     };
     let hostile = "it's\n@test \"$(touch gone)\" {\n`false`\\";
-    let (path, text) = case.proven(&Given { args: &[hostile], stdin: hostile, ..Given::default() }, true);
+    let expected = format!("Dear Friend {hostile}\n");
+    let given = Given { args: &[hostile], stdin: hostile, expected: Some(&expected), ..Given::default() };
+    let (path, text) = case.proven(&given, true);
     assert_eq!(path, "tests/share_out_1a2b3c4d.bats");
     assert!(text.contains("\n@test \"share-out: exit ") && text.contains(" {\n  run answer\n"), "{text}");
     assert_eq!(text.matches("\n@test").count(), 1, "{text}");
@@ -360,7 +362,7 @@ fn beside_scripts_it_is_a_script_that_their_runner_finds() {
     };
     let (path, text) = case.proven(&Given { args: &["Gus"], ..Given::default() }, true);
     assert_eq!(path, "tests/test-share_out_1a2b3c4d.sh");
-    assert!(text.contains("\ntest_share_out_exit_") && text.contains("sh tools/greet.sh 'Gus' </dev/null"), "{text}");
+    assert!(text.contains("\ntest_share_out_exit_") && text.contains("sh tools/greet.sh '' </dev/null"), "{text}");
 }
 
 /// Text that wants out of its literal, or to be something else than it looks like.
@@ -420,6 +422,25 @@ fn a_run_in_a_folder_is_tested_in_that_folder() {
     };
     let (_, text) = case.proven(&Given { cwd: "sheets/it's", ..Given::default() }, true);
     assert!(text.contains("cwd=os.path.join(ROOT, \"sheets/it's\")") && text.contains("\"../../tools/read.py\""), "{text}");
+}
+
+#[test]
+fn the_input_is_made_as_small_as_the_failure_allows() {
+    let tool = "import json\nimport sys\n\norder = json.load(sys.stdin)\nscale = float(sys.argv[sys.argv.index('--scale') + 1])\n\
+        print(sum(item['price'] * scale for item in order['items']))\n";
+    let case = Case {
+        files: &[("tools/total.py", tool), ("tests/test_total.py", UNITTEST)],
+        repaired: &tool.replace("item['price']", "item.get('price', 0)"),
+        run: &["python3", "tools/total.py"],
+        test: &["python3", "-m", "unittest", "discover", "-s", "tests"],
+        tests: &["tests"],
+    };
+    let order = "{\"id\": 17, \"items\": [{\"name\": \"nut\", \"price\": 3}, {\"name\": \"bolt\"}], \"to\": {\"name\": \"Ana\"}}";
+    let given = Given { args: &["--verbose", "--scale", "250", "--currency=euro"], stdin: order, ..Given::default() };
+    let (_, text) = case.proven(&given, true);
+    assert!(text.contains("input='{\"items\":[{}]}'.encode(),"), "{text}");
+    assert!(text.contains("\"tools/total.py\", \"--scale\", \"2\"]") || text.contains("\"--scale\", \"0\"]"), "{text}");
+    assert!(text.contains("failed (KeyError), made smaller."), "{text}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod cargo;
 mod literal;
 mod name;
 mod place;
+mod smaller;
 mod style;
 
 mod write;
@@ -70,20 +71,30 @@ enum Refusal {
     Patch(String),
 }
 
-/// Writes the test in the style of the tool's tests, or else in a plain one that needs no framework, and proves it.
+/// Writes the test in the style of the tool's tests, or else in a plain one that needs no framework, and proves it. It is made of the
+/// smallest input that tells the versions apart, or else of the recorded one.
 pub fn check(asked: &Asked<'_, '_>) -> Answer {
-    let recording = asked.recording;
-    let answer = asked.new.replay(recording);
+    let answer = asked.new.replay(asked.recording);
     if answer.outcome != Outcome::Success || !matches!(answer.exit, Exit::Code(_)) {
         return Answer::Refuted(format!("the input does not succeed with the patch: {}", answer.exit));
     }
+    let smaller = smaller::input(asked);
     let mut refused = None;
-    for style in Style::forms(asked.tool, asked.old.files()) {
-        let Some(draft) = write::draft(asked, &style, &answer) else { continue };
-        match prove(asked, &draft) {
-            Ok(proven) => return Answer::Proven(proven),
-            Err(Refusal::Patch(why)) => return Answer::Refuted(why),
-            Err(Refusal::Form(why)) => refused = Some(why),
+    let recordings = smaller.iter().map(|smaller| &smaller.recording).chain([asked.recording]);
+    for recording in recordings {
+        let asked = Asked { recording, ..*asked };
+        let answer = asked.new.replay(recording);
+        let smaller = smaller.as_ref().filter(|smaller| std::ptr::eq(&smaller.recording, recording));
+        for style in Style::forms(asked.tool, asked.old.files()) {
+            let Some(draft) = write::draft(&asked, &style, &answer, smaller.is_some()) else { continue };
+            match prove(&asked, &draft) {
+                Ok(mut proven) => {
+                    proven.detail.extend(smaller.map(|smaller| format!("; {}", smaller.how)));
+                    return Answer::Proven(proven);
+                }
+                Err(Refusal::Patch(why)) => return Answer::Refuted(why),
+                Err(Refusal::Form(why)) => refused = Some(why),
+            }
         }
     }
     match refused {

@@ -45,8 +45,9 @@ struct Written {
     cwd: Option<String>,
 }
 
-/// The test of this style, whose right answer `answer` shows; `None` when language or input do not allow one.
-pub(super) fn draft(asked: &Asked<'_, '_>, style: &Style, answer: &Run) -> Option<Draft> {
+/// The test of this style, whose right answer `answer` shows; `smaller` says that its input is not the recorded one. `None` when language
+/// or input do not allow one.
+pub(super) fn draft(asked: &Asked<'_, '_>, style: &Style, answer: &Run, smaller: bool) -> Option<Draft> {
     let (tool, failure) = (asked.tool, asked.recording.execution.failure.as_ref());
     let Exit::Code(code) = answer.exit else { return None };
     // A test that demands less than the tool's own rule would pass on any failure that the rule sees.
@@ -87,7 +88,7 @@ pub(super) fn draft(asked: &Asked<'_, '_>, style: &Style, answer: &Run) -> Optio
         .render_str(
             &styled(template, style),
             context! {
-                tool => tool.name, id => asked.id8, failure => incident.failure(), title => incident.title(), seconds,
+                tool => tool.name, id => asked.id8, failure => incident.failure(), title => incident.title(), seconds, smaller,
                 slug => identifier(incident.slug(), &style.form), class_name => class_name(&incident, style),
                 alone => Some(shown(&command)).filter(|line| is_plain(line)),
                 up => up(&from), exits => tool.success.exit, code,

@@ -10,26 +10,12 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use self::json::Json;
-use crate::model::Arg;
-
-/// What a tool is given.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Input {
-    pub args: Vec<Arg>,
-    pub stdin: Vec<u8>,
-}
-
-impl Input {
-    /// Bytes; every argument counts one more.
-    pub fn size(&self) -> usize {
-        self.stdin.len() + self.args.iter().map(|arg| arg.0.len() + 1).sum::<usize>()
-    }
-}
+use crate::model::ToolInput;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Minimised {
-    pub input: Input,
+    pub input: ToolInput,
     /// Calls of the predicate.
     pub tries: usize,
     /// Whether no single part of it can be left out any more: all of standard input, an argument, a line or a character of standard input, a character of an
@@ -39,7 +25,7 @@ pub struct Minimised {
 
 /// Leaves out of `input` what `holds` does not need; it holds for the input itself, which is not tried. Calls `holds` at most `budget` times,
 /// never twice with the same input, and always in the same order.
-pub fn minimise(input: &Input, budget: usize, holds: impl FnMut(&Input) -> bool) -> Minimised {
+pub fn minimise(input: &ToolInput, budget: usize, holds: impl FnMut(&ToolInput) -> bool) -> Minimised {
     let mut search = Search { best: input.clone(), budget, tries: 0, ended: false, refuted: BTreeSet::new(), holds };
     let minimal = loop {
         let before = search.best.size();
@@ -55,12 +41,12 @@ pub fn minimise(input: &Input, budget: usize, holds: impl FnMut(&Input) -> bool)
 }
 
 struct Search<F> {
-    best: Input,
+    best: ToolInput,
     budget: usize,
     tries: usize,
     /// Whether a try was wanted that the budget did not allow.
     ended: bool,
-    refuted: BTreeSet<Input>,
+    refuted: BTreeSet<ToolInput>,
     holds: F,
 }
 
@@ -71,7 +57,7 @@ enum Part {
     Stdin,
 }
 
-impl<F: FnMut(&Input) -> bool> Search<F> {
+impl<F: FnMut(&ToolInput) -> bool> Search<F> {
     /// Coarse parts first: they take the most away for one try.
     fn round(&mut self) {
         self.reduce(vec![()], |best, stdin| best.stdin.truncate(if stdin.is_empty() { 0 } else { usize::MAX }));
@@ -143,7 +129,7 @@ impl<F: FnMut(&Input) -> bool> Search<F> {
     }
 
     /// ddmin: `put` makes an input of some of the items.
-    fn reduce<T: Clone>(&mut self, mut items: Vec<T>, put: impl Fn(&mut Input, &[T])) {
+    fn reduce<T: Clone>(&mut self, mut items: Vec<T>, put: impl Fn(&mut ToolInput, &[T])) {
         if items.is_empty() {
             return;
         }
@@ -176,7 +162,7 @@ impl<F: FnMut(&Input) -> bool> Search<F> {
     }
 
     /// Whether it holds with only these items, which is then the best.
-    fn try_with<T>(&mut self, items: &[T], put: &impl Fn(&mut Input, &[T])) -> bool {
+    fn try_with<T>(&mut self, items: &[T], put: &impl Fn(&mut ToolInput, &[T])) -> bool {
         let mut input = self.best.clone();
         put(&mut input, items);
         if input.size() >= self.best.size() || self.refuted.contains(&input) {
@@ -199,7 +185,7 @@ impl<F: FnMut(&Input) -> bool> Search<F> {
     }
 }
 
-fn set(input: &mut Input, part: Part, bytes: Vec<u8>) {
+fn set(input: &mut ToolInput, part: Part, bytes: Vec<u8>) {
     match part {
         Part::Arg(at) => {
             if let Some(arg) = input.args.get_mut(at) {

@@ -10,11 +10,12 @@ mod evidence;
 mod incident;
 mod inputs;
 mod judge;
+mod minimise;
 mod mutation;
 mod parse;
 mod plan;
 mod policy;
-mod regression_test;
+pub mod regression_test;
 mod replay;
 mod rivals;
 mod shadow;
@@ -31,6 +32,7 @@ use self::evidence::Evidence;
 use self::judge::Step;
 use self::plan::Plan;
 use self::policy::{Before, Question};
+use self::regression_test::{Answer, Asked};
 use self::trial::{Found, Trial};
 use crate::lang::Seen;
 use crate::model::{
@@ -242,21 +244,16 @@ impl<'a> Gate<'a> {
         let Some(recording) = self.evidence.smallest_incident() else {
             return self.suite_instead("no recorded input can be written into a test");
         };
-        let answer = trial.pair.run(&recording.given());
-        let Some(test) = regression_test::write(self.tool, recording, &answer, &self.id8) else {
-            return self.suite_instead("no test can be generated for this language or input");
-        };
-        let with_test = self.bench().with(&test.patch);
-        if with_test.command(&test.command).exit == Exit::Code(0) {
-            return Found::failed("the generated test passes without the patch, so it tests nothing");
+        let (old, new) = (self.bench(), &trial.pair.bench);
+        let suite_is_red = self.suite_is_red();
+        match regression_test::check(&Asked { tool: self.tool, recording, id8: &self.id8, old, new, suite_is_red }) {
+            Answer::Proven(proven) => {
+                trial.test = Some(proven.test);
+                Found::passed(proven.detail)
+            }
+            Answer::Refuted(why) => Found::failed(why),
+            Answer::Impossible(why) => self.suite_instead(&why),
         }
-        let run = self.bench().with(&trial.candidate.patch.clone().and(test.patch.clone())).command(&test.command);
-        if run.exit != Exit::Code(0) {
-            return Found::failed(format!("the generated test fails with the patch: {}", last_line(&run.stderr)));
-        }
-        let name = test.patch.edits.keys().next().cloned().unwrap_or_default();
-        trial.test = Some(test.patch);
-        Found::passed(format!("`{name}` fails without the patch and passes with it"))
     }
 
     /// Red tests of the tool's own are as good as a generated one: the next check demands that they pass.

@@ -2,10 +2,15 @@
 //! differences count, and they are listed, each with its smallest input.
 
 use super::inputs;
+use super::minimise::minimise;
 use super::replay::difference;
 use super::trial::{Found, Pair, Trial};
 use crate::model::{Outcome, ToolInput};
 use crate::world::bench::Run;
+
+/// Runs that one input may cost to become smaller, and inputs that are made smaller.
+const SMALLER_TRIES: usize = 24;
+const SMALLER: usize = 2;
 
 /// What the new version does with an input, beside the old one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +62,9 @@ fn side_by_side(trial: &Trial<'_, '_>, inputs: Vec<ToolInput>, what: &str) -> Fo
         .collect();
     let count = |wanted: fn(&Seen) -> bool| seen.iter().filter(|(_, seen)| wanted(seen)).count();
     let (agree, repaired) = (count(|seen| *seen == Seen::Agrees), count(|seen| *seen == Seen::Repaired));
-    let told = |found: &[&(usize, Seen)]| -> Vec<String> { found.iter().map(|(at, seen)| tell(&inputs[*at], seen)).collect() };
+    let told = |found: &[&(usize, Seen)]| -> Vec<String> {
+        found.iter().enumerate().map(|(nth, (at, seen))| tell(pair, classes, &inputs[*at], seen, nth < SMALLER)).collect()
+    };
     let broken: Vec<&(usize, Seen)> = seen.iter().filter(|(_, seen)| matches!(seen, Seen::Broken(_))).collect();
     if !broken.is_empty() {
         let lines = told(&broken);
@@ -104,11 +111,13 @@ fn compare(old: &Run, new: &Run, agrees: bool, classes: &[String]) -> Seen {
     }
 }
 
-/// One line on an input.
-fn tell(input: &ToolInput, seen: &Seen) -> String {
-    let how = match seen {
-        Seen::Differs(how) | Seen::Broken(how) => how,
-        _ => "still fails like the incident",
-    };
-    format!("`{}` {how}", input.shown(60))
+/// One line on an input, with the smallest one that is answered like it.
+fn tell(pair: &Pair<'_, '_>, classes: &[String], input: &ToolInput, seen: &Seen, smaller: bool) -> String {
+    let is_alike = |other: &ToolInput| std::mem::discriminant(&look(pair, classes, other)) == std::mem::discriminant(seen);
+    let tries = if smaller { SMALLER_TRIES } else { 0 };
+    let input = minimise(input, tries, is_alike).input;
+    match look(pair, classes, &input) {
+        Seen::Differs(how) | Seen::Broken(how) => format!("`{}` {how}", input.shown(60)),
+        _ => format!("`{}` still fails like the incident", input.shown(60)),
+    }
 }

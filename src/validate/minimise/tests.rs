@@ -3,12 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::Arg;
 
-fn input(args: &[&str], stdin: &str) -> Input {
-    Input { args: args.iter().map(|arg| Arg::from(*arg)).collect(), stdin: stdin.into() }
+fn input(args: &[&str], stdin: &str) -> ToolInput {
+    ToolInput { args: args.iter().map(|arg| Arg::from(*arg)).collect(), stdin: stdin.into(), cwd: None }
 }
 
-fn text(input: &Input) -> String {
+fn text(input: &ToolInput) -> String {
     let mut all: Vec<String> = input.args.iter().map(ToString::to_string).collect();
     all.push(String::from_utf8_lossy(&input.stdin).into_owned());
     all.join("\u{1}")
@@ -29,7 +30,7 @@ fn what_a_failure_does_not_need_is_gone() {
 fn json_stays_json_and_keeps_its_notation() {
     let order = "{\"id\": 1.50e1, \"items\": [{\"tags\": [\"a\"], \"name\": \"nu\\u0061\"}, {\"name\": \"bolt\", \"n\": 007}]}";
     let valid = order.replace("007", "7");
-    let fails = |tried: &Input| {
+    let fails = |tried: &ToolInput| {
         if tried.stdin.is_empty() {
             return false;
         }
@@ -46,7 +47,7 @@ fn json_stays_json_and_keeps_its_notation() {
 
 #[test]
 fn bytes_that_are_no_text_and_pairs_of_escapes_are_never_torn() {
-    let odd = Input { args: vec![Arg(vec![0xff, 0xfe]), Arg::from("é1")], stdin: Vec::new() };
+    let odd = ToolInput { args: vec![Arg(vec![0xff, 0xfe]), Arg::from("é1")], stdin: Vec::new(), cwd: None };
     let found = minimise(&odd, 100, |tried| tried.args.iter().any(|arg| arg.0.contains(&0xfe)));
     assert_eq!(found.input.args, [Arg(vec![0xff, 0xfe])]);
     let pair = minimise(&input(&["[\"x\\ud83d\\ude00y\"]"], ""), 100, |tried| text(tried).contains("\\ude00"));
@@ -67,9 +68,9 @@ fn the_budget_is_a_bound_and_nothing_is_found_without_one() {
 }
 
 /// Everything that is one part smaller, made in another way than the search makes it.
-fn one_smaller(input: &Input) -> Vec<Input> {
+fn one_smaller(input: &ToolInput) -> Vec<ToolInput> {
     let without = |text: &str, at: usize| text.chars().enumerate().filter(|(n, _)| *n != at).map(|(_, c)| c).collect::<String>();
-    let mut all = vec![Input { stdin: Vec::new(), ..input.clone() }];
+    let mut all = vec![ToolInput { stdin: Vec::new(), ..input.clone() }];
     all.retain(|emptied| emptied != input);
     for at in 0..input.args.len() {
         let mut fewer = input.clone();
@@ -91,21 +92,21 @@ fn one_smaller(input: &Input) -> Vec<Input> {
             for at in 0..numbers.len() {
                 let kept: Vec<String> =
                     numbers.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, number)| number.to_string()).collect();
-                all.push(Input { stdin: format!("[{}]", kept.join(",")).into_bytes(), ..input.clone() });
+                all.push(ToolInput { stdin: format!("[{}]", kept.join(",")).into_bytes(), ..input.clone() });
             }
         }
-        _ => all.extend((0..stdin.chars().count()).map(|at| Input { stdin: without(&stdin, at).into_bytes(), ..input.clone() })),
+        _ => all.extend((0..stdin.chars().count()).map(|at| ToolInput { stdin: without(&stdin, at).into_bytes(), ..input.clone() })),
     }
     all
 }
 
 /// Inputs with a predicate that holds for them: every one of some texts must be in.
-fn inputs() -> impl Strategy<Value = (Input, Vec<char>, usize)> {
+fn inputs() -> impl Strategy<Value = (ToolInput, Vec<char>, usize)> {
     let arg = prop_oneof![Just("--flag".to_string()), "[a-eé]{0,6}"];
     let numbers = prop::collection::vec(0_u8..30, 0..6).prop_map(|numbers| serde_json::to_string(&numbers).expect("JSON"));
     let stdin = prop_oneof!["([a-eé ]{0,5}\n){0,4}", numbers];
     let input = (prop::collection::vec(arg, 0..5), stdin)
-        .prop_map(|(args, stdin)| Input { args: args.iter().map(|arg| Arg::from(arg.as_str())).collect(), stdin: stdin.into() });
+        .prop_map(|(args, stdin)| ToolInput { args: args.iter().map(|arg| Arg::from(arg.as_str())).collect(), stdin: stdin.into(), cwd: None });
     (input, prop::collection::vec(any::<prop::sample::Index>(), 0..3), 0_usize..3).prop_map(|(input, chosen, least)| {
         let all: Vec<char> = text(&input).chars().filter(|c| c.is_alphanumeric()).collect();
         let needed = if all.is_empty() { Vec::new() } else { chosen.iter().map(|index| *index.get(&all)).collect() };
@@ -115,7 +116,7 @@ fn inputs() -> impl Strategy<Value = (Input, Vec<char>, usize)> {
 }
 
 /// Every needed character is in, as often as it is needed, with so many arguments.
-fn holds(tried: &Input, needed: &[char], least: usize) -> bool {
+fn holds(tried: &ToolInput, needed: &[char], least: usize) -> bool {
     let text = text(tried);
     let enough = |c: &char| text.matches(*c).count() >= needed.iter().filter(|other| *other == c).count();
     tried.args.len() >= least && needed.iter().all(enough)
@@ -126,7 +127,7 @@ proptest! {
     fn the_smallest_holds_is_never_larger_and_is_minimal_once_the_search_has_ended(
         (input, needed, least) in inputs(), budget in prop_oneof![0_usize..60, Just(100_000)],
     ) {
-        let predicate = |tried: &Input| holds(tried, &needed, least);
+        let predicate = |tried: &ToolInput| holds(tried, &needed, least);
         prop_assume!(predicate(&input));
         let mut seen = Vec::new();
         let found = minimise(&input, budget, |tried| {
@@ -136,7 +137,7 @@ proptest! {
         prop_assert!(predicate(&found.input), "{:?}", found);
         prop_assert!(found.input.size() <= input.size());
         prop_assert!(found.tries == seen.len() && found.tries <= budget);
-        let distinct: BTreeSet<&Input> = seen.iter().collect();
+        let distinct: BTreeSet<&ToolInput> = seen.iter().collect();
         prop_assert_eq!(distinct.len(), seen.len(), "nothing is tried twice");
         prop_assert!(found.minimal || budget < 100_000);
         if found.minimal {

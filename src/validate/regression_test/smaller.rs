@@ -1,8 +1,8 @@
 //! The input of a generated test, made smaller: it still fails in the same way without the patch, and still succeeds with it.
 
 use super::Asked;
-use crate::model::{Exit, Language, Outcome, Recording};
-use crate::validate::minimise::{Input, minimise};
+use crate::model::{Exit, Language, Outcome, Recording, ToolInput};
+use crate::validate::minimise::minimise;
 
 /// Smaller inputs that are tried. Most cost one run; those that fail in the same way a second one, with the patch.
 const TRIES: usize = 45;
@@ -24,14 +24,13 @@ pub(super) fn input(asked: &Asked<'_, '_>) -> Option<Smaller> {
     if recording.expected.is_some() || recording.execution.mark.is_some() || failure.class == "time-out" {
         return None;
     }
-    let whole = Input { args: recording.execution.input.args.clone(), stdin: recording.stdin.clone() };
-    let cwd = recording.execution.input.cwd.as_deref().unwrap_or_default();
-    let fails_alike = |input: &Input| {
-        let old = asked.old.run(&input.args, &input.stdin, cwd);
+    let whole = recording.given();
+    let fails_alike = |input: &ToolInput| {
+        let old = asked.old.run(input, &[]);
         old.outcome == Outcome::Failure && old.failure.is_some_and(|now| now.class == failure.class)
     };
-    let succeeds = |input: &Input| {
-        let new = asked.new.run(&input.args, &input.stdin, cwd);
+    let succeeds = |input: &ToolInput| {
+        let new = asked.new.run(input, &[]);
         new.outcome == Outcome::Success && matches!(new.exit, Exit::Code(_))
     };
     let tries = if asked.tool.language == Language::Rust { TRIES_COMPILED } else { TRIES };

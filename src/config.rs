@@ -199,6 +199,9 @@ pub struct DeployConfig {
     pub land: bool,
     /// Land reverts of people's commits too. Without it they are proposed.
     pub land_reverts: bool,
+    /// An improvement lands only after so many live runs, repeated beside it, agreed (`[validate] live_shadow`). Whatever the number, one
+    /// that a live run speaks against waits for a person.
+    pub shadow_runs: u64,
     /// A remote to push branches, the base, notes and the log to, such as `origin`. Empty: nothing is pushed.
     pub remote: String,
     /// Author and committer of the bot's commits.
@@ -335,6 +338,7 @@ impl Config {
             deploy: DeployConfig {
                 land: true,
                 land_reverts: false,
+                shadow_runs: 0,
                 remote: String::new(),
                 author_name: "Fractal".into(),
                 author_email: "fractal@localhost".into(),

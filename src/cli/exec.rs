@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, Outcome};
+use crate::engine::shadow;
 use crate::model::{Exit, Tool};
 use crate::record::{self, Recorded};
 use crate::world::catalog::{catalog, declared};
@@ -34,7 +35,7 @@ impl Exec {
             say_once(why);
         }
         match &executed.recorded {
-            Ok(Recorded { id, waits }) => {
+            Ok(Recorded { id, waits, repeatable }) => {
                 if let Some(why) = waits {
                     say_once(&format!("this run waits on disk until it can be stored: {why}"));
                 }
@@ -42,6 +43,12 @@ impl Exec {
                     && let Err(error) = files::overwrite(file, format!("{id}\n").as_bytes(), false)
                 {
                     say_once(&format!("the id was not written: {error:#}"));
+                }
+                if *repeatable && shadow::is_wanted(&repo, &config, &tool, id) {
+                    let arguments =
+                        ["-C".as_ref(), repo.root().as_os_str(), "shadow".as_ref(), tool.name.as_ref(), id.as_str().as_ref()];
+                    // What it would have shown is lost, and nobody waits for it.
+                    let _ = passthrough::leave_behind(&arguments);
                 }
             }
             Err(why) => say_once(&format!("this run was not recorded: {why}")),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::render::{self, Paint};
 use super::{Failure, Outcome, Output, now};
 use crate::deploy;
-use crate::engine::{History, Improvement};
+use crate::engine::{History, Improvement, Notable, Shadowed};
 use crate::model::{Event, Record, plain_line};
 
 /// Read from `refs/fractal/log`, newest first.
@@ -95,13 +95,14 @@ impl Show {
         let improvement = history
             .find(&self.id)
             .map_err(|error| Failure::mistake(error.to_string(), "`fractal log` lists the improvements"))?;
+        let shadow = history.shadowed(improvement);
         if self.output.json {
-            let value = serde_json::json!({ "summary": summary(improvement), "records": improvement.records });
+            let value = serde_json::json!({ "summary": summary(improvement), "records": improvement.records, "shadow": shadow });
             render::say_json_pretty(&value);
             return Ok(ExitCode::SUCCESS);
         }
         if self.markdown {
-            return markdown(improvement);
+            return markdown(improvement, shadow.as_ref());
         }
         let paint = Paint::for_stdout();
         render::say(&format!("{} {} ({})", paint.bold(improvement.tool()), paint.stage(improvement.stage), improvement.id));
@@ -114,11 +115,23 @@ impl Show {
                 render::say(&format!("  {line}"));
             }
         }
+        if let Some(Shadowed { counts, notable }) = &shadow {
+            render::say(&format!("\n{} {counts}", paint.bold("live shadow")));
+            notable.iter().for_each(|notable| render::say(&format!("  {}", beside(notable))));
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn markdown(improvement: &Improvement) -> Outcome {
+/// One live run beside a proposal.
+fn beside(notable: &Notable) -> String {
+    let Notable { run, input } = notable;
+    let input =
+        input.as_ref().map_or_else(|| "(no longer recorded)".to_string(), |input| format!("`{}`", input.replace('`', "'")));
+    format!("{} {input} {}", run.execution, plain_line(run.seen.told(), 200))
+}
+
+fn markdown(improvement: &Improvement, shadow: Option<&Shadowed>) -> Outcome {
     let judged = improvement.records.iter().rev().find_map(|record| match &record.event {
         Event::Judged { attempt, verdict } => Some((attempt, verdict)),
         _ => None,
@@ -130,6 +143,10 @@ fn markdown(improvement: &Improvement) -> Outcome {
     render::say(&format!("### {}: {}\n", improvement.tool(), plain_line(&attempt.title, 200)));
     render::say(&format!("```diff\n{}\n```\n", attempt.diff.trim_end()));
     render::say(deploy::verdict(verdict)?.trim_end());
+    if let Some(Shadowed { counts, notable }) = shadow {
+        render::say(&format!("\nLive runs repeated beside it: {counts}.\n"));
+        notable.iter().for_each(|notable| render::say(&format!("- {}", beside(notable))));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -20,6 +20,7 @@ mod render;
 mod repair;
 mod run;
 mod serve;
+mod shadow;
 mod stats;
 mod status;
 mod sync;
@@ -120,6 +121,8 @@ enum Command {
     Repair(repair::Repair),
     /// Measure parts of the loop on cases with known answers
     Bench(bench::Bench),
+    #[command(hide = true)]
+    Shadow(shadow::Shadow),
     /// Check the configuration, or print its reference or schema
     Config(config::Config),
 }
@@ -283,6 +286,7 @@ pub fn main() -> ExitCode {
         Command::Resume(command) => command.run(&repo),
         Command::Repair(command) => command.run(&repo),
         Command::Bench(command) => command.run(),
+        Command::Shadow(command) => command.run(&repo),
         Command::Config(command) => command.run(&repo),
     };
     let outcome = outcome.and_then(|code| match render::lost() {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::render::{self, Paint};
 use super::{Outcome, Output, now};
 use crate::engine::{Funnel, History, OpenItem, Stats, ToolRow};
+use crate::model::ShadowCounts;
 use crate::prioritize::Ranked;
 
 /// Everything shown is derived from the log in git and from the recorded executions.
@@ -117,7 +118,7 @@ fn show(everything: &Everything, now: jiff::Timestamp) {
                 item.tool.clone(),
                 item.stage.word().to_string(),
                 item.title.clone(),
-                item.reason.clone(),
+                format!("{}{}", item.reason, item.shadow.as_ref().map(ShadowCounts::told).unwrap_or_default()),
             ]
         });
         render::say(&render::table(["id", "tool", "stage", "what", "waits for"], rows));

@@ -19,6 +19,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     no_password(&config.store)?;
     share("detect.threshold", config.detect.threshold)?;
     share("validate.agreement", config.validate.agreement)?;
+    share("validate.live_shadow", config.validate.live_shadow)?;
     share("validate.mutants_noticed", config.validate.mutants_noticed)?;
     factor("validate.slower", config.validate.slower)?;
     factor("validate.larger", config.validate.larger)?;

@@ -25,6 +25,10 @@ pub struct ValidateConfig {
     pub shadow_inputs: usize,
     /// New inputs of the recorded shapes that are run on the old and the new version. 0: none.
     pub synthetic_inputs: usize,
+    /// Share of a tool's live runs that are repeated on the version that waits on a branch. It is done when a run has ended and is
+    /// recorded, in the background, with the lowest priority, one at a time, and only for tools whose recorded runs may be repeated. 0:
+    /// none.
+    pub live_shadow: f64,
     /// Small wrong changes of the patched lines that are tried, to see whether the evidence would notice. 0: none.
     pub mutants: usize,
     /// Share of them that must be noticed; with fewer a person decides.
@@ -70,6 +74,7 @@ pub(super) fn defaults() -> ValidateConfig {
         stable_runs: 5,
         shadow_inputs: 40,
         synthetic_inputs: 40,
+        live_shadow: 1.0,
         mutants: 12,
         mutants_noticed: 0.5,
         slower: 4.0,

@@ -192,6 +192,12 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
+    /// Lets live runs be repeated on the proposals that wait.
+    pub(super) fn keep_shadows(&self) -> Result<()> {
+        let waiting: Vec<_> = self.improvements.values().filter_map(Improvement::waiting).collect();
+        self.effects.as_ref().map_or(Ok(()), |effects| effects.keep_shadows(&waiting))
+    }
+
     /// Adds up what the loop did.
     pub(super) fn count(&mut self, cycles: u64, tools: u64, maintenance: u64) -> Result<()> {
         let at = self.view.clock.now();

@@ -12,6 +12,7 @@ use super::news::News;
 use super::offer::{Asked, Offer, learned};
 use super::progress::{CycleReport, Progress, describe_analysis, describe_investigation, describe_opportunity};
 use super::reconcile::reconcile;
+use super::shadow;
 use super::stage::Stage;
 use crate::deploy::{self, Decision, Facts};
 use crate::model::{
@@ -217,7 +218,7 @@ impl<'v> Cycle<'v, '_> {
         else {
             return Ok(());
         };
-        let approved = improvement.approved_by.clone();
+        let (approved, shadow) = (improvement.approved_by.clone(), shadow::counts(self.view(), improvement));
         let tip = self.tip()?;
         match decision(self.view(), improvement, &tip)? {
             Decision::Wait(reason) => self.waits(id, format!("on `{branch}`: {reason}")),
@@ -229,8 +230,8 @@ impl<'v> Cycle<'v, '_> {
                 self.waits(id, format!("`{}` moves faster than the candidate can be validated", self.view().base))
             }
             Decision::Merge => {
-                let by =
-                    approved.map_or_else(|| Approver::Policy("the gate accepted it and it may land".into()), Approver::Person);
+                let policy = format!("the gate accepted it and it may land{}", shadow.told());
+                let by = approved.map_or(Approver::Policy(policy), Approver::Person);
                 let kind =
                     ActionKind::Land { base: self.view().base.clone(), expect: investigation.commit, commit: commit.clone() };
                 match self.journal.act(id, Vec::new(), kind, by)? {
@@ -581,6 +582,8 @@ pub(super) fn decision(view: &View, improvement: &Improvement, tip: &CommitId) -
         may_land_reverts: view.config.deploy.land_reverts,
         reverted_before: improvement.reverted_before,
         weak: weak.as_deref(),
+        shadow: &shadow::counts(view, improvement),
+        shadow_runs: view.config.deploy.shadow_runs,
         approved: improvement.approved_by.is_some(),
         base_unmoved: &investigation.commit == tip,
         work_tree: &work_tree,

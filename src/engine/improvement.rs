@@ -9,6 +9,7 @@ use crate::model::{
     Action, ActionKey, ActionKind, Analysis, AttemptSummary, CommitId, End, Event, Finding, ImprovementId, Investigation,
     Observation, Opportunity, PatchId, Record, Verdict, Version,
 };
+use crate::world::shadow::Waiting;
 
 /// How far an action got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,6 +235,12 @@ impl Improvement {
     /// The tool it is about.
     pub fn tool(&self) -> &str {
         self.opportunity.as_ref().map_or("?", |opportunity| &opportunity.tool)
+    }
+
+    /// What live runs are repeated on while it waits on its branch.
+    pub fn waiting(&self) -> Option<Waiting> {
+        let (attempt, _) = self.accepted.as_ref().filter(|_| self.stage == Stage::Proposed)?;
+        Some(Waiting { tool: self.tool().to_string(), id: self.id.clone(), patch: attempt.patch.clone() })
     }
 
     /// The version on which the failure was detected.

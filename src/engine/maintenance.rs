@@ -1,4 +1,4 @@
-//! What is tidied up once in a while: executions that need not be kept, scratch that killed runs left.
+//! What is tidied up: executions that need not be kept, scratch that killed runs left, records of proposals that wait no longer.
 
 use anyhow::Result;
 use jiff::SignedDuration;
@@ -21,6 +21,7 @@ pub(super) fn maintain(journal: &mut Journal<'_>) -> Result<()> {
     if journal.is_dry_run() {
         return Ok(());
     }
+    journal.keep_shadows()?;
     let scratch_removed = view.sandbox.remove_lost();
     if !due {
         return Ok(());

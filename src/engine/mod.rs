@@ -11,6 +11,7 @@ mod news;
 mod offer;
 mod progress;
 mod reconcile;
+pub mod shadow;
 mod stage;
 mod status;
 
@@ -27,7 +28,7 @@ pub use self::figures::{Change, Overview, ToolFigures, VersionFigures};
 pub use self::improvement::{Improvement, Landed};
 pub use self::progress::{CycleReport, Progress};
 pub use self::stage::{IllegalEvent, Stage, next};
-pub use self::status::{Funnel, History, OpenItem, Stats, ToolRow};
+pub use self::status::{Funnel, History, Notable, OpenItem, Shadowed, Stats, ToolRow};
 use crate::model::{Event, ImprovementId, Observation};
 use crate::world::clock::Clock;
 use crate::world::git::{LogError, Repo};

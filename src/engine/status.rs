@@ -9,16 +9,17 @@ use serde::Serialize;
 use super::cycle::decision;
 use super::improvement::Improvement;
 use super::stage::Stage;
-use super::{CycleError, Improvements};
+use super::{CycleError, Improvements, shadow};
 use crate::deploy::Decision;
 use crate::detect::detect;
-use crate::model::{Counts, End, Event, ImprovementId, Observation};
+use crate::model::{Counts, End, Event, ImprovementId, Observation, Seen, ShadowCounts, ShadowRun};
 use crate::prioritize::{Ranked, prioritize};
 use crate::world::View;
 use crate::world::catalog::{Catalog, catalog};
 use crate::world::clock::Clock;
 use crate::world::git::LogError;
 use crate::world::lock::{Holder, LoopLock};
+use crate::world::shadow::read;
 
 /// The figures of the loop.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -78,7 +79,30 @@ pub struct OpenItem {
     pub stage: Stage,
     pub title: String,
     pub reason: String,
+    /// What live runs showed beside it, where any did.
+    pub shadow: Option<ShadowCounts>,
 }
+
+/// A live run beside a proposal that does not simply agree.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Notable {
+    #[serde(flatten)]
+    pub run: ShadowRun,
+    /// For people; `None` when the execution is no longer stored.
+    pub input: Option<String>,
+}
+
+/// What live runs showed beside a proposal.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Shadowed {
+    #[serde(flatten)]
+    pub counts: ShadowCounts,
+    /// The first ones that speak against it, or else do not simply agree.
+    pub notable: Vec<Notable>,
+}
+
+/// Live runs beside a proposal that are told one by one.
+const NOTABLE: usize = 10;
 
 /// A repository's log and store, opened for reading.
 pub struct History {
@@ -210,9 +234,24 @@ impl History {
                 stage: improvement.stage,
                 title: improvement.accepted.as_ref().map(|(attempt, _)| attempt.title.clone()).unwrap_or_default(),
                 reason,
+                shadow: Some(shadow::counts(&self.view, improvement)).filter(|counts| counts.runs > 0),
             });
         }
         Ok(items)
+    }
+
+    /// What live runs showed of a proposal while it waits; `None` where none did.
+    pub fn shadowed(&self, improvement: &Improvement) -> Option<Shadowed> {
+        let mut runs = read(&self.view.repo, &improvement.waiting()?);
+        let counts = ShadowCounts::of(&runs);
+        runs.retain(|run| run.seen != Seen::Agrees);
+        runs.sort_by_key(|run| run.seen.doubt().is_none());
+        let input = |run: &ShadowRun| {
+            let found = self.view.store.find(run.execution.as_str()).and_then(|execution| self.view.store.load(execution));
+            found.ok().map(|recording| recording.shown(60))
+        };
+        let notable = runs.into_iter().take(NOTABLE).map(|run| Notable { input: input(&run), run }).collect();
+        (counts.runs > 0).then_some(Shadowed { counts, notable })
     }
 
     /// The tools of the base.

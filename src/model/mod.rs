@@ -14,6 +14,7 @@ mod id;
 mod investigation;
 mod opportunity;
 mod rollup;
+mod shadow;
 mod sketch;
 mod tool;
 mod traits;
@@ -31,6 +32,7 @@ pub use id::{ActionKey, CommitId, ExecutionId, ImprovementId, PatchId, Version};
 pub use investigation::{Conclusion, Culprit, Investigation, Location, Reproduction, SuiteRun};
 pub use opportunity::{Opportunity, Priority, Signal};
 pub use rollup::{Failing, Rollup, RollupRun, hour_begins, hour_of};
+pub use shadow::{Seen, ShadowCounts, ShadowRun};
 pub use sketch::{SKETCH_ERROR, Sketch};
 pub use tool::{
     Comparison, JsonPredicate, Language, Origin, SideEffects, StdinUse, SuccessRule, Tool, ToolNameError, check_tool_name,

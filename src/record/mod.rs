@@ -26,7 +26,7 @@ use jiff::Timestamp;
 
 pub use self::observed::{Bytes, Intake, Observed, RunName, Said};
 use crate::config::Config;
-use crate::model::{ExecutionId, Exit, NewExecution, StdinUse, Tool, Version};
+use crate::model::{Execution, ExecutionId, Exit, NewExecution, Outcome, StdinUse, Tool, Version};
 use crate::world::files;
 use crate::world::git::Repo;
 use crate::world::passthrough::{self, Captured, Passthrough, Stream};
@@ -49,6 +49,8 @@ pub struct Recorded {
     pub id: ExecutionId,
     /// Why it waits on disk instead of being stored.
     pub waits: Option<String>,
+    /// It is stored with all of its input, and says something about the tool.
+    pub repeatable: bool,
 }
 
 /// Runs that waited and that `exec` stores along with its own; the loop stores the rest.
@@ -125,9 +127,12 @@ fn keep(repo: &Repo, config: &Config, ready: Option<Ready>, new: &NewExecution) 
     });
     let id = new.execution.id.clone();
     match stored {
-        Ok(()) => Ok(Recorded { id, waits: None }),
+        Ok(()) => {
+            let Execution { input, outcome, .. } = &new.execution;
+            Ok(Recorded { id, waits: None, repeatable: input.is_whole() && *outcome != Outcome::Error })
+        }
         Err(away) => match spool::put(repo, config, new) {
-            Ok(()) => Ok(Recorded { id, waits: Some(format!("{away:#}")) }),
+            Ok(()) => Ok(Recorded { id, waits: Some(format!("{away:#}")), repeatable: false }),
             Err(error) => Err(format!("{away:#}; and it cannot wait on disk: {error:#}")),
         },
     }

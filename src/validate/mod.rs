@@ -33,6 +33,7 @@ use self::judge::Step;
 use self::plan::Plan;
 use self::policy::{Before, Question};
 use self::regression_test::{Answer, Asked};
+pub use self::shadow::beside_live;
 use self::trial::{Found, Trial};
 use crate::lang::Seen;
 use crate::model::{

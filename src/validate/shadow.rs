@@ -1,32 +1,17 @@
 //! Shadow and synthetic runs: old and new side by side on inputs that nobody has recorded. Nobody knows the right answers; only
 //! differences count, and they are listed, each with its smallest input.
 
+use super::baseline::Baseline;
 use super::inputs;
 use super::minimise::minimise;
 use super::replay::difference;
 use super::trial::{Found, Pair, Trial};
-use crate::model::{Outcome, ToolInput};
-use crate::world::bench::Run;
+use crate::model::{Exit, Outcome, Recording, Seen, Tool, ToolInput};
+use crate::world::bench::{Bench, Run};
 
 /// Runs that one input may cost to become smaller, and inputs that are made smaller.
 const SMALLER_TRIES: usize = 24;
 const SMALLER: usize = 2;
-
-/// What the new version does with an input, beside the old one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Seen {
-    Agrees,
-    /// The old one failed like the incident, and the new one answers.
-    Repaired,
-    /// Both fail like the incident.
-    StillFails,
-    /// Both answer, and not the same, or fail in different ways.
-    Differs(String),
-    /// The old one answered, and the new one fails.
-    Broken(String),
-    /// The old one does not end the same way twice.
-    Nothing,
-}
 
 /// Recorded inputs with one thing changed.
 pub(super) fn varied(trial: &Trial<'_, '_>) -> Found {
@@ -90,16 +75,50 @@ fn look(pair: &Pair<'_, '_>, classes: &[String], input: &ToolInput) -> Seen {
     }
     let new = pair.run(input);
     let agrees = |run: &Run| old.expected.as_ref().is_some_and(|expected| expected.agrees(&run.stdout));
-    compare(&old.run, &new, agrees(&new), classes)
+    compare(&old.run, &new, agrees(&new), classes, difference)
 }
 
-/// `classes` are those of the incident's failures.
-fn compare(old: &Run, new: &Run, agrees: bool, classes: &[String]) -> Seen {
+/// What the version on `new` does with the input of a recorded run of the version on `old`. Where the recorded answer is not given again,
+/// `old` is run too: what changed in the world since, or varies by itself, is not blamed on `new`. Nothing that was recorded or printed is
+/// in what is returned.
+pub fn beside_live(old: Bench<'_>, new: &Bench<'_>, tool: &Tool, classes: &[String], recorded: &Recording) -> Seen {
+    let (input, outcome) = (recorded.given(), recorded.execution.outcome);
+    let mut run = new.run(&input, &[]);
+    if (outcome, run.outcome) == (Outcome::Success, Outcome::Success) && run.stdout == recorded.stdout {
+        return Seen::Agrees;
+    }
+    let old = Baseline::new(old, tool.compare).of(&input);
+    if !old.steady || old.run.outcome != outcome {
+        return Seen::Nothing;
+    }
+    if run.exit == Exit::TimedOut && old.run.exit != Exit::TimedOut {
+        // Whoever has the lowest priority may have waited for others.
+        run = new.run(&input, &[]);
+    }
+    let agrees = old.expected.as_ref().is_some_and(|expected| expected.agrees(&run.stdout));
+    compare(&old.run, &run, agrees, classes, place)
+}
+
+/// Where two answers begin to differ, without what they say.
+fn place(old: &[u8], new: &[u8]) -> String {
+    let lines = |answer| String::from_utf8_lossy(answer).lines().map(str::to_string).collect::<Vec<_>>();
+    let (old, new) = (lines(old), lines(new));
+    let same = old.iter().zip(&new).take_while(|(one, other)| one == other).count();
+    match (old.len() - same, new.len() - same) {
+        (0, 0) => "only the line ends of the answer differ".into(),
+        (0, more) => format!("the answer goes on after line {same}, for {more} more"),
+        (less, 0) => format!("the answer ends after line {same}, {less} too early"),
+        _ => format!("line {} of the answer differs", same + 1),
+    }
+}
+
+/// `classes` are those of the incident's failures; `differs` tells two answers apart.
+fn compare(old: &Run, new: &Run, agrees: bool, classes: &[String], differs: fn(&[u8], &[u8]) -> String) -> Seen {
     let class = |run: &Run| run.failure.as_ref().map(|failure| failure.class.clone()).unwrap_or_default();
     match (old.outcome, new.outcome) {
         (Outcome::Error, _) | (_, Outcome::Error) => Seen::Nothing,
         (Outcome::Success, Outcome::Success) if agrees => Seen::Agrees,
-        (Outcome::Success, Outcome::Success) => Seen::Differs(difference(&old.stdout, &new.stdout)),
+        (Outcome::Success, Outcome::Success) => Seen::Differs(differs(&old.stdout, &new.stdout)),
         (Outcome::Success, Outcome::Failure) => Seen::Broken(format!("succeeded before and now ends with {}", new.exit)),
         (Outcome::Failure, after) => match (classes.contains(&class(old)), after) {
             (true, Outcome::Success) => Seen::Repaired,
@@ -116,8 +135,5 @@ fn tell(pair: &Pair<'_, '_>, classes: &[String], input: &ToolInput, seen: &Seen,
     let is_alike = |other: &ToolInput| std::mem::discriminant(&look(pair, classes, other)) == std::mem::discriminant(seen);
     let tries = if smaller { SMALLER_TRIES } else { 0 };
     let input = minimise(input, tries, is_alike).input;
-    match look(pair, classes, &input) {
-        Seen::Differs(how) | Seen::Broken(how) => format!("`{}` {how}", input.shown(60)),
-        _ => format!("`{}` still fails like the incident", input.shown(60)),
-    }
+    format!("`{}` {}", input.shown(60), look(pair, classes, &input).told())
 }

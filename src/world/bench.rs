@@ -264,7 +264,7 @@ fn not_started(error: &anyhow::Error) -> Run {
 }
 
 /// Why recorded runs of this tool may not be repeated.
-fn forbidden(tool: &Tool, unknown: UnknownEffects) -> Option<String> {
+pub fn forbidden(tool: &Tool, unknown: UnknownEffects) -> Option<String> {
     match (tool.effects, unknown) {
         (SideEffects::None | SideEffects::Files, _) | (SideEffects::Unknown, UnknownEffects::Run) => None,
         (SideEffects::Unknown, UnknownEffects::Refuse) => Some(format!(

@@ -1,11 +1,13 @@
 //! Writes that others can see. Each of them can be probed: asked whether it has already happened.
 
+use anyhow::Context;
 use jiff::Timestamp;
 
 use super::git::worktree::WorkTree;
 use super::git::{Identity, LOG_REF, LogError, MoveError, NOTES_REF, Repo};
+use super::shadow::Waiting;
 use super::store::{self, Dirty, Retention, Store, StoreError};
-use super::{View, WorldError};
+use super::{View, WorldError, shadow};
 use crate::model::{Action, ActionKind, CommitId, ImprovementId, Patch, Record};
 
 /// Why an action did not happen.
@@ -209,6 +211,14 @@ impl Effects {
             }
             _ => self.repo.push(remote, LOG_REF, there.as_ref(), &ours),
         }
+    }
+
+    /// Lets live runs be repeated on these proposals, and on no others.
+    ///
+    /// # Errors
+    /// When a file of ours cannot be made or removed.
+    pub fn keep_shadows(&self, waiting: &[Waiting]) -> anyhow::Result<()> {
+        shadow::keep(&self.repo, waiting).context("the record of live runs beside a proposal")
     }
 
     /// Adds up what the loop did.

@@ -16,6 +16,7 @@ pub mod lock;
 pub mod passthrough;
 pub mod process;
 pub mod sandbox;
+pub mod shadow;
 pub mod spool;
 pub mod store;
 pub mod trial;

@@ -164,6 +164,26 @@ pub fn end_like(exit: &Exit) -> ! {
     std::process::exit(code)
 }
 
+/// Starts this program with other arguments and does not wait for it: it has none of our descriptors, streams or folders, and must
+/// call [`withdraw`] first of all. Ours are closed in whatever else this process starts from now on.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn leave_behind(arguments: &[&OsStr]) -> io::Result<()> {
+    // What our caller gave us open (a lock, a pipe that somebody reads to its end) is not to be held for longer than the tool ran.
+    close_fds::set_fds_cloexec(3, &[]);
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(arguments).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map(drop)
+}
+
+/// Leaves our caller's session and terminal, and gives way to everybody who wants the processor.
+pub fn withdraw() {
+    // It fails for the leader of a group, which is alone already.
+    let _ = rustix::process::setsid();
+    let _ = rustix::process::nice(19);
+}
+
 // Starting.
 
 /// Starts the program; `Err` is the reason for people. A script without a `#!` line is given to `sh`, as every shell does.

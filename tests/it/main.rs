@@ -32,6 +32,7 @@ mod repair;
 mod scans;
 mod searched;
 mod server;
+mod shadow;
 mod source;
 mod sources;
 mod spool;

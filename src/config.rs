@@ -4,6 +4,7 @@
 
 mod check;
 mod reference;
+mod sandbox;
 mod span;
 mod validate;
 
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::reference::reference;
+pub use self::sandbox::{Protection, SandboxConfig};
 pub use self::span::Span;
 pub use self::validate::{UnknownEffects, ValidateConfig};
 use crate::model::{CaptureLevel, Comparison, SideEffects, StdinUse, SuccessRule};
@@ -45,6 +47,8 @@ pub struct Config {
     pub improve: ImproveConfig,
     /// What a candidate must pass.
     pub validate: ValidateConfig,
+    /// How what runs is confined.
+    pub sandbox: SandboxConfig,
     /// How an improvement lands.
     pub deploy: DeployConfig,
     /// How a landed improvement is watched.
@@ -294,7 +298,7 @@ macro_rules! defaults_of_default_profile {
 defaults_of_default_profile! {
     engine: EngineConfig, discover: DiscoverConfig, record: RecordConfig, detect: DetectConfig,
     investigate: InvestigateConfig, improve: ImproveConfig, validate: ValidateConfig, deploy: DeployConfig,
-    monitor: MonitorConfig, sync: SyncConfig, serve: ServeConfig,
+    monitor: MonitorConfig, sandbox: SandboxConfig, sync: SyncConfig, serve: ServeConfig,
 }
 
 impl Config {
@@ -335,6 +339,7 @@ impl Config {
                 revert_days: 30,
             },
             validate: validate::defaults(),
+            sandbox: sandbox::defaults(),
             deploy: DeployConfig {
                 land: true,
                 land_reverts: false,

@@ -79,7 +79,8 @@ impl Repair {
             suite: Some(suite),
             limits: Duration::from_secs(self.time).into(),
         };
-        let sandbox = Sandbox::new("repair", &config.validate.environment, config.validate.memory_mib << 20);
+        let sandbox =
+            Sandbox::new("repair", &config.validate.environment, config.validate.memory_mib << 20).with(&config.sandbox);
         sandbox.remove_lost();
         let mut trials = oracle.open(&sandbox, improve::readable(&path, &sources[&path])?)?;
         let tool = Tool::known_by("file", vec![path.clone()], Vec::new(), language, Origin::Declared);

@@ -35,6 +35,12 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     demand(config.serve.body_mib > 0, || "`serve.body_mib` is 0, so that no request would fit".into())?;
     at_most("validate.checkout_mib", config.validate.checkout_mib, MIB_MAX)?;
     at_most("validate.memory_mib", config.validate.memory_mib, MIB_MAX)?;
+    at_most("sandbox.disk_mib", config.sandbox.disk_mib, MIB_MAX)?;
+    at_most("sandbox.output_mib", config.sandbox.output_mib, MIB_MAX)?;
+    demand(config.sandbox.processes > 0, || "`sandbox.processes` is 0, so that nothing could run".into())?;
+    for folder in &config.sandbox.read {
+        demand(folder.starts_with('/'), || format!("`sandbox.read` has `{folder}`, which is not an absolute path"))?;
+    }
     at_least("engine.interval", config.engine.interval, INTERVAL_MIN)?;
     at_least("validate.time_floor", config.validate.time_floor, TRIAL_MIN)?;
     at_least("validate.suite_time", config.validate.suite_time, TRIAL_MIN)?;

@@ -69,7 +69,7 @@ impl View {
         let base = repo.base(&config.base)?;
         let store = store::open_to_read(&repo, &config)?;
         let owner = blake3::hash(repo.root().as_os_str().as_encoded_bytes()).to_hex()[..12].to_string();
-        let sandbox = Sandbox::new(&owner, &config.validate.environment, config.validate.memory_mib << 20);
+        let sandbox = Sandbox::new(&owner, &config.validate.environment, config.validate.memory_mib << 20).with(&config.sandbox);
         Ok(View { repo, store, clock, sandbox, config, base })
     }
 }

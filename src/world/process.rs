@@ -1,20 +1,21 @@
-//! Starting processes that we wait for: bounded in time, memory and output, killed as a group.
+//! Starting processes that we wait for: bounded in time, memory and output, ended with all that they started.
 //!
-//! Everything that runs tools, tests or candidates comes through [`run`]. What the user runs through `fractal exec` does not:
-//! that is `passthrough`, which must not stand in the tool's way.
+//! What runs tools, tests and candidates is confined besides (`src/world/sandbox/`). What the user runs through `fractal exec` is not
+//! started here: that is `passthrough`, which must not stand in the tool's way.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, Command};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
+use super::sandbox::{Breach, Confined, EVERY, Inside, Program};
 use crate::model::Exit;
 
 /// What to run, and its limits.
@@ -23,14 +24,14 @@ pub struct Spawn {
     pub argv: Vec<OsString>,
     pub cwd: PathBuf,
     pub stdin: Vec<u8>,
-    /// Set over the environment, or over nothing when `clear_env`.
+    /// Set over the environment, or over nothing when `clear_env` or `inside`.
     pub env: Vec<(OsString, OsString)>,
     pub clear_env: bool,
     pub time: Duration,
-    /// Address space in bytes; `None` for no limit.
-    pub memory: Option<u64>,
     /// Bytes kept of standard output and of standard error; the rest is read and thrown away.
     pub output: usize,
+    /// What confines it; none for programs of our own, such as git.
+    pub inside: Option<Inside>,
 }
 
 impl Spawn {
@@ -43,8 +44,8 @@ impl Spawn {
             env: Vec::new(),
             clear_env: false,
             time,
-            memory: None,
             output: 1 << 20,
+            inside: None,
         }
     }
 }
@@ -56,8 +57,19 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
     pub duration: Duration,
-    /// Processor time of the process and of those of its children that it waited for; the duration where nobody tells. To about 10 ms.
+    /// Processor time of the process and of those of its children that were waited for; the duration where nobody tells. To about 10 ms
+    /// where it was not confined.
     pub cpu: Duration,
+    /// The limit for which it was ended.
+    pub breach: Option<Breach>,
+}
+
+impl Finished {
+    /// Nothing ran, and why.
+    pub fn not_started(why: String) -> Finished {
+        let (exit, none) = (Exit::NotStarted(why), Duration::ZERO);
+        Finished { exit, stdout: Vec::new(), stderr: Vec::new(), duration: none, cpu: none, breach: None }
+    }
 }
 
 /// Time given to readers after the process has ended, for grandchildren that keep its pipes open.
@@ -65,54 +77,278 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// Time between asking a process to show where it hangs (SIGABRT) and killing it.
 const GRACE: Duration = Duration::from_millis(300);
 
-/// Runs a process to its end. The process leads a group of its own, and the whole group is killed at the time limit and after
-/// the end, so nothing is left behind that did not leave the group.
+/// Runs a process to its end. It leads a group of its own, and all of the group is killed at the time limit and after the end; of a
+/// confined one, everything that it started.
 pub fn run(spawn: &Spawn) -> Finished {
     let started = Instant::now();
-    let ended = |exit, stdout, stderr, cpu: Option<Duration>| {
-        let duration = started.elapsed();
-        Finished { exit, stdout, stderr, duration, cpu: cpu.unwrap_or(duration) }
-    };
-    let mut child = match command(spawn).spawn() {
-        Ok(child) => child,
+    let (mut living, pipes) = match Living::start(spawn, Some(spawn.time)) {
+        Ok(both) => both,
         Err(error) => {
             let program = spawn.argv.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
-            return ended(Exit::NotStarted(format!("`{program}`: {error}")), Vec::new(), Vec::new(), None);
+            return Finished::not_started(format!("`{program}`: {error}"));
         }
     };
-    let group = Pid::from_child(&child);
-    limit_memory(group, spawn.memory);
-    feed(child.stdin.take(), spawn.stdin.clone());
-    let stdout = collect(child.stdout.take(), spawn.output);
-    let stderr = collect(child.stderr.take(), spawn.output);
-    let (status, waiter) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        // What it used is told until it has been waited for.
-        let _ = waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
-        let cpu = used(group);
-        let _ = status.send((child.wait(), cpu));
-        child
-    });
-    let (exit, cpu) = match waiter.recv_timeout(spawn.time) {
-        Ok((Ok(status), cpu)) => {
-            (status.code().map(Exit::Code).or(status.signal().map(Exit::Signal)).unwrap_or(Exit::Code(-1)), cpu)
+    let mut streams = Streams::new(pipes, spawn);
+    let mut breach = None;
+    let mut patience = Patience::new(started, spawn.time);
+    loop {
+        let ended = streams.turn(&mut living, patience.left().min(EVERY));
+        if ended {
+            break;
         }
-        Ok((Err(error), cpu)) => (Exit::NotStarted(error.to_string()), cpu),
-        Err(_) => {
-            let _ = rustix::process::kill_process_group(group, Signal::ABORT);
-            let told = waiter.recv_timeout(GRACE).or_else(|_| {
-                let _ = rustix::process::kill_process_group(group, Signal::KILL);
-                waiter.recv_timeout(GRACE)
-            });
-            (Exit::TimedOut, told.ok().and_then(|(_, cpu)| cpu))
+        breach = breach.or_else(|| if streams.flood { Some(Breach::Output) } else { living.look() });
+        if !patience.go_on(&mut living, breach.is_some()) {
+            break;
         }
-    };
-    let _ = rustix::process::kill_process_group(group, Signal::KILL);
-    if exit != Exit::TimedOut {
-        let _: Result<Child, _> = thread.join();
     }
-    let take = |receiver: mpsc::Receiver<Vec<u8>>| receiver.recv_timeout(DRAIN).unwrap_or_default();
-    ended(exit, take(stdout), take(stderr), cpu)
+    let (exit, cpu) = living.end();
+    let until = Instant::now() + DRAIN;
+    while streams.open() && Instant::now() < until {
+        streams.read(until.saturating_duration_since(Instant::now()), None);
+    }
+    let exit = if patience.asked && breach.is_none() { Exit::TimedOut } else { exit };
+    let duration = started.elapsed();
+    let [stdout, stderr] = streams.outputs.map(|output| output.kept);
+    Finished { exit, stdout, stderr, duration, cpu: cpu.unwrap_or(duration), breach }
+}
+
+/// What is done when the time is over, one after the other.
+struct Patience {
+    until: Option<Instant>,
+    asked: bool,
+    killed: bool,
+}
+
+impl Patience {
+    fn new(started: Instant, time: Duration) -> Patience {
+        Patience { until: started.checked_add(time), asked: false, killed: false }
+    }
+
+    fn left(&self) -> Duration {
+        self.until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    /// Ends what has no time left, or is to end at `once`; false when it does not end.
+    fn go_on(&mut self, living: &mut Living, once: bool) -> bool {
+        let over = self.left().is_zero();
+        match (self.asked, self.killed) {
+            (_, false) if once => {
+                living.kill();
+                (self.killed, self.until) = (true, Some(Instant::now() + GRACE * 10));
+            }
+            (false, false) if over => {
+                living.abort();
+                (self.asked, self.until) = (true, Some(Instant::now() + GRACE));
+            }
+            (true, false) if over => {
+                living.kill();
+                (self.killed, self.until) = (true, Some(Instant::now() + GRACE * 10));
+            }
+            (_, true) if over => return false,
+            _ => {}
+        }
+        true
+    }
+}
+
+/// A process that runs.
+enum Living {
+    /// With a descriptor that is readable when it has ended.
+    Free(Child, OwnedFd),
+    Confined(Box<Confined>),
+}
+
+/// Our ends of the standard streams.
+struct Pipes {
+    stdin: PipeWriter,
+    stdout: PipeReader,
+    stderr: PipeReader,
+}
+
+impl Living {
+    fn start(spawn: &Spawn, time: Option<Duration>) -> io::Result<(Living, Pipes)> {
+        let ((theirs_in, stdin), (stdout, theirs_out), (stderr, theirs_err)) = (io::pipe()?, io::pipe()?, io::pipe()?);
+        for descriptor in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
+            rustix::io::ioctl_fionbio(descriptor, true)?;
+        }
+        let living = match &spawn.inside {
+            Some(inside) => {
+                let program = Program { argv: &spawn.argv, env: &spawn.env, folder: &spawn.cwd, time };
+                Living::Confined(Box::new(inside.start(&program, [theirs_in.as_fd(), theirs_out.as_fd(), theirs_err.as_fd()])?))
+            }
+            None => {
+                let child = command(spawn).stdin(theirs_in).stdout(theirs_out).stderr(theirs_err).spawn()?;
+                let ended = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+                Living::Free(child, ended)
+            }
+        };
+        Ok((living, Pipes { stdin, stdout, stderr }))
+    }
+
+    fn ended(&self) -> BorrowedFd<'_> {
+        match self {
+            Living::Free(_, ended) => ended.as_fd(),
+            Living::Confined(confined) => confined.ended(),
+        }
+    }
+
+    fn listener(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Living::Free(..) => None,
+            Living::Confined(confined) => confined.listener(),
+        }
+    }
+
+    /// Looks whether it keeps its limits.
+    fn look(&mut self) -> Option<Breach> {
+        match self {
+            Living::Free(..) => None,
+            Living::Confined(confined) => confined.look(),
+        }
+    }
+
+    fn abort(&mut self) {
+        match self {
+            Living::Free(child, _) => drop(rustix::process::kill_process_group(Pid::from_child(child), Signal::ABORT)),
+            Living::Confined(confined) => confined.abort(),
+        }
+    }
+
+    fn kill(&mut self) {
+        match self {
+            Living::Free(child, _) => drop(rustix::process::kill_process_group(Pid::from_child(child), Signal::KILL)),
+            Living::Confined(confined) => confined.kill(),
+        }
+    }
+
+    /// Ends what is left of it.
+    fn end(&mut self) -> (Exit, Option<Duration>) {
+        match self {
+            Living::Free(child, _) => {
+                // What it used is told until it has been waited for.
+                let cpu = used(Pid::from_child(child));
+                let _ = rustix::process::kill_process_group(Pid::from_child(child), Signal::KILL);
+                let exit = match child.wait() {
+                    Ok(status) => status.code().map(Exit::Code).or(status.signal().map(Exit::Signal)).unwrap_or(Exit::Code(-1)),
+                    Err(error) => Exit::NotStarted(error.to_string()),
+                };
+                (exit, cpu)
+            }
+            Living::Confined(confined) => confined.end(),
+        }
+    }
+
+    /// Waits for one of these descriptors or for news of the process, and answers what it asks. Whether it has ended, and which of the
+    /// descriptors are ready.
+    fn wait(&mut self, others: &[PollFd<'_>], patience: Duration) -> (bool, Vec<bool>) {
+        let mut all: Vec<PollFd<'_>> = others.to_vec();
+        all.push(PollFd::from_borrowed_fd(self.ended(), PollFlags::IN));
+        all.extend(self.listener().map(|listener| PollFd::from_borrowed_fd(listener, PollFlags::IN)));
+        let _ = rustix::event::poll(&mut all, timespec(patience).as_ref());
+        let mut ready: Vec<PollFlags> = all.iter().map(PollFd::revents).collect();
+        drop(all);
+        let mut own = ready.split_off(others.len()).into_iter();
+        let ended = own.next().is_some_and(|flags| !flags.is_empty());
+        if let (Living::Confined(confined), Some(asks)) = (self, own.next()) {
+            match asks {
+                asks if asks.contains(PollFlags::IN) => confined.answer(),
+                asks if asks.is_empty() => {}
+                _ => confined.forget_listener(),
+            }
+        }
+        (ended, ready.into_iter().map(|flags| !flags.is_empty()).collect())
+    }
+}
+
+/// The standard streams of a process while it runs.
+struct Streams<'a> {
+    stdin: Option<PipeWriter>,
+    rest: &'a [u8],
+    outputs: [Output; 2],
+    /// It has written more than a sane program does.
+    flood: bool,
+    most: u64,
+}
+
+struct Output {
+    pipe: Option<PipeReader>,
+    kept: Vec<u8>,
+    limit: usize,
+    total: u64,
+}
+
+impl<'a> Streams<'a> {
+    fn new(pipes: Pipes, spawn: &'a Spawn) -> Streams<'a> {
+        let output = |pipe| Output { pipe: Some(pipe), kept: Vec::new(), limit: spawn.output, total: 0 };
+        let stdin = Some(pipes.stdin).filter(|_| !spawn.stdin.is_empty());
+        let most = spawn.inside.as_ref().map_or(u64::MAX, Inside::output);
+        Streams { stdin, rest: &spawn.stdin, outputs: [output(pipes.stdout), output(pipes.stderr)], flood: false, most }
+    }
+
+    fn open(&self) -> bool {
+        self.outputs.iter().any(|output| output.pipe.is_some())
+    }
+
+    /// Moves what can be moved, within this time; true when the process has ended.
+    fn turn(&mut self, living: &mut Living, patience: Duration) -> bool {
+        self.read(patience, Some(living))
+    }
+
+    fn read(&mut self, patience: Duration, living: Option<&mut Living>) -> bool {
+        let (ended, ready) = {
+            let inputs =
+                self.outputs.iter().filter_map(|output| output.pipe.as_ref()).map(|pipe| PollFd::new(pipe, PollFlags::IN));
+            let mut all: Vec<PollFd<'_>> =
+                inputs.chain(self.stdin.iter().map(|pipe| PollFd::new(pipe, PollFlags::OUT))).collect();
+            match living {
+                Some(living) => living.wait(&all, patience),
+                None => {
+                    let _ = rustix::event::poll(&mut all, timespec(patience).as_ref());
+                    (false, all.iter().map(|one| !one.revents().is_empty()).collect())
+                }
+            }
+        };
+        let mut ready = ready.into_iter();
+        for output in self.outputs.iter_mut().filter(|output| output.pipe.is_some()) {
+            if ready.next() == Some(true) {
+                output.read();
+            }
+        }
+        if self.stdin.is_some() && ready.next() == Some(true) {
+            self.write();
+        }
+        self.flood = self.outputs.iter().map(|output| output.total).sum::<u64>() > self.most;
+        ended
+    }
+
+    fn write(&mut self) {
+        let Some(stdin) = &mut self.stdin else { return };
+        match stdin.write(self.rest) {
+            Ok(written) => self.rest = &self.rest[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            // A process that does not read its input closes the pipe: that is its business, not an error.
+            Err(_) => self.rest = &[],
+        }
+        if self.rest.is_empty() {
+            self.stdin = None;
+        }
+    }
+}
+
+impl Output {
+    fn read(&mut self) {
+        let mut chunk = [0_u8; 64 * 1024];
+        let Some(pipe) = &mut self.pipe else { return };
+        match pipe.read(&mut chunk) {
+            Ok(read @ 1..) => {
+                self.total += read as u64;
+                let room = self.limit.saturating_sub(self.kept.len());
+                self.kept.extend_from_slice(&chunk[..read.min(room)]);
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            _ => self.pipe = None,
+        }
+    }
 }
 
 /// Processor time of a process that has ended and was not waited for, with that of its children: fields 14 to 17 of its `stat` (proc(5)), in
@@ -126,11 +362,14 @@ fn used(pid: Pid) -> Option<Duration> {
 }
 
 /// A process that stays and is asked through its standard streams: a message is four bytes of length, most significant first, and
-/// so many bytes. It leads a group of its own that is killed with the value. Its standard error is kept for [`Kept::last_words`].
+/// so many bytes. It is ended with the value, and looked after until then. Its standard error is kept for [`Kept::last_words`].
 pub struct Kept {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    stdout: ChildStdout,
+    stdin: Option<PipeWriter>,
+    stdout: PipeReader,
+    stderr: Option<PipeReader>,
+    /// Dropped to end the process.
+    stop: Option<PipeWriter>,
+    keeper: Option<JoinHandle<()>>,
 }
 
 /// Bytes of one answer; more is no answer.
@@ -142,14 +381,11 @@ impl Kept {
     /// # Errors
     /// When the program cannot be started.
     pub fn start(spawn: &Spawn) -> io::Result<Kept> {
-        let mut child = command(spawn).spawn()?;
-        limit_memory(Pid::from_child(&child), spawn.memory);
-        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(io::Error::other("a child without standard streams"));
-        };
-        rustix::io::ioctl_fionbio(&stdin, true)?;
-        rustix::io::ioctl_fionbio(&stdout, true)?;
-        Ok(Kept { child, stdin: Some(stdin), stdout })
+        let (living, pipes) = Living::start(spawn, None)?;
+        let (stopped, stop) = io::pipe()?;
+        let keeper = std::thread::spawn(move || keep(living, &stopped));
+        let Pipes { stdin, stdout, stderr } = pipes;
+        Ok(Kept { stdin: Some(stdin), stdout, stderr: Some(stderr), stop: Some(stop), keeper: Some(keeper) })
     }
 
     /// Sends a message and waits for the answer.
@@ -197,80 +433,67 @@ impl Kept {
 
     /// Ends it, and returns what it wrote on standard error.
     pub fn last_words(mut self) -> String {
-        let stderr = collect(self.child.stderr.take(), 1 << 16);
+        let stderr = self.stderr.take();
         drop(self);
-        String::from_utf8_lossy(&stderr.recv_timeout(DRAIN).unwrap_or_default()).trim().to_string()
+        let mut output = Output { pipe: stderr, kept: Vec::new(), limit: 1 << 16, total: 0 };
+        let until = Instant::now() + DRAIN;
+        while let Some(pipe) = &output.pipe {
+            if wait(pipe, PollFlags::IN, until).is_err() {
+                break;
+            }
+            output.read();
+        }
+        String::from_utf8_lossy(&output.kept).trim().to_string()
     }
 }
 
 impl Drop for Kept {
-    /// The end of its input is a chance to end what it started; then the whole group is killed.
+    /// The end of its input is a chance to end what it started; then everything is killed.
     fn drop(&mut self) {
         self.stdin = None;
         let until = Instant::now() + GRACE;
         let mut rest = [0_u8; 4096];
         while wait(&self.stdout, PollFlags::IN, until).is_ok() && matches!(self.stdout.read(&mut rest), Ok(1..)) {}
-        let _ = rustix::process::kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-        let _ = self.child.wait();
+        self.stop = None;
+        let _ = self.keeper.take().map(JoinHandle::join);
     }
+}
+
+/// Looks after a process until it has ended, breaks a limit, or nobody holds the other end of `stopped`.
+fn keep(mut living: Living, stopped: &PipeReader) {
+    loop {
+        let (ended, stop) = living.wait(&[PollFd::new(stopped, PollFlags::IN)], EVERY);
+        if ended || stop.contains(&true) || living.look().is_some() {
+            break;
+        }
+    }
+    living.kill();
+    living.end();
 }
 
 /// Waits until the descriptor is ready (or at its end).
 fn wait(descriptor: &impl AsFd, what: PollFlags, until: Instant) -> io::Result<()> {
     let left = until.saturating_duration_since(Instant::now());
-    let left = Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(left.subsec_nanos()) };
-    match rustix::event::poll(&mut [PollFd::new(descriptor, what)], Some(&left)) {
+    match rustix::event::poll(&mut [PollFd::new(descriptor, what)], timespec(left).as_ref()) {
         Ok(0) => Err(io::ErrorKind::TimedOut.into()),
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
+/// None for ever.
+fn timespec(time: Duration) -> Option<Timespec> {
+    Some(Timespec { tv_sec: i64::try_from(time.as_secs()).ok()?, tv_nsec: i64::from(time.subsec_nanos()) })
+}
+
 fn command(spawn: &Spawn) -> Command {
     let mut command = Command::new(spawn.argv.first().cloned().unwrap_or_default());
     command.args(spawn.argv.iter().skip(1)).current_dir(&spawn.cwd).process_group(0);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if spawn.clear_env {
         command.env_clear();
     }
     command.envs(spawn.env.iter().map(|(name, value)| (name, value)));
     command
-}
-
-/// The limit is set from outside just after the start: the few instructions before it allocate nothing to speak of.
-fn limit_memory(pid: Pid, bytes: Option<u64>) {
-    let Some(bytes) = bytes else { return };
-    let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
-    let _ = rustix::process::prlimit(Some(pid), rustix::process::Resource::As, limit);
-    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-    let _ = rustix::process::prlimit(Some(pid), rustix::process::Resource::Core, none);
-}
-
-fn feed(pipe: Option<impl Write + Send + 'static>, bytes: Vec<u8>) {
-    let Some(mut pipe) = pipe else { return };
-    if bytes.is_empty() {
-        return;
-    }
-    // A process that does not read its input closes the pipe: that is its business, not an error.
-    std::thread::spawn(move || {
-        let _ = pipe.write_all(&bytes);
-    });
-}
-
-fn collect(pipe: Option<impl Read + Send + 'static>, limit: usize) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    if let Some(mut pipe) = pipe {
-        std::thread::spawn(move || {
-            let mut kept = Vec::new();
-            let mut chunk = [0_u8; 16 * 1024];
-            while let Ok(read @ 1..) = pipe.read(&mut chunk) {
-                let room = limit.saturating_sub(kept.len());
-                kept.extend_from_slice(&chunk[..read.min(room)]);
-            }
-            let _ = sender.send(kept);
-        });
-    }
-    receiver
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod redaction;
 mod regression;
 mod remote;
 mod repair;
+mod sandbox;
 mod scans;
 mod searched;
 mod server;

@@ -1,20 +1,35 @@
-//! Where untrusted code runs: a scratch checkout outside the user's work tree, a cleared environment, limits.
+//! Where untrusted code runs: a scratch checkout outside the user's work tree, a cleared environment, confinement, limits.
 //!
-//! Today's protection is a private folder, HOME and TMPDIR, a cleared environment, a process group of its own, time, memory and
-//! output limits. It does not yet confine the file system or the network; tools whose effects are unknown are therefore not run
-//! at all (see `SideEffects`).
+//! A run sees the system's files and its own scratch folder (`src/world/sandbox/view.rs`), makes only harmless system calls
+//! (`src/world/sandbox/calls.rs`), is looked after (`src/world/sandbox/watch.rs`), and nothing of it is left when it has ended
+//! (`src/world/sandbox/raw.rs`). Where the kernel allows it, it has users, mounts, processes and a network of its own besides
+//! (`src/world/sandbox/machine.rs` tells what is in force).
 
+mod asked;
+mod calls;
+mod confine;
+mod machine;
+mod raw;
 mod scratch;
+mod view;
+mod watch;
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use std::sync::{Arc, OnceLock};
+
 use anyhow::Result;
 
+use self::confine::Confinement;
+pub use self::confine::{Confined, Inside, Program};
+pub use self::machine::{Offer, Shield};
 pub use self::scratch::{Scratch, ScratchFile};
+pub use self::watch::{Breach, EVERY};
 use super::process::{self, Finished, Kept, Spawn};
+use crate::config::SandboxConfig;
 
 /// The place where scratch checkouts are made and processes run.
 #[derive(Clone, Debug)]
@@ -22,6 +37,10 @@ pub struct Sandbox {
     owner: String,
     environment: Vec<(OsString, OsString)>,
     memory: u64,
+    config: SandboxConfig,
+    offer: Offer,
+    /// Made when the first run needs it.
+    confinement: Arc<OnceLock<(Arc<Confinement>, Vec<Shield>)>>,
     /// Trials that run side by side.
     pub workers: usize,
 }
@@ -47,11 +66,47 @@ impl Sandbox {
             }
         }
         Sandbox {
-            owner: format!("fractal-{owner}-"),
+            // A run that knows its path does not know from it what it is for.
+            owner: format!("tmp-{}-", &blake3::hash(owner.as_bytes()).to_hex()[..12]),
             environment,
             memory,
+            config: SandboxConfig::default(),
+            offer: Offer::ALL,
+            confinement: Arc::default(),
             workers: std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8),
         }
+    }
+
+    /// The same with what the configuration says.
+    #[must_use]
+    pub fn with(self, config: &SandboxConfig) -> Self {
+        Sandbox { config: config.clone(), confinement: Arc::default(), ..self }
+    }
+
+    /// The same with no more than this, as on a machine that offers less.
+    #[must_use]
+    pub fn offered(self, offer: Offer) -> Self {
+        Sandbox { offer, confinement: Arc::default(), ..self }
+    }
+
+    fn confinement(&self) -> &(Arc<Confinement>, Vec<Shield>) {
+        self.confinement.get_or_init(|| machine::confinement(self.offer, &self.config, self.memory))
+    }
+
+    /// Which protections are in force, and how or why not.
+    pub fn shields(&self) -> &[Shield] {
+        &self.confinement().1
+    }
+
+    /// Whether everything that the configuration requires is in force.
+    ///
+    /// # Errors
+    /// When it is not: what is missing, why, and what to do.
+    pub fn ready(&self) -> Result<(), Unprotected> {
+        let required = |shield: &&Shield| self.config.require.contains(&shield.protection);
+        let missing = self.shields().iter().filter(required).filter(|shield| !shield.in_force);
+        let missing: Vec<String> = missing.map(|shield| format!("`{}`: {}", shield.protection.word(), shield.how)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(Unprotected(missing.join("; "))) }
     }
 
     /// A new scratch folder that holds the files.
@@ -75,7 +130,7 @@ impl Sandbox {
         }
     }
 
-    /// Runs a command in a scratch folder; `cwd` is relative to its root.
+    /// Runs a command in a scratch folder; `cwd` is relative to its root. Nothing runs where a required protection is missing.
     pub fn run(&self, scratch: &Scratch, argv: Vec<OsString>, stdin: Vec<u8>, cwd: &str, time: Duration) -> Finished {
         self.run_with(scratch, argv, stdin, cwd, &[], time)
     }
@@ -92,9 +147,13 @@ impl Sandbox {
     ) -> Finished {
         let inside = scratch.root().join(cwd);
         let cwd = if inside.is_dir() { inside } else { scratch.root().to_path_buf() };
-        let more = env.iter().map(|(name, value)| (name.into(), value.into()));
-        let env = self.variables(scratch).into_iter().chain(more).collect();
-        process::run(&Spawn { stdin, env, ..self.confined(argv, &cwd, time) })
+        match self.confined(scratch, argv, &cwd, time) {
+            Ok(mut spawn) => {
+                spawn.env.extend(env.iter().map(|(name, value)| (name.into(), value.into())));
+                process::run(&Spawn { stdin, ..spawn })
+            }
+            Err(unprotected) => Finished::not_started(unprotected.to_string()),
+        }
     }
 
     /// Starts a command that stays and is asked again and again, at the root of a scratch folder; `env` is set over the rest.
@@ -102,12 +161,16 @@ impl Sandbox {
     /// # Errors
     /// When it cannot be started.
     pub fn keep(&self, scratch: &Scratch, argv: Vec<OsString>, env: Vec<(OsString, OsString)>) -> std::io::Result<Kept> {
-        let env = self.variables(scratch).into_iter().chain(env).collect();
-        Kept::start(&Spawn { env, ..self.confined(argv, scratch.root(), Duration::MAX) })
+        let mut spawn = self.confined(scratch, argv, scratch.root(), Duration::MAX).map_err(std::io::Error::other)?;
+        spawn.env.extend(env);
+        Kept::start(&spawn)
     }
 
-    fn confined(&self, argv: Vec<OsString>, cwd: &Path, time: Duration) -> Spawn {
-        Spawn { clear_env: true, memory: Some(self.memory), ..Spawn::new(argv, cwd, time) }
+    fn confined(&self, scratch: &Scratch, argv: Vec<OsString>, cwd: &Path, time: Duration) -> Result<Spawn, Unprotected> {
+        self.ready()?;
+        let inside = Inside { confinement: self.confinement().0.clone(), scratch: scratch.base().to_path_buf() };
+        let env = self.variables(scratch);
+        Ok(Spawn { clear_env: true, env, inside: Some(inside), ..Spawn::new(argv, cwd, time) })
     }
 
     fn variables(&self, scratch: &Scratch) -> Vec<(OsString, OsString)> {
@@ -140,6 +203,14 @@ impl Sandbox {
         entries.flatten().filter(lost).filter(|entry| fs::remove_dir_all(entry.path()).is_ok()).count()
     }
 }
+
+/// A required protection is missing, so that nothing runs.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "this machine does not offer what `[sandbox] require` demands ({0}), so nothing is run; `fractal doctor` shows everything. Where what runs is \
+     trusted, take it out of the list"
+)]
+pub struct Unprotected(String);
 
 /// `PATH` with the folder of the interpreter that `python3` really is in front. Version managers put a shell script in its place
 /// that costs more than the interpreter's own start, thousands of times over in a search.

@@ -6,12 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+
+/// Bytes that are read of a file that a run has written.
+const READ_MOST: u64 = 64 << 20;
 
 /// One file of a scratch checkout.
 #[derive(Clone, Debug)]
@@ -81,6 +86,36 @@ impl Scratch {
     /// The folder around the root, with HOME and TMPDIR.
     pub(super) fn base(&self) -> &Path {
         &self.base
+    }
+
+    /// A file that a run has written; `path` is below the folder around the root, or relative to the root. Whatever a run has put in its
+    /// place, nothing else is opened: no link is followed, and a pipe is not waited for.
+    ///
+    /// # Errors
+    /// When it is not there, is no file, or lies elsewhere.
+    pub fn open(&self, path: impl AsRef<Path>) -> io::Result<fs::File> {
+        let path = self.root.join(path);
+        let inner = path.strip_prefix(&self.base).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let base = fs::File::open(&self.base)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let file = fs::File::from(openat2(base, inner, flags, Mode::empty(), resolve)?);
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    }
+
+    /// The bytes of such a file, up to 64 MiB.
+    ///
+    /// # Errors
+    /// As [`Scratch::open`].
+    pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.open(path)?.take(READ_MOST).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Its text; nothing when it is not there or no text.
+    pub fn text(&self, path: impl AsRef<Path>) -> String {
+        self.read(path).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
     /// Makes the checkout hold exactly `files`, whatever a run did to it.

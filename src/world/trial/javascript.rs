@@ -114,7 +114,7 @@ impl Javascript {
                 .map(OsString::from);
             let finished = sandbox.run(&clean, argv.to_vec(), Vec::new(), "", whole);
             *used += finished.cpu;
-            told += &std::fs::read_to_string(clean.root().join(&result)).unwrap_or_default();
+            told += &clean.text(&result);
             scratch = Some(clean);
             Ok(told.clone())
         })

@@ -103,7 +103,7 @@ impl Processes {
         let scratch = self.settle(source)?;
         let (before, trace) = shell::prepare(scratch.root())?;
         self.start(&scratch, at, limit, before)?;
-        let lines = shell::lines(&trace, scratch.root(), &self.subject.path);
+        let lines = scratch.open(&trace).map(|trace| shell::lines(trace, scratch.root(), &self.subject.path)).unwrap_or_default();
         self.scratch = Some(scratch);
         Ok(lines)
     }

@@ -64,8 +64,8 @@ pub struct Rust {
     baseline: Baseline,
     /// What candidates are thought to differ from: the source that was covered.
     base: Option<Base>,
-    /// Where [`RUNNER`] was built.
-    runner: Option<Scratch>,
+    /// [`RUNNER`], built.
+    runner: Option<ScratchFile>,
     /// The last program, and the candidates in it that can be put to all of its tests, by the hashes of their sources.
     last: Option<(Built, HashMap<blake3::Hash, usize>)>,
     /// The most that a test may take at all, and in a batch.
@@ -133,14 +133,16 @@ impl Rust {
         let runner = self.runner()?;
         let mut wrong: BTreeMap<usize, String> = BTreeMap::new();
         for _ in 0..ROUNDS {
-            let (files, lines) = self.files(job, &wrong)?;
+            let (mut files, lines) = self.files(job, &wrong)?;
+            files.push(runner.clone());
             let scratch = self.sandbox.checkout(&files)?;
             let program = scratch.root().join("fractal-trial").into_os_string();
             if wrong.len() == job.candidates.len() {
                 return Ok(Ok(Built { scratch, program, tests: job.tests.to_vec(), wrong }));
             }
             let argv = COMPILER.iter().chain(&["-Ccodegen-units=1", "main.rs", "-o", "fractal-trial", "--extern"]);
-            let argv = argv.map(OsString::from).chain([runner.clone()]).collect();
+            let told = OsString::from(format!("fractal_runner={RUNNER_LIBRARY}"));
+            let argv = argv.map(OsString::from).chain([told]).collect();
             let finished = self.run(&scratch, argv, BUILD)?;
             if finished.exit == Exit::Code(0) {
                 return Ok(Ok(Built { scratch, program, tests: job.tests.to_vec(), wrong }));
@@ -153,22 +155,18 @@ impl Rust {
         Ok(Err(format!("after {ROUNDS} builds there are still candidates that do not compile")))
     }
 
-    /// Where the runner's library is, as the compiler wants to be told.
-    fn runner(&mut self) -> Result<OsString> {
-        let scratch = match self.runner.take() {
-            Some(scratch) => scratch,
-            None => {
-                let scratch = self.sandbox.checkout(&[ScratchFile::plain("fractal_runner.rs", RUNNER)])?;
-                let argv = COMPILER.iter().chain(&["--crate-type=rlib", "fractal_runner.rs", "-o", RUNNER_LIBRARY]);
-                let finished = self.run(&scratch, argv.map(OsString::from).collect(), BUILD)?;
-                let said = || String::from_utf8_lossy(&finished.stderr).into_owned();
-                ensure!(finished.exit == Exit::Code(0), "`rustc` started, but cannot build what runs the tests: {}", said());
-                scratch
-            }
-        };
-        let mut told = OsString::from("fractal_runner=");
-        told.push(self.runner.insert(scratch).root().join(RUNNER_LIBRARY));
-        Ok(told)
+    /// The runner's library.
+    fn runner(&mut self) -> Result<ScratchFile> {
+        if let Some(runner) = &self.runner {
+            return Ok(runner.clone());
+        }
+        let scratch = self.sandbox.checkout(&[ScratchFile::plain("fractal_runner.rs", RUNNER)])?;
+        let argv = COMPILER.iter().chain(&["--crate-type=rlib", "fractal_runner.rs", "-o", RUNNER_LIBRARY]);
+        let finished = self.run(&scratch, argv.map(OsString::from).collect(), BUILD)?;
+        let said = || String::from_utf8_lossy(&finished.stderr).into_owned();
+        ensure!(finished.exit == Exit::Code(0), "`rustc` started, but cannot build what runs the tests: {}", said());
+        let library = scratch.read(RUNNER_LIBRARY).context("reading what runs the tests")?;
+        Ok(self.runner.insert(ScratchFile::plain(RUNNER_LIBRARY, library)).clone())
     }
 
     /// The program's files, and the lines of the candidates that share one.
@@ -264,10 +262,9 @@ impl Rust {
 
     /// One test, and the lines of the `units` that it told of.
     fn listened(&mut self, built: &Built, test: usize, source: &str, units: &[Vec<u32>], limit: Duration) -> Result<TestRun> {
-        let told = built.scratch.root().join(UNITS_FILE);
-        let _ = std::fs::remove_file(&told);
+        let _ = std::fs::remove_file(built.scratch.root().join(UNITS_FILE));
         let mut run = self.alone(built, 0, test, source, limit)?;
-        let told = std::fs::read_to_string(&told).unwrap_or_default();
+        let told = built.scratch.text(UNITS_FILE);
         let ran = told.lines().filter_map(|unit| units.get(unit.parse::<usize>().ok()?));
         run.lines = ran.flatten().copied().collect();
         Ok(run)
@@ -298,7 +295,7 @@ impl Rust {
             batch::fill(&mut verdicts, job.tests, |from| {
                 let argv = vec![built.program.clone(), results.clone().into(), from.to_string().into(), limit.clone().into()];
                 self.run(&built.scratch, argv, whole)?;
-                Ok(std::fs::read_to_string(&results).unwrap_or_default())
+                Ok(built.scratch.text(&results))
             })?;
         }
         let is_whole = |at: usize| job.variants[at].is_some() || job.module_tests == job.tests.len();

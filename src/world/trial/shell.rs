@@ -37,8 +37,7 @@ pub(super) fn prepare(root: &Path) -> Result<(Vec<OsString>, PathBuf)> {
 }
 
 /// The lines of `path`, a file below `root`, that a trace tells of.
-pub(super) fn lines(trace: &Path, root: &Path, path: &str) -> BTreeSet<u32> {
-    let Ok(file) = File::open(trace) else { return BTreeSet::new() };
+pub(super) fn lines(trace: File, root: &Path, path: &str) -> BTreeSet<u32> {
     let real = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
     let own = |source: &str| match Path::new(source) {
         whole if whole.is_absolute() => whole == root.join(path) || whole == real.join(path),
@@ -48,7 +47,7 @@ pub(super) fn lines(trace: &Path, root: &Path, path: &str) -> BTreeSet<u32> {
             !told.is_empty() && Path::new(path).ends_with(told)
         }
     };
-    let read = BufReader::new(file.take(READ));
+    let read = BufReader::new(trace.take(READ));
     read.split(b'\n')
         .map_while(Result::ok)
         .filter_map(|line| told(&line))

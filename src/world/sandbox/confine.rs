@@ -1,0 +1,307 @@
+//! Starting a process in confinement, and ending it with all that it started.
+
+use std::cell::Cell;
+use std::ffi::{CString, OsStr, OsString};
+use std::io::{self, IoSliceMut, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::process::{Pid, Resource, WaitOptions, getrlimit, waitpid};
+
+use super::calls::{self, Beside};
+use super::raw::{self, Namespaces, Pair, Plan, Report, Strings};
+use super::view::View;
+use super::watch::Watched;
+use crate::model::Exit;
+
+/// The most that a run may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes: of addresses for each process, and of memory that all of them really use.
+    pub memory: u64,
+    /// Processes and threads at a time.
+    pub processes: u64,
+    /// Bytes below the scratch folder, and of any one file.
+    pub disk: u64,
+    /// Bytes of output, kept or not.
+    pub output: u64,
+}
+
+/// Files that one process may have open.
+const OPEN_FILES: u64 = 4096;
+/// Bytes of each private folder that is kept in memory.
+const PRIVATE: &str = "size=64m,mode=1777";
+
+/// What confines runs, prepared once.
+#[derive(Debug)]
+pub struct Confinement {
+    pub(super) view: View,
+    pub(super) beside: Beside,
+    pub(super) seccomp: bool,
+    pub(super) limits: Limits,
+    pub(super) ids: (u32, u32),
+}
+
+/// Confinement to one scratch folder.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    pub confinement: Arc<Confinement>,
+    /// The folder around the checkout, with everything that may be written to.
+    pub scratch: PathBuf,
+}
+
+/// What is started: names as the kernel wants them.
+pub struct Program<'a> {
+    pub argv: &'a [OsString],
+    /// All of the environment.
+    pub env: &'a [(OsString, OsString)],
+    pub folder: &'a Path,
+    /// Processor time of each process.
+    pub time: Option<Duration>,
+}
+
+/// A process in confinement. When the value goes, so does all that it started.
+pub struct Confined {
+    pair: Option<Pair>,
+    control: Option<PipeWriter>,
+    reports: PipeReader,
+    pub(super) listener: Option<OwnedFd>,
+    pub(super) pid: i32,
+    pub(super) inside: Inside,
+    /// Threads at the last count, and those allowed since.
+    pub(super) known: Cell<u64>,
+    pub(super) watched: Watched,
+}
+
+impl Inside {
+    /// Bytes of output after which a run is ended.
+    pub fn output(&self) -> u64 {
+        self.confinement.limits.output
+    }
+
+    /// Starts a program with these standard streams.
+    ///
+    /// # Errors
+    /// When it cannot be started, with the reason as the kernel has it.
+    pub fn start(&self, program: &Program<'_>, streams: [BorrowedFd<'_>; 3]) -> io::Result<Confined> {
+        let Confinement { view, beside, seccomp, .. } = &*self.confinement;
+        let (control, to_control) = io::pipe()?;
+        let (mut reports, to_reports) = io::pipe()?;
+        let (ours, theirs) = UnixStream::pair()?;
+        let ruleset = view.ruleset(&self.scratch, beside.namespaces).map_err(io::Error::other)?;
+        let (filters, asks) = if *seccomp { calls::filters(*beside).map_err(io::Error::other)? } else { (Vec::new(), false) };
+        let strings = |all: &mut dyn Iterator<Item = OsString>| all.map(|one| c_string(&one)).collect::<io::Result<Vec<_>>>();
+        let variable = |(name, value): &(OsString, OsString)| [name.as_os_str(), OsStr::new("="), value].into_iter().collect();
+        let plan = Plan {
+            programs: strings(&mut places(program).into_iter().map(PathBuf::into_os_string))?,
+            arguments: Strings::new(strings(&mut program.argv.iter().cloned())?),
+            environment: Strings::new(strings(&mut program.env.iter().map(variable))?),
+            folder: c_string(program.folder.as_os_str())?,
+            streams: streams.map(|stream| stream.as_raw_fd()),
+            control: control.as_raw_fd(),
+            report: to_reports.as_raw_fd(),
+            limits: self.limits(program.time),
+            ruleset: ruleset.as_ref().map(AsRawFd::as_raw_fd),
+            late_rules: self.late_rules(),
+            filters,
+            listener: asks.then(|| theirs.as_raw_fd()),
+            namespaces: beside.namespaces.then(|| self.namespaces()).transpose()?,
+            cgroup: None,
+        };
+        let pair = Pair::start(plan)?;
+        // From here on only the processes have these.
+        drop((control, to_reports, theirs, ruleset));
+        let pid = pair.pid;
+        let first = report(&mut reports);
+        let mut confined = Confined {
+            pair: Some(pair),
+            control: Some(to_control),
+            reports,
+            listener: None,
+            pid,
+            inside: self.clone(),
+            known: Cell::new(1),
+            watched: Watched::new(),
+        };
+        match first {
+            Some(Report { kind: raw::STARTED, .. }) => {
+                confined.listener = asks.then(|| received(&ours)).transpose()?;
+                Ok(confined)
+            }
+            Some(Report { value, extra, .. }) => {
+                let error = io::Error::from_raw_os_error(value);
+                let step = raw::STEPS.get(usize::try_from(extra).unwrap_or(usize::MAX)).copied().unwrap_or_default();
+                Err(if extra == 0 { error } else { io::Error::new(error.kind(), format!("{step}: {error}")) })
+            }
+            None => Err(io::Error::other("it ended before it had begun")),
+        }
+    }
+
+    fn limits(&self, time: Option<Duration>) -> Vec<(u32, u64)> {
+        let Limits { memory, processes, disk, .. } = self.confinement.limits;
+        let seconds = time.map(|time| time.as_secs().saturating_mul(cores()).saturating_add(2));
+        let all = [
+            (Resource::As, Some(memory)),
+            (Resource::Core, Some(0)),
+            (Resource::Fsize, Some(disk)),
+            (Resource::Nofile, Some(OPEN_FILES)),
+            (Resource::Cpu, seconds),
+            (Resource::Nproc, self.confinement.beside.counted.then_some(processes)),
+        ];
+        let bounded = |(resource, value): (Resource, Option<u64>)| {
+            let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+            Some((resource as u32, value?.min(most)))
+        };
+        all.into_iter().filter_map(bounded).collect()
+    }
+
+    fn late_rules(&self) -> Vec<(CString, u64)> {
+        let Confinement { view, beside, .. } = &*self.confinement;
+        let (read, write) = (view.late(false), view.late(true));
+        match beside.namespaces {
+            true => {
+                vec![(c"/proc".into(), read), (c"/tmp".into(), write), (c"/var/tmp".into(), write), (c"/dev/shm".into(), write)]
+            }
+            // Other processes are seen there too: only what a program may know of itself.
+            false => vec![(c"/proc/self".into(), read)],
+        }
+    }
+
+    fn namespaces(&self) -> io::Result<Namespaces> {
+        let (user, group) = self.confinement.ids;
+        let map = |id: u32| format!("{id} {id} 1").into_bytes();
+        let private: Vec<&Path> =
+            ["/tmp", "/var/tmp", "/dev/shm"].iter().map(Path::new).filter(|folder| is_folder(folder)).collect();
+        let around = private.iter().find(|folder| self.scratch.starts_with(folder));
+        // From the outside in.
+        let mut lead: Vec<&Path> =
+            self.scratch.ancestors().take_while(|folder| around.is_some_and(|around| folder != around)).collect();
+        lead.reverse();
+        let c_strings = |paths: &[&Path]| paths.iter().map(|path| c_string(path.as_os_str())).collect::<io::Result<Vec<_>>>();
+        Ok(Namespaces {
+            maps: [
+                (c"/proc/self/setgroups", b"deny".to_vec()),
+                (c"/proc/self/uid_map", map(user)),
+                (c"/proc/self/gid_map", map(group)),
+            ],
+            private: c_strings(&private)?
+                .into_iter()
+                .map(|folder| Ok((folder, c_string(OsStr::new(PRIVATE))?)))
+                .collect::<io::Result<_>>()?,
+            lead: c_strings(if around.is_some() { &lead } else { &[] })?,
+            scratch: c_string(self.scratch.as_os_str())?,
+        })
+    }
+}
+
+impl Confined {
+    /// Readable when the program has ended and all that it started.
+    pub fn ended(&self) -> BorrowedFd<'_> {
+        self.reports.as_fd()
+    }
+
+    /// Readable when a call has to be answered.
+    pub fn listener(&self) -> Option<BorrowedFd<'_>> {
+        self.listener.as_ref().map(OwnedFd::as_fd)
+    }
+
+    /// When nobody is left who could ask.
+    pub fn forget_listener(&mut self) {
+        self.listener = None;
+    }
+
+    /// Asks the program to show where it hangs.
+    pub fn abort(&mut self) {
+        if let Some(control) = &mut self.control {
+            let _ = control.write_all(&[raw::ABORT]);
+        }
+    }
+
+    /// Begins to end everything; [`Confined::ended`] tells when it is done.
+    pub fn kill(&mut self) {
+        self.control = None;
+        // Nobody is left to allow new processes.
+        self.listener = None;
+    }
+
+    /// How the program ended, and the processor time of everything that ran.
+    pub fn end(&mut self) -> (Exit, Option<Duration>) {
+        self.kill();
+        let told = report(&mut self.reports).filter(|report| report.kind == raw::ENDED);
+        self.reap();
+        match told {
+            Some(Report { value, extra, .. }) => (exit(value), Some(Duration::from_micros(extra))),
+            None => (Exit::Signal(libc::SIGKILL), None),
+        }
+    }
+
+    fn reap(&mut self) {
+        let Some(pair) = self.pair.take() else { return };
+        let Some(pid) = Pid::from_raw(pair.pid) else { return };
+        while let Err(rustix::io::Errno::INTR) = waitpid(Some(pid), WaitOptions::empty()) {}
+        pair.gone();
+    }
+}
+
+impl Drop for Confined {
+    fn drop(&mut self) {
+        self.kill();
+        self.reap();
+    }
+}
+
+/// As wait(2) has it.
+fn exit(status: i32) -> Exit {
+    match status & 0x7f {
+        0 => Exit::Code((status >> 8) & 0xff),
+        signal => Exit::Signal(signal),
+    }
+}
+
+/// The next report; none when the first process is gone.
+fn report(from: &mut PipeReader) -> Option<Report> {
+    let mut bytes = [0; 16];
+    from.read_exact(&mut bytes).ok()?;
+    Some(Report::of(bytes))
+}
+
+/// The descriptor that was sent.
+fn received(socket: &UnixStream) -> io::Result<OwnedFd> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut passed = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    recvmsg(socket, &mut [IoSliceMut::new(&mut byte)], &mut passed, RecvFlags::CMSG_CLOEXEC)?;
+    let descriptors = passed.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    descriptors.flatten().next().ok_or_else(|| io::Error::other("no listener came"))
+}
+
+/// Where the program may be, in the order of the environment's `PATH`.
+fn places(program: &Program<'_>) -> Vec<PathBuf> {
+    let name = program.argv.first().cloned().unwrap_or_default();
+    if name.as_bytes().contains(&b'/') {
+        return vec![name.into()];
+    }
+    let path =
+        program.env.iter().rev().find(|(variable, _)| variable == "PATH").map(|(_, value)| value.clone()).unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(&name)).collect()
+}
+
+fn c_string(text: &OsStr) -> io::Result<CString> {
+    CString::new(text.as_bytes()).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a zero byte in a name or an argument"))
+}
+
+fn is_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
+}
+
+fn cores() -> u64 {
+    std::thread::available_parallelism().map_or(1, |count| count.get() as u64)
+}

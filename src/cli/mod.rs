@@ -6,6 +6,7 @@ mod columns;
 mod config;
 mod control;
 mod demo;
+mod doctor;
 mod exec;
 mod executions;
 mod forget;
@@ -125,6 +126,8 @@ enum Command {
     Shadow(shadow::Shadow),
     /// Check the configuration, or print its reference or schema
     Config(config::Config),
+    /// Show whether what is needed is there, and what protects this machine from what is run
+    Doctor(doctor::Doctor),
 }
 
 /// `--json`, which every command that prints has.
@@ -288,6 +291,7 @@ pub fn main() -> ExitCode {
         Command::Bench(command) => command.run(),
         Command::Shadow(command) => command.run(&repo),
         Command::Config(command) => command.run(&repo),
+        Command::Doctor(command) => command.run(&repo),
     };
     let outcome = outcome.and_then(|code| match render::lost() {
         Some(why) => Err(Failure { message: format!("standard output: {why}"), hint: None, code: OUTSIDE }),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::log::diff_line;
 use super::render::{self, Paint};
-use super::{Failure, NO_PATCH, Outcome, Output};
+use super::{Failure, NO_PATCH, OUTSIDE, Outcome, Output};
 use crate::improve::{self, Budget, Known, Oracle, Plausible, Report, SearchError, Stopped, Suite};
 use crate::lang;
 use crate::model::{Origin, SideEffects, Tool, plain_line};
@@ -81,6 +81,7 @@ impl Repair {
         };
         let sandbox =
             Sandbox::new("repair", &config.validate.environment, config.validate.memory_mib << 20).with(&config.sandbox);
+        sandbox.ready().map_err(|missing| Failure { message: missing.to_string(), hint: None, code: OUTSIDE })?;
         sandbox.remove_lost();
         let mut trials = oracle.open(&sandbox, improve::readable(&path, &sources[&path])?)?;
         let tool = Tool::known_by("file", vec![path.clone()], Vec::new(), language, Origin::Declared);

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SandboxConfig {
-    /// Protections without which no tool, test or candidate is run: `files`, `network`, `signals`, `calls`, `limits`, `namespaces`.
+    /// Protections without which no tool, test or candidate is run: `files`, `network`, `signals`, `calls`, `limits`, `cgroup`,
+    /// `namespaces`.
     /// `fractal doctor` shows which are in force.
     pub require: Vec<Protection>,
     /// Give runs users, mounts, processes and a network of their own where the kernel allows it.
@@ -36,6 +37,8 @@ pub enum Protection {
     Calls,
     /// Time, memory, processes, disk and output end.
     Limits,
+    /// The kernel counts processes and memory of a whole run.
+    Cgroup,
     /// Users, mounts, processes and a network of a run's own.
     Namespaces,
 }
@@ -49,6 +52,7 @@ impl Protection {
             Protection::Signals => "signals",
             Protection::Calls => "calls",
             Protection::Limits => "limits",
+            Protection::Cgroup => "cgroup",
             Protection::Namespaces => "namespaces",
         }
     }
@@ -61,7 +65,7 @@ pub(super) fn defaults() -> SandboxConfig {
         namespaces: true,
         read: Vec::new(),
         processes: 512,
-        disk_mib: 2_048,
+        disk_mib: 4_096,
         output_mib: 64,
     }
 }

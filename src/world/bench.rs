@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::View;
 use super::process::Finished;
-use super::sandbox::{Sandbox, Scratch, ScratchFile};
+use super::sandbox::{Sandbox, Scratch, ScratchFile, Unprotected};
 use super::trial::Limits;
 use crate::config::UnknownEffects;
 use crate::lang;
@@ -27,6 +27,8 @@ pub enum BenchError {
     TooLarge { files: usize, mib: u64 },
     #[error("{0}")]
     Unsafe(String),
+    #[error(transparent)]
+    Unprotected(#[from] Unprotected),
     #[error(transparent)]
     World(#[from] anyhow::Error),
 }
@@ -97,6 +99,7 @@ impl<'a> Bench<'a> {
         if let Some(reason) = forbidden(tool, view.config.validate.unknown_effects) {
             return Err(BenchError::Unsafe(reason));
         }
+        view.sandbox.ready()?;
         let limits = &view.config.validate;
         if view.repo.files_at(commit, &tool.paths)?.is_empty() {
             return Err(BenchError::Vanished(commit.short().to_string()));

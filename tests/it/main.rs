@@ -6,6 +6,7 @@ mod catalog;
 mod common;
 mod docs;
 mod engine;
+mod escape;
 mod exec;
 mod faults;
 mod fleet;

@@ -8,6 +8,8 @@ use fractal::model::Exit;
 use fractal::world::process::Finished;
 use fractal::world::sandbox::{Offer, Sandbox, ScratchFile};
 
+use crate::common::{PATIENCE, World};
+
 /// A kernel like that of a hosted runner: no namespaces, Landlock before it knew signals and abstract sockets.
 pub const OLDER: Offer = Offer { landlock: 4, seccomp: true, namespaces: false };
 pub const NO_NAMESPACES: Offer = Offer { namespaces: false, ..Offer::ALL };
@@ -50,4 +52,102 @@ fn nothing_runs_where_a_required_protection_is_missing() {
     }
     let trusted = sandbox.with(&SandboxConfig { require: Vec::new(), ..SandboxConfig::default() });
     assert_eq!(shell(&trusted, "echo ran", LONG).stdout, b"ran\n");
+}
+
+#[test]
+fn the_doctor_says_what_is_in_force_tries_it_and_refuses_what_is_missing() {
+    let world = World::empty();
+    world.write("fractal.toml", "[sandbox]\nnamespaces = false\n");
+    world.commit("a repository");
+    let said = world.fractal(&["doctor", "--json"]).json();
+    let of = |list: &str, key: &str, name: &str| {
+        let all = said[list].as_array().expect("a list").clone();
+        all.into_iter().find(|one| one[key] == name).unwrap_or_else(|| panic!("{name} in {said:#}"))
+    };
+    assert_eq!(said["ready"], true, "{said:#}");
+    for name in ["files", "network", "signals", "calls", "limits"] {
+        let found = of("protections", "protection", name);
+        assert!(found["in_force"] == true && found["required"] == true, "{found:#}");
+    }
+    assert_eq!(of("protections", "protection", "namespaces")["how"], "`[sandbox] namespaces` is `false`");
+    let attempts = said["attempts"].as_array().expect("a list");
+    assert!(attempts.len() >= 6 && attempts.iter().all(|attempt| attempt["stopped"] == true), "{attempts:#?}");
+    for program in ["git", "bash", "python3", "node", "cargo", "rustc"] {
+        assert_eq!(of("programs", "name", program)["runs"], true, "{:#}", of("programs", "name", program));
+    }
+    let shown = world.fractal(&["doctor"]).ok();
+    assert!(shown.contains("in force") && shown.contains("read a file outside") && shown.contains("ready: "), "{shown}");
+
+    world.write("fractal.toml", "[sandbox]\nnamespaces = false\nrequire = [\"files\", \"namespaces\"]\n");
+    let refused = world.fractal(&["doctor"]);
+    assert_eq!(refused.code, Some(1), "{refused:#?}");
+    assert!(refused.out.contains("missing") && refused.out.contains("not ready"), "{refused:#?}");
+    world.write("tools/x.py", "def f():\n    return 1\n");
+    world.commit("a tool");
+    let repair = world.fractal(&["repair", "tools/x.py", "--test", "false"]);
+    repair.refused(1, &["`namespaces`: `[sandbox] namespaces` is `false`", "`[sandbox] require`", "fractal doctor"]);
+}
+
+#[test]
+fn what_a_run_does_is_observed_whether_it_is_allowed_or_not() {
+    let outside = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
+    let place = outside.path().display().to_string();
+    for (level, sandbox) in levels() {
+        let files = [ScratchFile::plain("a.txt", "a"), ScratchFile::plain("b.txt", "b"), ScratchFile::plain("d/c.txt", "c")];
+        let scratch = sandbox.checkout(&files).expect("a scratch folder");
+        let observed = |script: &str| {
+            let argv = ["bash", "-c", script].map(OsString::from).to_vec();
+            let (finished, mut observed) = sandbox.observe(&scratch, argv, Vec::new(), "", LONG);
+            assert_eq!(finished.exit, Exit::Code(0), "{level}: {finished:?}");
+            assert!(observed.complete, "{level}");
+            let programs = std::mem::take(&mut observed.programs);
+            let programs = programs.iter().filter_map(|program| program.rsplit('/').next());
+            let programs: Vec<String> = programs.map(str::to_string).collect();
+            let list = |names: &std::collections::BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(" ");
+            let seen =
+                [&observed.read, &observed.wrote, &observed.deleted, &observed.read_outside, &observed.write_outside].map(list);
+            (seen, observed.sockets, programs)
+        };
+        let (seen, sockets, programs) = observed("true");
+        assert_eq!((seen, sockets, programs), (["", "", "", "", ""].map(String::from), 0, vec!["bash".to_string()]), "{level}");
+        let (seen, sockets, programs) = observed(&format!(
+            "cat a.txt d/../d/c.txt; echo x > new.txt; rm b.txt; echo y >> d/c.txt; cat {place}; echo z > {place}; \
+             exec 3<>/dev/tcp/127.0.0.1/9 || true"
+        ));
+        let expected = ["a.txt d/c.txt", "d/c.txt new.txt", "b.txt", &place, &place].map(String::from);
+        assert_eq!((seen, sockets), (expected, 1), "{level}");
+        assert_eq!(programs, ["bash", "cat", "rm"], "{level}");
+    }
+}
+
+#[test]
+fn when_we_are_killed_what_runs_ends_too() {
+    for namespaces in [true, false] {
+        let world = World::empty();
+        world.write("fractal.toml", format!("[sandbox]\nnamespaces = {namespaces}\n"));
+        world.write("tools/x.py", "def f():\n    return 1\n");
+        let mark = format!("3{}.5", std::process::id() * 2 + u32::from(namespaces));
+        world.write("hang.sh", format!("(setsid sleep {mark} &)\nsleep {mark}\n"));
+        world.commit("a tool");
+        let arguments = ["repair", "tools/x.py", "--test", "sh hang.sh", "--time", "600"];
+        let mut child = world.fractal_command().args(arguments).spawn().expect("starts");
+        let running = || {
+            let lines = std::fs::read_dir("/proc")
+                .expect("is there")
+                .flatten()
+                .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+            lines.filter(|line| line.starts_with(b"sleep") && String::from_utf8_lossy(line).contains(&mark)).count()
+        };
+        let until = |wanted: usize| {
+            let began = Instant::now();
+            while running() != wanted {
+                assert!(began.elapsed() < PATIENCE, "{} of {wanted} run, namespaces {namespaces}", running());
+                std::thread::yield_now();
+            }
+        };
+        until(2);
+        child.kill().expect("is a child");
+        child.wait().expect("is a child");
+        until(0);
+    }
 }

@@ -228,6 +228,101 @@ fn only_the_action_log_holds_the_permission_to_write() {
     assert_eq!(writes("src/deploy/x.rs", "use crate::model::SideEffects; // Effects").len(), 0);
 }
 
+// ---- processes ----
+
+type Names = &'static [&'static str];
+/// Files and folders, and why.
+type Places = &'static [(&'static str, &'static str)];
+
+/// What starts processes: names that nothing else may use, who may, and what they start.
+const STARTS: [(Names, Places); 2] = [
+    (
+        &["Command::new", "MetadataCommand::new", "Command::cargo_bin"],
+        &[
+            ("src/world/process.rs", "everything that we wait for"),
+            ("src/world/passthrough.rs", "what the user runs through `fractal exec`"),
+            ("src/world/passthrough/output.rs", "`cat`, when a run cannot be recorded any more"),
+            ("src/world/catalog.rs", "`cargo metadata`, which runs nothing of the repository"),
+        ],
+    ),
+    // With this a process starts without confinement: whoever wants it confined asks a `Sandbox`.
+    (
+        &["Spawn::new", "process::run", "Kept::start"],
+        &[
+            ("src/world/sandbox/", "tools, tests and candidates, confined"),
+            ("src/world/git/refs.rs", "git"),
+            ("src/world/git/exchange/remote.rs", "git"),
+            ("src/cli/demo/stage_set.rs", "the demo's own commands: git and `fractal exec`"),
+        ],
+    ),
+];
+
+fn starts(path: &str, text: &str) -> Complaints {
+    if is_test_file(path) {
+        return Vec::new();
+    }
+    let source = Source::without_tests(text);
+    let mut complaints = Vec::new();
+    for (names, places) in STARTS {
+        if places.iter().any(|(place, _)| path.starts_with(place)) {
+            continue;
+        }
+        for (line, used) in source.paths().iter().filter(|(_, used)| names.iter().any(|name| used.ends_with(name))) {
+            complaints.push(format!("{path}:{line}: `{used}` starts a process outside of the sandbox"));
+        }
+    }
+    complaints
+}
+
+#[test]
+fn what_runs_tools_tests_and_candidates_goes_through_the_sandbox() {
+    obey("src", starts);
+    for (names, places) in STARTS {
+        for (place, _) in places {
+            let mut files = rust("src").into_iter().filter(|(path, _)| path.starts_with(place));
+            let used = files.any(|(_, text)| {
+                Source::without_tests(&text).paths().iter().any(|(_, used)| names.iter().any(|name| used.ends_with(name)))
+            });
+            assert!(used, "{place} starts nothing: remove the exception");
+        }
+    }
+}
+
+#[test]
+fn the_rule_on_processes_can_fail() {
+    assert_eq!(starts("src/world/trial/x.rs", "use std::process::Command;\nfn f() { Command::new(\"x\"); }").len(), 1);
+    assert_eq!(starts("src/world/bench.rs", "fn f() { super::process::run(&Spawn::new(a, b, c)); }").len(), 2);
+    assert_eq!(starts("src/world/bench.rs", "fn f() { Kept::start(&spawn); }").len(), 1);
+    assert_eq!(starts("src/world/git/refs.rs", "fn f() { process::run(&Spawn::new(a, b, c)); }").len(), 0);
+    assert_eq!(starts("src/world/bench.rs", "fn f() { self.sandbox.run(scratch, argv, stdin, cwd, time); }").len(), 0);
+}
+
+/// The one file with unsafe code.
+const UNSAFE: &str = "src/world/sandbox/raw.rs";
+
+fn unsafety(path: &str, text: &str) -> Complaints {
+    let lines = Source::new(text).lines_with("unsafe");
+    let wrong = lines.into_iter().filter(|_| path != UNSAFE);
+    let mut complaints: Vec<String> = wrong.map(|line| format!("{path}:{line}: unsafe code is only in {UNSAFE}")).collect();
+    let blocks: Vec<(usize, &str)> = text.lines().enumerate().filter(|(_, line)| line.contains("unsafe {")).collect();
+    for (line, _) in blocks {
+        let before: Vec<&str> = text.lines().take(line).collect();
+        if !before.iter().rev().take(4).any(|line| line.contains("// SAFETY: ")) {
+            complaints.push(format!("{path}:{}: unsafe code says why it is sound: `// SAFETY: `", line + 1));
+        }
+    }
+    complaints
+}
+
+#[test]
+fn unsafe_code_is_in_one_file_and_says_why_it_is_sound() {
+    obey("src", unsafety);
+    assert!(Source::new(&text(&std::fs::read(root().join(UNSAFE)).expect(UNSAFE))).lines_with("unsafe").len() > 1, "{UNSAFE}");
+    assert_eq!(unsafety("src/world/x.rs", "fn f() {\n    // SAFETY: x\n    unsafe { g() }\n}").len(), 1);
+    assert_eq!(unsafety(UNSAFE, "fn f() {\n    unsafe { g() }\n}").len(), 1);
+    assert_eq!(unsafety(UNSAFE, "fn f() {\n    // SAFETY: x\n    unsafe { g() }\n}").len(), 0);
+}
+
 // ---- sizes and habits ----
 
 fn sizes(path: &str, text: &str) -> Complaints {

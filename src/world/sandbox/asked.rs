@@ -18,14 +18,14 @@ use super::raw;
 use super::watch;
 
 /// What was asked: the thread, the call and its arguments.
-struct Asked {
+pub(super) struct Asked {
     thread: u32,
-    call: i64,
-    arguments: [u64; 6],
+    pub call: i64,
+    pub arguments: [u64; 6],
 }
 
 /// The call goes on, or returns a value that we made, or an error.
-type Answer = Result<Option<i64>, Errno>;
+pub(super) type Answer = Result<Option<i64>, Errno>;
 
 /// As `execve` and others have it (limits.h).
 const PATH_MAX: usize = 4096;
@@ -39,7 +39,9 @@ impl Confined {
         let Some(notice) = raw::asked(listener.as_fd()) else { return };
         let asked = Asked { thread: notice.pid, call: i64::from(notice.data.nr), arguments: notice.data.args };
         let still = || raw::still_asks(listener.as_fd(), notice.id);
+        let observed = self.inside.observe(&asked);
         let answer = match asked.call {
+            _ if observed.is_some() => observed.unwrap_or(Err(Errno::PERM)),
             call if calls::FORKS.contains(&call) => self.may_fork(),
             call if calls::SIGNALS.contains(&call) => self.may_signal(&asked),
             _ => asked.change(&self.inside.scratch, &still),
@@ -155,7 +157,20 @@ impl Asked {
         Ok(PathBuf::from(std::ffi::OsStr::from_bytes(&bytes[..end])))
     }
 
-    fn numbers<const N: usize>(&self, at: u64) -> Result<[i64; N], Errno> {
+    /// The whole path that an argument names, from a folder or the current one.
+    pub fn place(&self, folder: Option<u64>, path: u64) -> Option<PathBuf> {
+        let path = self.path(path).ok()?;
+        let folder = match folder.map(|folder| folder as i32) {
+            None | Some(libc::AT_FDCWD) => "cwd".to_string(),
+            Some(number) => format!("fd/{number}"),
+        };
+        if path.is_absolute() {
+            return Some(path);
+        }
+        Some(fs::read_link(format!("/proc/{}/{folder}", self.thread)).ok()?.join(path))
+    }
+
+    pub fn numbers<const N: usize>(&self, at: u64) -> Result<[i64; N], Errno> {
         let mut bytes = vec![0; N * 8];
         ensure(self.memory(at, &mut bytes)? == bytes.len(), Errno::FAULT)?;
         let mut numbers = [0; N];

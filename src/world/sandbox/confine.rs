@@ -7,22 +7,25 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Resource, WaitOptions, getrlimit, waitpid};
 
 use super::calls::{self, Beside};
+use super::cgroup::Group;
+use super::observe::Observed;
 use super::raw::{self, Namespaces, Pair, Plan, Report, Strings};
 use super::view::View;
-use super::watch::Watched;
+use super::watch::{TOGETHER, Watched};
 use crate::model::Exit;
 
 /// The most that a run may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes: of addresses for each process, and of memory that all of them really use.
+    /// Bytes of addresses for each process; all of them together may really use twice as much.
     pub memory: u64,
     /// Processes and threads at a time.
     pub processes: u64,
@@ -45,6 +48,8 @@ pub struct Confinement {
     pub(super) seccomp: bool,
     pub(super) limits: Limits,
     pub(super) ids: (u32, u32),
+    /// Where control groups can be made.
+    pub(super) groups: Option<PathBuf>,
 }
 
 /// Confinement to one scratch folder.
@@ -53,6 +58,8 @@ pub struct Inside {
     pub confinement: Arc<Confinement>,
     /// The folder around the checkout, with everything that may be written to.
     pub scratch: PathBuf,
+    /// Where it is noted what the run does.
+    pub observed: Option<Arc<Mutex<Observed>>>,
 }
 
 /// What is started: names as the kernel wants them.
@@ -76,6 +83,8 @@ pub struct Confined {
     /// Threads at the last count, and those allowed since.
     pub(super) known: Cell<u64>,
     pub(super) watched: Watched,
+    /// Goes after the processes in it.
+    _group: Option<Group>,
 }
 
 impl Inside {
@@ -89,12 +98,20 @@ impl Inside {
     /// # Errors
     /// When it cannot be started, with the reason as the kernel has it.
     pub fn start(&self, program: &Program<'_>, streams: [BorrowedFd<'_>; 3]) -> io::Result<Confined> {
-        let Confinement { view, beside, seccomp, .. } = &*self.confinement;
+        let Confinement { view, beside, seccomp, groups, .. } = &*self.confinement;
         let (control, to_control) = io::pipe()?;
-        let (mut reports, to_reports) = io::pipe()?;
+        let (reports, to_reports) = io::pipe()?;
         let (ours, theirs) = UnixStream::pair()?;
         let ruleset = view.ruleset(&self.scratch, beside.namespaces).map_err(io::Error::other)?;
-        let (filters, asks) = if *seccomp { calls::filters(*beside).map_err(io::Error::other)? } else { (Vec::new(), false) };
+        let (filters, asks) = if *seccomp {
+            calls::filters(*beside, self.observed.is_some()).map_err(io::Error::other)?
+        } else {
+            (Vec::new(), false)
+        };
+        let Limits { processes, memory, .. } = self.confinement.limits;
+        let together = memory.saturating_mul(TOGETHER);
+        let group = groups.as_ref().map(|parent| Group::new(parent, processes, together)).transpose()?;
+        let door = group.as_ref().map(Group::door).transpose()?;
         let strings = |all: &mut dyn Iterator<Item = OsString>| all.map(|one| c_string(&one)).collect::<io::Result<Vec<_>>>();
         let variable = |(name, value): &(OsString, OsString)| [name.as_os_str(), OsStr::new("="), value].into_iter().collect();
         let plan = Plan {
@@ -111,14 +128,13 @@ impl Inside {
             filters,
             listener: asks.then(|| theirs.as_raw_fd()),
             namespaces: beside.namespaces.then(|| self.namespaces()).transpose()?,
-            cgroup: None,
+            cgroup: door.as_ref().map(AsRawFd::as_raw_fd),
         };
         let pair = Pair::start(plan)?;
         // From here on only the processes have these.
-        drop((control, to_reports, theirs, ruleset));
+        drop((control, to_reports, theirs, ruleset, door));
         let pid = pair.pid;
-        let first = report(&mut reports);
-        let mut confined = Confined {
+        let confined = Confined {
             pair: Some(pair),
             control: Some(to_control),
             reports,
@@ -127,19 +143,9 @@ impl Inside {
             inside: self.clone(),
             known: Cell::new(1),
             watched: Watched::new(),
+            _group: group,
         };
-        match first {
-            Some(Report { kind: raw::STARTED, .. }) => {
-                confined.listener = asks.then(|| received(&ours)).transpose()?;
-                Ok(confined)
-            }
-            Some(Report { value, extra, .. }) => {
-                let error = io::Error::from_raw_os_error(value);
-                let step = raw::STEPS.get(usize::try_from(extra).unwrap_or(usize::MAX)).copied().unwrap_or_default();
-                Err(if extra == 0 { error } else { io::Error::new(error.kind(), format!("{step}: {error}")) })
-            }
-            None => Err(io::Error::other("it ended before it had begun")),
-        }
+        confined.begun(asks.then_some(ours))
     }
 
     fn limits(&self, time: Option<Duration>) -> Vec<(u32, u64)> {
@@ -151,7 +157,7 @@ impl Inside {
             (Resource::Fsize, Some(disk)),
             (Resource::Nofile, Some(OPEN_FILES)),
             (Resource::Cpu, seconds),
-            (Resource::Nproc, self.confinement.beside.counted.then_some(processes)),
+            (Resource::Nproc, self.confinement.beside.namespaces.then_some(processes)),
         ];
         let bounded = |(resource, value): (Resource, Option<u64>)| {
             let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
@@ -200,6 +206,29 @@ impl Inside {
 }
 
 impl Confined {
+    /// Waits until the program runs; the listener comes through `socket` before.
+    fn begun(mut self, socket: Option<UnixStream>) -> io::Result<Confined> {
+        // None comes when something has failed, which is told.
+        self.listener = socket.and_then(|socket| received(&socket).ok());
+        while let Some(listener) = &self.listener {
+            let mut both = [PollFd::new(&self.reports, PollFlags::IN), PollFd::new(listener, PollFlags::IN)];
+            let _ = poll(&mut both, None);
+            if !both[0].revents().is_empty() {
+                break;
+            }
+            self.answer();
+        }
+        match report(&mut self.reports) {
+            Some(Report { kind: raw::STARTED, .. }) => Ok(self),
+            Some(Report { value, extra, .. }) => {
+                let error = io::Error::from_raw_os_error(value);
+                let step = raw::STEPS.get(usize::try_from(extra).unwrap_or(usize::MAX)).copied().unwrap_or_default();
+                Err(if extra == 0 { error } else { io::Error::new(error.kind(), format!("{step}: {error}")) })
+            }
+            None => Err(io::Error::other("it ended before it had begun")),
+        }
+    }
+
     /// Readable when the program has ended and all that it started.
     pub fn ended(&self) -> BorrowedFd<'_> {
         self.reports.as_fd()

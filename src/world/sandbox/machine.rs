@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::calls::Beside;
+use super::cgroup;
 use super::confine::{Confinement, Inside, Limits};
 use super::raw;
 use super::view::View;
@@ -38,14 +39,24 @@ impl Offer {
 /// Confinement as far as it can be had here, and what there is of it.
 pub(super) fn confinement(offer: Offer, config: &SandboxConfig, memory: u64) -> (Arc<Confinement>, Vec<Shield>) {
     let landlock = raw::landlock_version().min(offer.landlock);
-    let seccomp = raw::has_seccomp() && offer.seccomp;
+    // Answering with an error is what is needed of it.
+    let actions = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    let seccomp = actions.split_whitespace().any(|action| action == "errno") && offer.seccomp;
     let ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let limits = Limits { memory, processes: config.processes, disk: config.disk_mib << 20, output: config.output_mib << 20 };
+    let groups = cgroup::parent();
     let more: Vec<PathBuf> = config.read.iter().map(PathBuf::from).collect();
     let build = |namespaces: bool| {
         // The kernel does not count what its first user starts.
-        let beside = Beside { namespaces, signals: landlock >= 6, counted: namespaces && ids.0 != 0 };
-        Arc::new(Confinement { view: View::new(&super::direct_path(), &more, landlock), beside, seccomp, limits, ids })
+        let beside = Beside { namespaces, signals: landlock >= 6, counted: groups.is_ok() || (namespaces && ids.0 != 0) };
+        Arc::new(Confinement {
+            view: View::new(&super::direct_path(), &more, landlock),
+            beside,
+            seccomp,
+            limits,
+            ids,
+            groups: groups.clone().ok(),
+        })
     };
     let namespaces = match (config.namespaces, offer.namespaces) {
         (false, _) => Err("`[sandbox] namespaces` is `false`".to_string()),
@@ -53,7 +64,7 @@ pub(super) fn confinement(offer: Offer, config: &SandboxConfig, memory: u64) -> 
         _ => offers_namespaces(&build),
     };
     let built = build(namespaces.is_ok());
-    let shields = shields(landlock, seccomp, &namespaces, limits);
+    let shields = shields(landlock, seccomp, &namespaces, &groups, limits);
     (built, shields)
 }
 
@@ -64,7 +75,7 @@ fn offers_namespaces(build: &dyn Fn(bool) -> Arc<Confinement>) -> Result<(), Str
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let scratch = folder.path().canonicalize().map_err(|error| error.to_string())?;
         let env = vec![("PATH".into(), super::direct_path())];
-        let inside = Some(Inside { confinement: build(true), scratch });
+        let inside = Some(Inside { confinement: build(true), scratch, observed: None });
         let argv = ["sh", "-c", ":"].map(OsString::from).to_vec();
         match process::run(&Spawn { env, inside, ..Spawn::new(argv, Path::new("/"), Duration::from_secs(10)) }).exit {
             Exit::Code(0) => Ok(()),
@@ -75,7 +86,13 @@ fn offers_namespaces(build: &dyn Fn(bool) -> Arc<Confinement>) -> Result<(), Str
     FOUND.get_or_init(ask).clone()
 }
 
-fn shields(landlock: i32, seccomp: bool, namespaces: &Result<(), String>, limits: Limits) -> Vec<Shield> {
+fn shields(
+    landlock: i32,
+    seccomp: bool,
+    namespaces: &Result<(), String>,
+    groups: &Result<PathBuf, String>,
+    limits: Limits,
+) -> Vec<Shield> {
     let own = namespaces.is_ok();
     let shield = |protection, how: Result<String, String>| Shield {
         protection,
@@ -118,6 +135,7 @@ fn shields(landlock: i32, seccomp: bool, namespaces: &Result<(), String>, limits
         shield(Protection::Signals, signals),
         shield(Protection::Calls, have(seccomp, "seccomp: no ptrace, mounts, namespaces, keys, BPF, io_uring", &no_seccomp)),
         shield(Protection::Limits, Ok(bounded)),
+        shield(Protection::Cgroup, groups.clone().map(|parent| format!("below `{}`", parent.display()))),
         shield(Protection::Namespaces, namespaces.clone().map(|()| "users, mounts, processes and network of its own".into())),
     ]
 }

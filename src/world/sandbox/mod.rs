@@ -7,10 +7,13 @@
 
 mod asked;
 mod calls;
+mod cgroup;
 mod confine;
 mod machine;
+mod observe;
 mod raw;
 mod scratch;
+mod selftest;
 mod view;
 mod watch;
 
@@ -19,14 +22,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::Result;
 
 use self::confine::Confinement;
 pub use self::confine::{Confined, Inside, Program};
 pub use self::machine::{Offer, Shield};
+pub use self::observe::Observed;
 pub use self::scratch::{Scratch, ScratchFile};
+pub use self::selftest::{Attempt, Found};
 pub use self::watch::{Breach, EVERY};
 use super::process::{self, Finished, Kept, Spawn};
 use crate::config::SandboxConfig;
@@ -145,15 +150,35 @@ impl Sandbox {
         env: &[(&str, &str)],
         time: Duration,
     ) -> Finished {
-        let inside = scratch.root().join(cwd);
-        let cwd = if inside.is_dir() { inside } else { scratch.root().to_path_buf() };
-        match self.confined(scratch, argv, &cwd, time) {
+        match self.confined(scratch, argv, &within(scratch, cwd), time) {
             Ok(mut spawn) => {
                 spawn.env.extend(env.iter().map(|(name, value)| (name.into(), value.into())));
                 process::run(&Spawn { stdin, ..spawn })
             }
             Err(unprotected) => Finished::not_started(unprotected.to_string()),
         }
+    }
+
+    /// As [`Sandbox::run`], and what the command did: slower, because it is stopped at every file that it opens.
+    pub fn observe(
+        &self,
+        scratch: &Scratch,
+        argv: Vec<OsString>,
+        stdin: Vec<u8>,
+        cwd: &str,
+        time: Duration,
+    ) -> (Finished, Observed) {
+        let seen = Arc::new(Mutex::new(Observed { complete: self.confinement().0.seccomp, ..Observed::default() }));
+        let finished = match self.confined(scratch, argv, &within(scratch, cwd), time) {
+            Ok(spawn) => {
+                let inside = spawn.inside.map(|inside| Inside { observed: Some(seen.clone()), ..inside });
+                process::run(&Spawn { stdin, inside, ..spawn })
+            }
+            Err(unprotected) => Finished::not_started(unprotected.to_string()),
+        };
+        let mut observed = seen.lock().map(|seen| seen.clone()).unwrap_or_default();
+        (observed.wrote, observed.deleted) = scratch.changes();
+        (finished, observed)
     }
 
     /// Starts a command that stays and is asked again and again, at the root of a scratch folder; `env` is set over the rest.
@@ -168,7 +193,7 @@ impl Sandbox {
 
     fn confined(&self, scratch: &Scratch, argv: Vec<OsString>, cwd: &Path, time: Duration) -> Result<Spawn, Unprotected> {
         self.ready()?;
-        let inside = Inside { confinement: self.confinement().0.clone(), scratch: scratch.base().to_path_buf() };
+        let inside = Inside { confinement: self.confinement().0.clone(), scratch: scratch.base().to_path_buf(), observed: None };
         let env = self.variables(scratch);
         Ok(Spawn { clear_env: true, env, inside: Some(inside), ..Spawn::new(argv, cwd, time) })
     }
@@ -211,6 +236,12 @@ impl Sandbox {
      trusted, take it out of the list"
 )]
 pub struct Unprotected(String);
+
+/// A folder of the checkout; its root when there is none at `cwd`.
+fn within(scratch: &Scratch, cwd: &str) -> PathBuf {
+    let inside = scratch.root().join(cwd);
+    if inside.is_dir() { inside } else { scratch.root().to_path_buf() }
+}
 
 /// `PATH` with the folder of the interpreter that `python3` really is in front. Version managers put a shell script in its place
 /// that costs more than the interpreter's own start, thousands of times over in a search.

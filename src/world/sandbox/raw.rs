@@ -77,7 +77,7 @@ impl Strings {
     }
 }
 
-/// What the first process says.
+/// What the first process says: written as it is.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Report {
@@ -119,22 +119,10 @@ const LIMITS: u64 = 8;
 const CALLS: u64 = 9;
 
 impl Report {
-    fn bytes(&self) -> [u8; 16] {
-        let (kind, value, extra) = (self.kind.to_ne_bytes(), self.value.to_ne_bytes(), self.extra.to_ne_bytes());
-        let mut bytes = [0; 16];
-        let all = kind.iter().chain(&value).chain(&extra);
-        bytes.iter_mut().zip(all).for_each(|(to, from)| *to = *from);
-        bytes
-    }
-
     /// What was read from the pipe.
-    pub fn of(bytes: [u8; 16]) -> Report {
-        let [a, b, c, d, e, f, g, h, rest @ ..] = bytes;
-        Report {
-            kind: u32::from_ne_bytes([a, b, c, d]),
-            value: i32::from_ne_bytes([e, f, g, h]),
-            extra: u64::from_ne_bytes(rest),
-        }
+    pub fn of([a, b, c, d, e, f, g, h, rest @ ..]: [u8; 16]) -> Report {
+        let (kind, value) = (u32::from_ne_bytes([a, b, c, d]), i32::from_ne_bytes([e, f, g, h]));
+        Report { kind, value, extra: u64::from_ne_bytes(rest) }
     }
 }
 
@@ -235,7 +223,7 @@ unsafe fn call(number: c_long, [a, b, c, d, e]: [usize; 5]) -> Result<usize, i32
     if answer < 0 { Err(answer.wrapping_neg() as i32) } else { Ok(answer as usize) }
 }
 
-/// A number that may be negative, as a register.
+/// A number that may be negative.
 fn int(value: i32) -> usize {
     value as isize as usize
 }
@@ -260,8 +248,7 @@ macro_rules! sys {
 }
 
 fn tell(plan: &Plan, report: Report) {
-    let bytes = report.bytes();
-    let _ = sys!(SYS_write, int(plan.report), at(&bytes), bytes.len(); PROGRAM);
+    let _ = sys!(SYS_write, int(plan.report), at(&report), size_of::<Report>(); PROGRAM);
 }
 
 fn failed(plan: &Plan, Failure { step, errno }: Failure) -> c_int {
@@ -347,7 +334,7 @@ fn mount_all(own: &Namespaces) -> Result<(), Failure> {
     sys!(SYS_move_mount, tree, text(c""), int(libc::AT_FDCWD), text(&own.scratch), moved; MOUNTS)?;
     let options = flag(plain | libc::MS_NOEXEC | libc::MS_RDONLY);
     // Processes that may not be looked into, such as the first one, are not even there.
-    sys!(SYS_mount, text(c"proc"), text(c"/proc"), text(c"proc"), options, text(c"hidepid=2"); MOUNTS)?;
+    sys!(SYS_mount, text(c"proc"), text(c"/proc"), text(c"proc"), options, text(c"hidepid=4"); MOUNTS)?;
     let _ = sys!(SYS_close, tree; MOUNTS);
     Ok(())
 }
@@ -539,14 +526,12 @@ fn filter(plan: &Plan) -> Result<(), Failure> {
             sys!(SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER as usize, 0, at(&program); CALLS)?;
             continue;
         };
-        let (listen, steady) = (libc::SECCOMP_FILTER_FLAG_NEW_LISTENER, libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
-        // The second flag since Linux 5.19.
-        let mut listener = Err(Failure { step: CALLS, errno: libc::EINVAL });
-        for flags in [listen | steady, listen] {
-            if listener.is_err() {
-                listener = sys!(SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER as usize, flags as usize, at(&program); CALLS);
-            }
-        }
+        let listen = |flags: libc::c_ulong| {
+            let flags = (libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | flags) as usize;
+            sys!(SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER as usize, flags, at(&program); CALLS)
+        };
+        // The flag since Linux 5.19.
+        let listener = listen(libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV).or_else(|_| listen(0));
         send(socket, listener? as i32)?;
     }
     Ok(())
@@ -581,14 +566,6 @@ pub(super) fn landlock_version() -> i32 {
     const VERSION: usize = 1;
     // SAFETY: asks for a number.
     unsafe { call(libc::SYS_landlock_create_ruleset, [0, 0, VERSION, 0, 0]) }.map_or(0, |version| version as i32)
-}
-
-/// Whether filters of system calls can answer with an error.
-pub(super) fn has_seccomp() -> bool {
-    const GET_ACTION_AVAILABLE: usize = 2;
-    let errno = 0x0005_0000_u32;
-    // SAFETY: reads four bytes.
-    unsafe { call(libc::SYS_seccomp, [GET_ACTION_AVAILABLE, 0, at(&errno), 0, 0]) }.is_ok()
 }
 
 /// The next call that a listener was asked about; none when there is none, or nobody is left to ask.

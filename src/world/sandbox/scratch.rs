@@ -4,7 +4,7 @@
 //! again: before a run every file is looked at (not read), and what is not exactly as it was written is written again. The time
 //! of last change (`ctime`) tells: a program cannot set it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -118,6 +118,29 @@ impl Scratch {
         self.read(path).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
+    /// What is new below the root or not as we left it, and what is gone: paths from the root.
+    pub(super) fn changes(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let (mut wrote, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        let mut open = vec![self.root.clone()];
+        while let Some(entries) = open.pop().map(fs::read_dir) {
+            for entry in entries.into_iter().flatten().flatten() {
+                let Ok(metadata) = entry.metadata() else { continue };
+                if metadata.is_dir() {
+                    open.push(entry.path());
+                    continue;
+                }
+                let place = entry.path();
+                let path = place.strip_prefix(&self.root).unwrap_or(&place).as_os_str().as_bytes().to_vec();
+                if self.written.get(&path).is_none_or(|written| written.stamp != Stamp::of(&metadata)) {
+                    wrote.insert(String::from_utf8_lossy(&path).into_owned());
+                }
+                seen.insert(path);
+            }
+        }
+        let gone = self.written.keys().filter(|path| !seen.contains(*path));
+        (wrote, gone.map(|path| String::from_utf8_lossy(path).into_owned()).collect())
+    }
+
     /// Makes the checkout hold exactly `files`, whatever a run did to it.
     ///
     /// # Errors
@@ -135,6 +158,7 @@ impl Scratch {
         ensure!(self.root.symlink_metadata()?.is_dir(), "the root is no folder any more");
         self.sweep(&self.root, b"", &wanted, &mut good)?;
         good.sort_unstable();
+        self.written.retain(|path, _| wanted.contains_key(path.as_slice()));
         for file in files.iter().filter(|file| good.binary_search(&file.path).is_err()) {
             let shown = String::from_utf8_lossy(&file.path).into_owned();
             self.write(file).with_context(|| format!("writing `{shown}`"))?;

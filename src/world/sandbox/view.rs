@@ -127,6 +127,12 @@ impl View {
         View { readable: kept.into_iter().collect(), devices: open(DEVICES), machine: open(MACHINE), version }
     }
 
+    /// Whether runs may read it.
+    pub fn shows(&self, path: &Path) -> bool {
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        self.readable.iter().any(|(folder, _)| real.starts_with(folder) || path.starts_with(folder))
+    }
+
     /// A ruleset for one run: `scratch` is the only place where it may write. In namespaces of its own it has a network of its own, and
     /// the rules on `/proc` come later. None where there is no Landlock.
     ///

@@ -34,6 +34,9 @@ pub const EVERY: Duration = Duration::from_millis(25);
 /// The scratch folder is gone through again after so many times what it took the last time.
 const REST: u32 = 20;
 
+/// All processes of a run together may use so many times the memory of one: compilers run side by side.
+pub(super) const TOGETHER: u64 = 2;
+
 /// When to look.
 #[derive(Debug)]
 pub struct Watched {
@@ -56,16 +59,18 @@ impl Confined {
             return None;
         }
         self.watched.next = Instant::now() + EVERY;
-        let Limits { memory, processes: most, disk, .. } = self.inside.confinement.limits;
+        let Limits { memory, processes: allowed, disk, .. } = self.inside.confinement.limits;
         let own = processes(self.pid);
         let threads = threads(&own);
         self.known.set(threads);
-        if threads > most {
+        // Forks are counted exactly elsewhere: this is for when that fails.
+        if threads > allowed.saturating_mul(2) {
             return Some(Breach::Processes);
         }
         // What is shared is counted once only where it may matter.
         let used: u64 = own.iter().filter_map(|pid| resident(*pid)).sum();
-        if used > memory && own.iter().filter_map(|pid| proportional(*pid)).sum::<u64>() > memory {
+        let most = memory.saturating_mul(TOGETHER);
+        if used > most && own.iter().filter_map(|pid| proportional(*pid)).sum::<u64>() > most {
             return Some(Breach::Memory);
         }
         let now = Instant::now();

@@ -1,0 +1,123 @@
+//! `fractal doctor`: whether everything that Fractal needs is there, and what protects this machine from what it runs.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::render::{self, Paint};
+use super::{OUTSIDE, Outcome, Output};
+use crate::config::{Config, Protection};
+use crate::world::git::Repo;
+use crate::world::sandbox::{Attempt, Found, Sandbox, Shield};
+use crate::world::{read_config, store};
+
+/// Shows which protections are in force, tries to get out of the sandbox, and looks at the programs, the configuration and the
+/// store. Ends with 1 when something that is required is missing.
+#[derive(clap::Args)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Serialize)]
+struct Findings {
+    /// Whether runs may begin.
+    ready: bool,
+    protections: Vec<Protected>,
+    attempts: Vec<Attempt>,
+    programs: Vec<Found>,
+    state: Vec<State>,
+}
+
+#[derive(Serialize)]
+struct Protected {
+    #[serde(flatten)]
+    shield: Shield,
+    required: bool,
+}
+
+/// Whether a part of Fractal's own is in order.
+#[derive(Serialize)]
+struct State {
+    what: &'static str,
+    good: bool,
+    said: String,
+}
+
+impl Doctor {
+    pub(super) fn run(&self, repo: &Path) -> Outcome {
+        let (config, state) = state(repo);
+        let sandbox =
+            Sandbox::new("doctor", &config.validate.environment, config.validate.memory_mib << 20).with(&config.sandbox);
+        let required = |protection: &Protection| config.sandbox.require.contains(protection);
+        let protections: Vec<Protected> = sandbox
+            .shields()
+            .iter()
+            .cloned()
+            .map(|shield| Protected { required: required(&shield.protection), shield })
+            .collect();
+        let attempts = sandbox.attempts()?;
+        let out = attempts.iter().any(|attempt| !attempt.stopped && required(&attempt.protection));
+        let ready = sandbox.ready().is_ok() && !out && state.iter().all(|state| state.good);
+        let findings = Findings { ready, protections, attempts, programs: sandbox.programs()?, state };
+        match self.output.json {
+            true => render::say_json_pretty(&findings),
+            false => show(&findings),
+        }
+        Ok(if ready { ExitCode::SUCCESS } else { ExitCode::from(OUTSIDE) })
+    }
+}
+
+/// The configuration, or the default where there is none or it is wrong, and what is in order.
+fn state(repo: &Path) -> (Config, Vec<State>) {
+    let opened = match Repo::open(repo) {
+        Ok(opened) => opened,
+        // It is no fault to stand elsewhere: the rest holds for the machine.
+        Err(error) => {
+            return (Config::default(), vec![State { what: "repository", good: true, said: format!("none here: {error}") }]);
+        }
+    };
+    let mut states = vec![State { what: "repository", good: true, said: opened.root().display().to_string() }];
+    let mut tell = |what, found: Result<String, String>| {
+        let good = found.is_ok();
+        states.push(State { what, good, said: found.unwrap_or_else(|why| why) });
+    };
+    let config = read_config(&opened);
+    tell("configuration", config.as_ref().map(|_| "is right".to_string()).map_err(ToString::to_string));
+    let config = config.unwrap_or_default();
+    let base = opened.base(&config.base);
+    tell("base branch", base.map_err(|error| error.to_string()));
+    let store = store::open_to_read(&opened, &config).and_then(|store| store.counters());
+    tell("store", store.map(|_| "can be read".to_string()).map_err(|error| error.to_string()));
+    (config, states)
+}
+
+fn show(findings: &Findings) {
+    let paint = Paint::for_stdout();
+    let word = |good: bool, yes: &str, no: &str| if good { paint.green(yes) } else { paint.red(no) };
+    let protections = findings.protections.iter().map(|Protected { shield, required }| {
+        let missing = if *required { paint.red("missing") } else { paint.dim("not in force") };
+        let state = if shield.in_force { paint.green("in force") } else { missing };
+        let needed = if *required { "required" } else { "" };
+        [shield.protection.word().to_string(), state, needed.to_string(), shield.how.clone()]
+    });
+    render::say(&render::table(["protection", "state", "", "how, or why not"], protections));
+    let attempts = findings.attempts.iter().map(|attempt| {
+        [attempt.what.to_string(), word(attempt.stopped, "stopped", "SUCCEEDED"), super::plain::visible(&attempt.said)]
+    });
+    render::say(&render::table(["tried inside", "", "what it said"], attempts));
+    let programs = findings
+        .programs
+        .iter()
+        .map(|found| [found.name.to_string(), word(found.runs, "runs", "does not run"), super::plain::visible(&found.said)]);
+    render::say(&render::table(["program", "inside", "what it said"], programs));
+    let states =
+        findings.state.iter().map(|state| [state.what.to_string(), word(state.good, "good", "wrong"), state.said.clone()]);
+    render::say(&render::table(["Fractal's own", "", ""], states));
+    let verdict = match findings.ready {
+        true => "ready: tools, tests and candidates can be run",
+        false => "not ready: nothing is run until what is red is put right",
+    };
+    render::say(verdict);
+}

@@ -60,7 +60,9 @@ fn measure(sandbox: &Sandbox, argv: &[OsString], pairs: usize) -> (f64, f64, f64
 }
 
 fn plainly(argv: &[OsString], folder: &Path) -> process::Finished {
-    let env = vec![("PATH".into(), direct_path())];
+    // What a run has too: without it Python reads more than inside.
+    let env = [("LANG", "C.UTF-8".into()), ("HOME", folder.into()), ("PATH", direct_path())];
+    let env = env.map(|(name, value)| (name.into(), value)).to_vec();
     process::run(&Spawn { env, clear_env: true, ..Spawn::new(argv.to_vec(), folder, LONG) })
 }
 

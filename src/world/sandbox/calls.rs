@@ -154,7 +154,10 @@ const TELLING_HERE: &[i64] = &[
 const TELLING_HERE: &[i64] = &[];
 
 /// The filters for a run, and whether the last of them asks.
-pub(super) fn filters(beside: Beside, observed: bool) -> Result<(Vec<Vec<sock_filter>>, bool)> {
+pub(super) type Filters = (Vec<Vec<sock_filter>>, bool);
+
+/// See [`Filters`].
+pub(super) fn filters(beside: Beside, observed: bool) -> Result<Filters> {
     let mut asked = asked(beside);
     asked.extend(TELLING.iter().chain(TELLING_HERE).filter(|_| observed));
     let asks = !asked.is_empty();

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Resource, WaitOptions, getrlimit, waitpid};
 
-use super::calls::{self, Beside};
+use super::calls::{Beside, Filters};
 use super::cgroup::Group;
 use super::observe::Observed;
 use super::raw::{self, Namespaces, Pair, Plan, Report, Strings};
@@ -45,7 +45,8 @@ const PRIVATE: &str = "size=64m,mode=1777";
 pub struct Confinement {
     pub(super) view: View,
     pub(super) beside: Beside,
-    pub(super) seccomp: bool,
+    /// Filters of system calls, and whether the last one asks: of a plain run, and of one that is observed. None without seccomp.
+    pub(super) filters: Option<[Filters; 2]>,
     pub(super) limits: Limits,
     pub(super) ids: (u32, u32),
     /// Where control groups can be made.
@@ -98,16 +99,13 @@ impl Inside {
     /// # Errors
     /// When it cannot be started, with the reason as the kernel has it.
     pub fn start(&self, program: &Program<'_>, streams: [BorrowedFd<'_>; 3]) -> io::Result<Confined> {
-        let Confinement { view, beside, seccomp, groups, .. } = &*self.confinement;
+        let Confinement { view, beside, filters, groups, .. } = &*self.confinement;
         let (control, to_control) = io::pipe()?;
         let (reports, to_reports) = io::pipe()?;
         let (ours, theirs) = UnixStream::pair()?;
         let ruleset = view.ruleset(&self.scratch, beside.namespaces).map_err(io::Error::other)?;
-        let (filters, asks) = if *seccomp {
-            calls::filters(*beside, self.observed.is_some()).map_err(io::Error::other)?
-        } else {
-            (Vec::new(), false)
-        };
+        let kind = usize::from(self.observed.is_some());
+        let (filters, asks) = filters.as_ref().and_then(|both| both.get(kind)).cloned().unwrap_or_default();
         let Limits { processes, memory, .. } = self.confinement.limits;
         let together = memory.saturating_mul(TOGETHER);
         let group = groups.as_ref().map(|parent| Group::new(parent, processes, together)).transpose()?;
@@ -269,18 +267,28 @@ impl Confined {
         }
     }
 
+    /// Everything has ended but the first process, which takes its namespaces down: it is waited for when there is time.
     fn reap(&mut self) {
-        let Some(pair) = self.pair.take() else { return };
-        let Some(pid) = Pid::from_raw(pair.pid) else { return };
-        while let Err(rustix::io::Errno::INTR) = waitpid(Some(pid), WaitOptions::empty()) {}
-        pair.gone();
+        static ENDING: Mutex<Vec<Pair>> = Mutex::new(Vec::new());
+        let Ok(mut ending) = ENDING.lock() else { return };
+        ending.extend(self.pair.take());
+        let all = std::mem::take(&mut *ending);
+        for pair in all {
+            let pid = Pid::from_raw(pair.pid);
+            // Any answer but none yet means that nobody of this number is our child.
+            match pid.map(|pid| waitpid(Some(pid), WaitOptions::NOHANG)) {
+                Some(Ok(None) | Err(rustix::io::Errno::INTR)) => ending.push(pair),
+                _ => pair.gone(),
+            }
+        }
     }
 }
 
 impl Drop for Confined {
     fn drop(&mut self) {
-        self.kill();
-        self.reap();
+        if self.pair.is_some() {
+            self.end();
+        }
     }
 }
 

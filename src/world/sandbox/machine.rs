@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::calls::Beside;
+use super::calls::{self, Beside};
 use super::cgroup;
 use super::confine::{Confinement, Inside, Limits};
 use super::raw;
@@ -49,10 +49,11 @@ pub(super) fn confinement(offer: Offer, config: &SandboxConfig, memory: u64) -> 
     let build = |namespaces: bool| {
         // The kernel does not count what its first user starts.
         let beside = Beside { namespaces, signals: landlock >= 6, counted: groups.is_ok() || (namespaces && ids.0 != 0) };
+        let filters = || Some([calls::filters(beside, false).ok()?, calls::filters(beside, true).ok()?]);
         Arc::new(Confinement {
             view: View::new(&super::direct_path(), &more, landlock),
             beside,
-            seccomp,
+            filters: seccomp.then(filters).flatten(),
             limits,
             ids,
             groups: groups.clone().ok(),

@@ -168,7 +168,7 @@ impl Sandbox {
         cwd: &str,
         time: Duration,
     ) -> (Finished, Observed) {
-        let seen = Arc::new(Mutex::new(Observed { complete: self.confinement().0.seccomp, ..Observed::default() }));
+        let seen = Arc::new(Mutex::new(Observed { complete: self.confinement().0.filters.is_some(), ..Observed::default() }));
         let finished = match self.confined(scratch, argv, &within(scratch, cwd), time) {
             Ok(spawn) => {
                 let inside = spawn.inside.map(|inside| Inside { observed: Some(seen.clone()), ..inside });

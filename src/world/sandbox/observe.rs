@@ -25,8 +25,8 @@ pub struct Observed {
     /// What is there outside, no part of the system, and was opened; and what was to be written, made or removed there.
     pub read_outside: BTreeSet<String>,
     pub write_outside: BTreeSet<String>,
-    /// Sockets of any kind that it asked for.
-    pub sockets: u64,
+    /// Sockets that it asked for, but for Unix sockets: the C library asks one whenever it wants to know who a user is.
+    pub network: u64,
     /// Programs that it started, itself the first.
     pub programs: BTreeSet<String>,
 }
@@ -47,7 +47,7 @@ impl Inside {
         let observed = self.observed.as_ref()?;
         let mut observed = observed.lock().ok()?;
         if asked.call == libc::SYS_socket {
-            observed.sockets += 1;
+            observed.network += u64::from(asked.arguments[0] as i32 != libc::AF_UNIX);
             return Some(calls::socket(self.confinement.beside, asked.arguments[0]));
         }
         let looks = looks(asked);

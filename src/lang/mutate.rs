@@ -76,6 +76,29 @@ const STATEMENTS: [&str; 13] = [
     "delete_statement",
 ];
 
+/// Names that are mistaken for one another.
+const NAMES: [(&str, &str); 16] = [
+    ("min", "max"),
+    ("max", "min"),
+    ("floor", "ceil"),
+    ("ceil", "floor"),
+    ("round", "floor"),
+    ("any", "all"),
+    ("all", "any"),
+    ("some", "every"),
+    ("every", "some"),
+    ("startswith", "endswith"),
+    ("startsWith", "endsWith"),
+    ("lstrip", "rstrip"),
+    ("push", "unshift"),
+    ("append", "remove"),
+    ("first", "last"),
+    ("lower", "upper"),
+];
+
+/// Kinds of nodes that hold the arguments of a call.
+const ARGUMENTS: [&str; 2] = ["argument_list", "arguments"];
+
 /// Conditions that can be turned round: the kind of the parent and the field.
 const CONDITIONS: [(&str, &str); 9] = [
     ("if_statement", "condition"),
@@ -160,6 +183,13 @@ fn changes(language: Language, tree: &Tree, at: usize, source: &str) -> Vec<Chan
                 found.extend(swapped(&number.saturating_add(1).to_string()));
             }
         }
+        "identifier" | "property_identifier" | "field_identifier" => {
+            if let Some((_, other)) = NAMES.iter().find(|(known, _)| *known == text) {
+                found.extend(swapped(other));
+            }
+        }
+        "null" | "None" => found.extend(swapped("0")),
+        kind if ARGUMENTS.contains(&kind) => found.extend(fewer_arguments(tree, at, source)),
         "string_content" | "string_fragment" | "string_literal_content" if !text.is_empty() => {
             found.extend(became(format!("{text}~"), format!("the text `{}` got one more character", short(text))));
         }
@@ -174,6 +204,15 @@ fn changes(language: Language, tree: &Tree, at: usize, source: &str) -> Vec<Chan
         _ => {}
     }
     found
+}
+
+/// The call without its last argument.
+fn fewer_arguments(tree: &Tree, at: usize, source: &str) -> Option<Change> {
+    let arguments = tree.named(at);
+    let (last, before) = arguments.split_last()?;
+    let start = before.last().map_or(tree.item(*last).span.start, |before| tree.item(*before).span.end);
+    let what = format!("`{}` was left out of a call", short(tree.text(*last, source)));
+    Some((start..tree.item(*last).span.end, String::new(), what))
 }
 
 /// Commands of the shell are conditions too.

@@ -119,18 +119,16 @@ impl<'a> Intake<'a> {
         let expected = run.marked.clone().flatten().filter(|expected| expected.len() <= self.limit());
         let parts = [&stdin.0[..], &stdout.0, &stderr.0, expected.as_deref().unwrap_or_default()];
         let redactor = Redactor::of(&self.rules, capture, &run.tool, &args, &parts);
-        let outcome = match (&run.marked, run.outcome) {
-            (Some(_), _) => Outcome::Failure,
-            (None, Some(outcome)) => outcome,
-            (None, None) => success.judge(&run.exit, &stdout.0),
-        };
+        let seen = run.outcome.unwrap_or_else(|| success.judge(&run.exit, &stdout.0));
+        let outcome = if run.marked.is_some() { Outcome::Failure } else { seen };
         let part = |(bytes, kept): (Vec<u8>, Kept)| Some(redactor.part(bytes, kept)).filter(|bytes| !bytes.is_empty());
         let missing = stdin.1 != Kept::Whole || dropped;
         let (stdin, stdout, stderr) = (part(stdin), part(stdout), part(stderr));
         let failure = (outcome == Outcome::Failure).then(|| match (&run.marked, &run.failure) {
-            (Some(_), _) => Failure::wrong_output(),
-            (None, Some(said)) => said.failure(&run.exit, &redactor, &self.root, told.failure),
-            (None, None) => lang::failure(&run.exit, stderr.as_deref().unwrap_or_default(), &self.root),
+            // One that failed by itself keeps its failure; the mark then only says what it should have answered.
+            (Some(_), _) if seen != Outcome::Failure => Failure::wrong_output(),
+            (_, Some(said)) => said.failure(&run.exit, &redactor, &self.root, told.failure),
+            (_, None) => lang::failure(&run.exit, stderr.as_deref().unwrap_or_default(), &self.root),
         });
         let expected = expected.map(|bytes| redactor.part(bytes, Kept::Whole));
         let ended = run.at.saturating_add(jiff::SignedDuration::try_from(run.duration).unwrap_or_default()).unwrap_or(run.at);

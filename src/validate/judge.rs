@@ -11,6 +11,7 @@ pub enum Step {
     Policy,
     Parse,
     Incident,
+    Answers,
     RegressionTest,
     Suite,
     Callers,
@@ -26,10 +27,11 @@ pub enum Step {
 
 impl Step {
     /// All of them, in the order in which they run.
-    pub const ALL: [Step; 14] = [
+    pub const ALL: [Step; 15] = [
         Step::Policy,
         Step::Parse,
         Step::Incident,
+        Step::Answers,
         Step::RegressionTest,
         Step::Suite,
         Step::Callers,
@@ -49,6 +51,7 @@ impl Step {
             Step::Policy => "policy",
             Step::Parse => "parse",
             Step::Incident => "incident",
+            Step::Answers => "answers",
             Step::RegressionTest => "regression test",
             Step::Suite => "suite",
             Step::Callers => "callers",
@@ -79,7 +82,7 @@ impl Step {
             (_, Failed) => Level::Draft,
             (_, Weak) => Level::Review,
             // Without these there is no evidence to speak of.
-            (Step::Incident | Step::RegressionTest | Step::Replay | Step::Stability, Skipped) => Level::Review,
+            (Step::Incident | Step::Answers | Step::RegressionTest | Step::Replay | Step::Stability, Skipped) => Level::Review,
             (_, Skipped) => Level::Land,
         }
     }
@@ -178,7 +181,7 @@ mod tests {
 
     #[test]
     fn nothing_lands_without_a_failing_input_a_test_and_something_to_compare_with() {
-        for step in [Step::Incident, Step::RegressionTest, Step::Replay, Step::Stability] {
+        for step in [Step::Incident, Step::Answers, Step::RegressionTest, Step::Replay, Step::Stability] {
             let mut checks = all_passed();
             checks[step as usize] = check(step, CheckStatus::Skipped);
             assert_eq!(judge(checks, Trust::Land, String::new()).level, Level::Review);

@@ -3,6 +3,7 @@
 //! The held-out half of the recordings, chosen by hash, is used here and nowhere else: no strategy, no investigation and no quick
 //! trial sees it.
 
+mod answers;
 mod baseline;
 mod callers;
 mod cost;
@@ -209,6 +210,7 @@ impl<'a> Gate<'a> {
             Step::Policy => self.policy(trial.candidate),
             Step::Parse => parse::check(trial.candidate),
             Step::Incident => incident::check(trial),
+            Step::Answers => answers::check(trial),
             Step::RegressionTest => self.regression_test(trial),
             Step::Suite => suite::check(trial),
             Step::Callers => callers::check(trial),

@@ -63,8 +63,8 @@ impl Run {
     /// Whether this run fails as the recorded one did: the same class of failure, or the same wrong answer.
     pub fn repeats(&self, recording: &Recording) -> bool {
         match (&recording.execution.mark, &recording.execution.failure, &self.failure) {
+            (_, Some(recorded), Some(now)) => recorded.class == now.class,
             (Some(_), _, None) => !self.solves(recording),
-            (None, Some(recorded), Some(now)) => recorded.class == now.class,
             _ => false,
         }
     }
@@ -233,7 +233,7 @@ impl<'a> Bench<'a> {
         let mut argv: Vec<OsString> = self.tool.command(template, &root).into_iter().map(OsString::from).collect();
         argv.extend(start.args);
         let finished = self.sandbox.run_with(scratch, argv, start.stdin, start.cwd, start.surroundings, time);
-        let Finished { exit, stdout, stderr, duration, cpu } = finished;
+        let Finished { exit, stdout, stderr, duration, cpu, .. } = finished;
         let outcome = match &exit {
             // Nobody interrupts a trial: a signal here is the tool's own doing.
             Exit::Signal(_) => Outcome::Failure,

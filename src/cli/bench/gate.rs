@@ -16,8 +16,8 @@ use super::in_parallel;
 use crate::cli::{Failure, Outcome, Output, now, render};
 use crate::config::{Config, ToolConfig};
 use crate::model::{
-    Arg, Candidate, CommitId, Exit, FileEdit, Investigation, Language, Level, Opportunity, Patch, Tool, ToolInput, Trust,
-    Verdict, Version,
+    Arg, Candidate, CommitId, FileEdit, Investigation, Language, Level, Opportunity, Patch, Tool, ToolInput, Trust, Verdict,
+    Version,
 };
 use crate::record::{Intake, Observed, RunName};
 use crate::validate::Gate;
@@ -75,7 +75,7 @@ struct RunLine {
     #[serde(default)]
     stdin: String,
     tool: Option<String>,
-    /// The answer was wrong; this is the right one.
+    /// The run failed, or its answer was wrong; this is the right one.
     expected: Option<String>,
 }
 
@@ -280,7 +280,8 @@ impl RunLine {
 
     fn observed(&self, tool: &Tool, version: &Version, at: usize, run: Run) -> Observed {
         let text = |bytes: &[u8]| Some(String::from_utf8_lossy(bytes).as_ref().into());
-        let wrong = self.expected.as_ref().filter(|expected| expected.as_bytes() != run.stdout && run.exit == Exit::Code(0));
+        let failed = tool.success.judge(&run.exit, &run.stdout) == crate::model::Outcome::Failure;
+        let wrong = self.expected.as_ref().filter(|expected| failed || expected.as_bytes() != run.stdout);
         Observed {
             tool: tool.name.clone(),
             version: version.clone(),

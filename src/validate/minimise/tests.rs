@@ -95,7 +95,8 @@ fn one_smaller(input: &ToolInput) -> Vec<ToolInput> {
                 all.push(ToolInput { stdin: format!("[{}]", kept.join(",")).into_bytes(), ..input.clone() });
             }
         }
-        _ => all.extend((0..stdin.chars().count()).map(|at| ToolInput { stdin: without(&stdin, at).into_bytes(), ..input.clone() })),
+        _ => all
+            .extend((0..stdin.chars().count()).map(|at| ToolInput { stdin: without(&stdin, at).into_bytes(), ..input.clone() })),
     }
     all
 }
@@ -105,8 +106,11 @@ fn inputs() -> impl Strategy<Value = (ToolInput, Vec<char>, usize)> {
     let arg = prop_oneof![Just("--flag".to_string()), "[a-eé]{0,6}"];
     let numbers = prop::collection::vec(0_u8..30, 0..6).prop_map(|numbers| serde_json::to_string(&numbers).expect("JSON"));
     let stdin = prop_oneof!["([a-eé ]{0,5}\n){0,4}", numbers];
-    let input = (prop::collection::vec(arg, 0..5), stdin)
-        .prop_map(|(args, stdin)| ToolInput { args: args.iter().map(|arg| Arg::from(arg.as_str())).collect(), stdin: stdin.into(), cwd: None });
+    let input = (prop::collection::vec(arg, 0..5), stdin).prop_map(|(args, stdin)| ToolInput {
+        args: args.iter().map(|arg| Arg::from(arg.as_str())).collect(),
+        stdin: stdin.into(),
+        cwd: None,
+    });
     (input, prop::collection::vec(any::<prop::sample::Index>(), 0..3), 0_usize..3).prop_map(|(input, chosen, least)| {
         let all: Vec<char> = text(&input).chars().filter(|c| c.is_alphanumeric()).collect();
         let needed = if all.is_empty() { Vec::new() } else { chosen.iter().map(|index| *index.get(&all)).collect() };

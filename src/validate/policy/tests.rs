@@ -101,10 +101,7 @@ fn only_the_tools_own_files_may_change_and_nothing_that_is_protected() {
 #[test]
 fn tests_are_added_to_and_never_edited() {
     let path = "tools/lib/tests/test_a.py";
-    assert_eq!(
-        judged(path, &format!("{TEST}\n\ndef test_one():\n    assert mean([1]) == 1\n")).status,
-        CheckStatus::Passed
-    );
+    assert_eq!(judged(path, &format!("{TEST}\n\ndef test_one():\n    assert mean([1]) == 1\n")).status, CheckStatus::Passed);
     assert_eq!(judged("tools/lib/tests/test_b.py", "def test_b():\n    assert True\n").status, CheckStatus::Passed);
     is_refused(path, &TEST.replace("1.5", "2"), "never edited");
     is_refused(path, &TEST.replace("def test", "@pytest.mark.skip\ndef test"), "never edited");

@@ -67,7 +67,8 @@ pub fn with_mark(mut new: NewExecution, expected: Option<&str>) -> NewExecution 
     new.execution.mark = Some(Mark { expected: expected.map(|text| BlobId::of(text.as_bytes())) });
     new.expected = expected.map(|text| text.as_bytes().to_vec());
     new.execution.outcome = Outcome::Failure;
-    new.execution.failure = Some(Failure::wrong_output());
+    // One that failed by itself keeps its failure.
+    new.execution.failure.get_or_insert_with(Failure::wrong_output);
     new
 }
 

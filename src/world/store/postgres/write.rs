@@ -300,7 +300,10 @@ pub(super) async fn mark(
         keep_blobs(client, &[((series, *blob.as_bytes()), hour, content)]).await?;
     }
     let (fingerprint, failure) = names.wrong_output()?;
-    let sql = "update execution set marked = true, expected = $3, outcome = $4, fingerprint = $5, failure = $6
+    // One that failed by itself keeps its failure.
+    let sql = "update execution set marked = true, expected = $3, outcome = $4,
+                   fingerprint = case when outcome = $4 then fingerprint else $5 end,
+                   failure = case when outcome = $4 then failure else $6 end
                where series = $1 and id = $2";
     let outcome = outcome_number(Outcome::Failure);
     let columns: [super::connection::Param<'_>; 4] =

@@ -529,9 +529,13 @@ pub(super) fn mark(
         keep_blob(connection, series, blob, hour, content)?;
     }
     let (fingerprint, failure) = names.failure(connection, &Failure::wrong_output())?;
+    // One that failed by itself keeps its failure.
     connection
         .prepare_cached(
-            "update execution set marked = 1, expected = ?3, outcome = ?4, fingerprint = ?5, failure = ?6 where series = ?1 and id = ?2",
+            "update execution set marked = 1, expected = ?3, outcome = ?4,
+                fingerprint = case when outcome = ?4 then fingerprint else ?5 end,
+                failure = case when outcome = ?4 then failure else ?6 end
+            where series = ?1 and id = ?2",
         )?
         .execute(params![
             series,

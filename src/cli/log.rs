@@ -7,7 +7,7 @@ use super::render::{self, Paint};
 use super::{Failure, Outcome, Output, now};
 use crate::deploy;
 use crate::engine::{History, Improvement, Notable, Shadowed};
-use crate::model::{Event, Record, plain_line};
+use crate::model::{Analysis, Event, Record, plain_line};
 
 /// Read from `refs/fractal/log`, newest first.
 #[derive(clap::Args)]
@@ -199,27 +199,26 @@ fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
         Event::Started { key } | Event::Done { key } => vec![named(improvement, key)],
         Event::Failed { key, error } => vec![named(improvement, key), error.clone()],
         Event::Observed { what } => vec![serde_json::to_string(what).unwrap_or_default()],
-        Event::Analysed { analysis } => {
-            let mut lines = vec![
-                format!(
-                    "before {} of {} runs, after {} of {}",
-                    render::rate(analysis.before),
-                    analysis.before.runs,
-                    render::rate(analysis.after),
-                    analysis.after.runs
-                ),
-                format!("Bayes factor for \"worse\": {:.3e}", analysis.log_bayes_factor.exp()),
-            ];
-            lines.extend(analysis.replays.iter().map(|r| {
-                format!(
-                    "old fails {} of {}, new fails {} of {}: {}",
-                    r.old_failures, r.runs_each, r.new_failures, r.runs_each, r.shown
-                )
-            }));
-            lines
-        }
+        Event::Analysed { analysis } => analysed(analysis),
         Event::Ended { how } => vec![serde_json::to_string(how).unwrap_or_default()],
     }
+}
+
+fn analysed(analysis: &Analysis) -> Vec<String> {
+    let mut lines = vec![
+        format!(
+            "before {} of {} runs, after {} of {}",
+            render::rate(analysis.before),
+            analysis.before.runs,
+            render::rate(analysis.after),
+            analysis.after.runs
+        ),
+        format!("Bayes factor for \"worse\": {:.3e}", analysis.log_bayes_factor.exp()),
+    ];
+    lines.extend(analysis.replays.iter().map(|r| {
+        format!("old fails {} of {}, new fails {} of {}: {}", r.old_failures, r.runs_each, r.new_failures, r.runs_each, r.shown)
+    }));
+    lines
 }
 
 pub(super) fn diff_line(line: &str, paint: Paint) -> String {

@@ -109,7 +109,7 @@ impl Known {
     }
 
     fn is_input(&self, value: &str) -> bool {
-        let says = value.chars().any(char::is_alphanumeric) && !value.starts_with('-') && !matches!(value, "0" | "1" | "2");
+        let says = value.chars().any(char::is_alphanumeric) && !value.starts_with('-') && !is_digit(value);
         says && !COMMON.contains(&value.to_lowercase().as_str()) && (self.whole.contains(value) || self.tokens.contains(value))
     }
 
@@ -123,6 +123,11 @@ impl Known {
             None => self.lines.contains(value).then_some(Grade::Doubt),
         }
     }
+}
+
+/// One digit says nothing: days of the week, columns, halves.
+fn is_digit(value: &str) -> bool {
+    value.len() == 1 && value.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Without white space and with one kind of quotes.

@@ -106,6 +106,11 @@ impl Failure {
         let fingerprint = Fingerprint(format!("f1-{}", &digest(&[class.as_bytes(), b"marked"])[..16]));
         Failure { fingerprint, class, message: "marked as wrong by its caller".into(), frames: Vec::new() }
     }
+
+    /// Whether it is such a one.
+    pub fn is_wrong_output(&self) -> bool {
+        self.class == "wrong output" && self.fingerprint == Failure::wrong_output().fingerprint
+    }
 }
 
 /// Whether a character does something to a terminal instead of being shown: controls, and those that turn the direction of what

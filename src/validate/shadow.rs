@@ -55,16 +55,23 @@ fn side_by_side(trial: &Trial<'_, '_>, inputs: Vec<ToolInput>, what: &str) -> Fo
         let lines = told(&broken);
         return Found::failed(lines[0].clone()).listing(lines);
     }
-    let doubtful: Vec<&(usize, Seen)> =
-        seen.iter().filter(|(_, seen)| matches!(seen, Seen::Differs(_) | Seen::StillFails)).collect();
-    let summary = format!("of {} {what}, {agree} are answered as before and {repaired} no longer fail", seen.len());
+    // Where answers were wrong, other answers are what is wanted; whether they are right is told by those that are known.
+    let are_wanted = trial.gate.investigation.failure.is_wrong_output();
+    let (wanted, doubtful): (Vec<&(usize, Seen)>, Vec<&(usize, Seen)>) = seen
+        .iter()
+        .filter(|(_, seen)| matches!(seen, Seen::Differs(_) | Seen::StillFails))
+        .partition(|(_, seen)| are_wanted && matches!(seen, Seen::Differs(_)));
+    let mut summary = format!("of {} {what}, {agree} are answered as before and {repaired} no longer fail", seen.len());
+    if !wanted.is_empty() {
+        summary.push_str(&format!(", {} are answered in another way than the wrong one", wanted.len()));
+    }
     if !doubtful.is_empty() {
         let lines = told(&doubtful);
         return Found::weak(format!("{summary}; {} differ or still fail: {}", doubtful.len(), lines[0])).listing(lines);
     }
     match agree + repaired {
         0 => Found::skipped(format!("the untouched version answers none of {} {what} steadily", seen.len())),
-        _ => Found::passed(summary),
+        _ => Found::passed(summary).listing(told(&wanted)),
     }
 }
 

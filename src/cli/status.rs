@@ -113,13 +113,7 @@ fn show(everything: &Everything, now: jiff::Timestamp) {
     if !everything.open.is_empty() {
         render::say(&paint.bold("open"));
         let rows = everything.open.iter().map(|item| {
-            [
-                item.id.short().to_string(),
-                item.tool.clone(),
-                item.stage.word().to_string(),
-                item.title.clone(),
-                format!("{}{}", item.reason, item.shadow.as_ref().map(ShadowCounts::told).unwrap_or_default()),
-            ]
+            [item.id.short().to_string(), item.tool.clone(), item.stage.word().to_string(), item.title.clone(), waits_for(item)]
         });
         render::say(&render::table(["id", "tool", "stage", "what", "waits for"], rows));
     }
@@ -137,6 +131,12 @@ fn show(everything: &Everything, now: jiff::Timestamp) {
         });
         render::say(&render::table(["tool", "priority", "score", "failures", "tie", "state"], rows));
     }
+}
+
+/// The reason, and what live runs showed where that is not the reason itself.
+fn waits_for(item: &OpenItem) -> String {
+    let shadow = item.shadow.as_ref().filter(|shadow| !item.reason.contains(&shadow.to_string()));
+    format!("{}{}", item.reason, shadow.map(ShadowCounts::told).unwrap_or_default())
 }
 
 fn show_stats(stats: &Stats, now: jiff::Timestamp, paint: Paint) {

@@ -1,7 +1,7 @@
 //! What confinement costs: a process started plainly beside the same one in the sandbox, in turns, at every level of protection.
 //!
 //! `cargo bench --bench sandbox -- [PAIRS] [MIB]` (200 pairs, and no memory of ours, when not given). MIB of memory are filled first: a
-//! process that was copied from ours would cost more for each of them.
+//! process that was copied from ours would cost more for each of them. Python runs without `site`: what packages add there differs inside.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -29,10 +29,14 @@ fn main() {
     for (level, offer) in LEVELS {
         let sandbox = Sandbox::new("bench", &[], 2 << 30).offered(offer);
         sandbox.ready().expect("what is required is in force");
-        for argv in [&["true"][..], &["python3", "-c", "pass"]] {
-            let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
-            let (plain, inside, differences) = measure(&sandbox, &argv, pairs);
+        for argv in [&["true"][..], &["python3", "-S", "-c", "pass"]] {
+            let mut argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
             let name = argv.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+            // Nobody looks for it, so that both find the same.
+            let path = direct_path();
+            let found = std::env::split_paths(&path).map(|folder| folder.join(&argv[0])).find(|file| file.is_file());
+            argv[0] = found.expect("is in `PATH`").into();
+            let (plain, inside, differences) = measure(&sandbox, &argv, pairs);
             println!("{level:14} {name:18} {plain:6.2} ms {inside:6.2} ms {differences:8.2} ms");
         }
     }

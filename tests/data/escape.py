@@ -384,6 +384,7 @@ def many_processes():
             if child == 0:
                 signal.pause()
             children.append(child)
+        time.sleep(0.5)
         return True
     finally:
         for child in children:
@@ -400,6 +401,7 @@ def many_threads():
             thread = threading.Thread(target=done.wait)
             thread.start()
             threads.append(thread)
+        time.sleep(0.5)
         return True
     except RuntimeError as error:
         raise OSError(str(error))

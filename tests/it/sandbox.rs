@@ -151,3 +151,28 @@ fn when_we_are_killed_what_runs_ends_too() {
         until(0);
     }
 }
+
+#[test]
+fn many_runs_side_by_side_end_as_they_do_alone() {
+    for (level, sandbox) in levels() {
+        std::thread::scope(|scope| {
+            for worker in 0..4 {
+                let sandbox = &sandbox;
+                scope.spawn(move || {
+                    let mut scratch = sandbox.checkout(&[ScratchFile::plain("a.txt", "a")]).expect("a scratch folder");
+                    for run in 0..50 {
+                        // Children end while others begin, and dash takes an interrupted fork for none.
+                        let script =
+                            "cat a.txt -; for i in 1 2 3; do x=$(printf '%s' '' | sh -c :; echo $i); test $x = $i || exit 1; done
+                                      (sleep 60 &) ; echo err >&2; exit 7";
+                        let argv = ["sh", "-c", script].map(OsString::from).to_vec();
+                        let finished = sandbox.run(&scratch, argv, b"input".to_vec(), "", LONG);
+                        let said = (finished.exit.clone(), finished.stdout.as_slice(), finished.stderr.as_slice());
+                        assert_eq!(said, (Exit::Code(7), &b"ainput"[..], &b"err\n"[..]), "{level} {worker} {run} {finished:?}");
+                        scratch = sandbox.refresh(scratch, &[ScratchFile::plain("a.txt", "a")]).expect("a scratch folder");
+                    }
+                });
+            }
+        });
+    }
+}

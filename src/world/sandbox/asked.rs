@@ -1,4 +1,4 @@
-//! System calls that only looking can decide, answered: new processes, modes and times of files, signals.
+//! System calls that only looking can decide, answered: modes and times of files, signals.
 //!
 //! Where we do ourselves what was asked for, the file is opened first and then looked at: whoever changes names meanwhile changes nothing.
 
@@ -42,20 +42,10 @@ impl Confined {
         let observed = self.inside.observe(&asked);
         let answer = match asked.call {
             _ if observed.is_some() => observed.unwrap_or(Err(Errno::PERM)),
-            call if calls::FORKS.contains(&call) => self.may_fork(),
             call if calls::SIGNALS.contains(&call) => self.may_signal(&asked),
             _ => asked.change(&self.inside.scratch, &still),
         };
         raw::answer(listener.as_fd(), notice.id, answer.map_err(Errno::raw_os_error));
-    }
-
-    /// New processes and threads, up to the limit.
-    fn may_fork(&self) -> Answer {
-        let most = self.inside.confinement.limits.processes;
-        let known = self.known.get();
-        let now = if known < most { known } else { watch::threads(&watch::processes(self.pid)) };
-        self.known.set(now + 1);
-        if now < most { Ok(None) } else { Err(Errno::AGAIN) }
     }
 
     /// Signals to processes of this run.

@@ -1,5 +1,8 @@
 //! Which system calls a run may make. What is refused fails with an error, as it would for want of a privilege; nothing is killed for it.
 //!
+//! Whoever waits for our answer may be interrupted by a signal, which some programs take for a failure: so nobody has to ask for what is
+//! done all the time, such as a new process.
+//!
 //! Two filters. One refuses by number and arguments. The other says of what is not known here that it does not exist, which is also what
 //! the numbers of the x32 interface are, and lets us answer what can only be decided by looking (`src/world/sandbox/asked.rs`).
 
@@ -15,8 +18,6 @@ pub(super) struct Beside {
     pub namespaces: bool,
     /// Landlock keeps signals inside.
     pub signals: bool,
-    /// The kernel counts processes.
-    pub counted: bool,
 }
 
 /// `listmount` and before; what Linux got later is absent (the numbers are the same on all architectures since 424).
@@ -114,12 +115,6 @@ const MODES_HERE: &[i64] = &[libc::SYS_chmod, libc::SYS_utime, libc::SYS_utimes,
 #[cfg(not(target_arch = "x86_64"))]
 const MODES_HERE: &[i64] = &[];
 
-/// New processes and threads: counted where the kernel does not.
-#[cfg(target_arch = "x86_64")]
-pub(super) const FORKS: &[i64] = &[libc::SYS_clone, libc::SYS_fork, libc::SYS_vfork];
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) const FORKS: &[i64] = &[libc::SYS_clone];
-
 /// Signals: looked at where neither a namespace nor Landlock keeps them inside.
 pub(super) const SIGNALS: &[i64] =
     &[libc::SYS_kill, libc::SYS_tkill, libc::SYS_tgkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo];
@@ -177,9 +172,6 @@ fn asked(beside: Beside) -> Vec<i64> {
         if !beside.signals {
             asked.extend(SIGNALS);
         }
-    }
-    if !beside.counted {
-        asked.extend(FORKS);
     }
     asked
 }

@@ -1,6 +1,5 @@
 //! Starting a process in confinement, and ending it with all that it started.
 
-use std::cell::Cell;
 use std::ffi::{CString, OsStr, OsString};
 use std::io::{self, IoSliceMut, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -48,6 +47,8 @@ pub struct Confinement {
     /// Filters of system calls, and whether the last one asks: of a plain run, and of one that is observed. None without seccomp.
     pub(super) filters: Option<[Filters; 2]>,
     pub(super) limits: Limits,
+    /// Processes and threads that the user may have: inside of a run's own namespace, or all of them.
+    pub(super) of_user: Option<u64>,
     pub(super) ids: (u32, u32),
     /// Where control groups can be made.
     pub(super) groups: Option<PathBuf>,
@@ -81,8 +82,6 @@ pub struct Confined {
     pub(super) listener: Option<OwnedFd>,
     pub(super) pid: i32,
     pub(super) inside: Inside,
-    /// Threads at the last count, and those allowed since.
-    pub(super) known: Cell<u64>,
     pub(super) watched: Watched,
     /// Goes after the processes in it.
     _group: Option<Group>,
@@ -139,7 +138,6 @@ impl Inside {
             listener: None,
             pid,
             inside: self.clone(),
-            known: Cell::new(1),
             watched: Watched::new(),
             _group: group,
         };
@@ -147,7 +145,7 @@ impl Inside {
     }
 
     fn limits(&self, time: Option<Duration>) -> Vec<(u32, u64)> {
-        let Limits { memory, processes, disk, .. } = self.confinement.limits;
+        let Limits { memory, disk, .. } = self.confinement.limits;
         let seconds = time.map(|time| time.as_secs().saturating_mul(cores()).saturating_add(2));
         let all = [
             (Resource::As, Some(memory)),
@@ -155,7 +153,7 @@ impl Inside {
             (Resource::Fsize, Some(disk)),
             (Resource::Nofile, Some(OPEN_FILES)),
             (Resource::Cpu, seconds),
-            (Resource::Nproc, self.confinement.beside.namespaces.then_some(processes)),
+            (Resource::Nproc, self.confinement.of_user),
         ];
         let bounded = |(resource, value): (Resource, Option<u64>)| {
             let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);

@@ -10,6 +10,7 @@ use super::cgroup;
 use super::confine::{Confinement, Inside, Limits};
 use super::raw;
 use super::view::View;
+use super::watch;
 use crate::config::{Protection, SandboxConfig};
 use crate::model::Exit;
 use crate::world::process::{self, Spawn};
@@ -47,14 +48,18 @@ pub(super) fn confinement(offer: Offer, config: &SandboxConfig, memory: u64) -> 
     let groups = cgroup::parent();
     let more: Vec<PathBuf> = config.read.iter().map(PathBuf::from).collect();
     let build = |namespaces: bool| {
-        // The kernel does not count what its first user starts.
-        let beside = Beside { namespaces, signals: landlock >= 6, counted: groups.is_ok() || (namespaces && ids.0 != 0) };
+        let beside = Beside { namespaces, signals: landlock >= 6 };
+        // Without a namespace what else the user runs is counted too: there it is the watcher that keeps the limit, and this one keeps a
+        // bomb from taking the machine before it comes. The first user of the system is not counted at all.
+        let others = if namespaces { 0 } else { watch::threads_of(ids.0) + config.processes * 3 };
+        let of_user = (ids.0 != 0).then_some(config.processes + others);
         let filters = || Some([calls::filters(beside, false).ok()?, calls::filters(beside, true).ok()?]);
         Arc::new(Confinement {
             view: View::new(&super::direct_path(), &more, landlock),
             beside,
             filters: seccomp.then(filters).flatten(),
             limits,
+            of_user,
             ids,
             groups: groups.clone().ok(),
         })

@@ -209,6 +209,8 @@ impl Sandbox {
         // A Python that is told to abort at the time limit prints where it hangs.
         env.push(("PYTHONFAULTHANDLER".into(), "1".into()));
         env.push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
+        // It cannot be read, which git takes for a fault; the user's own is in another home.
+        env.push(("GIT_CONFIG_NOSYSTEM".into(), "1".into()));
         env
     }
 

@@ -61,10 +61,7 @@ impl Confined {
         self.watched.next = Instant::now() + EVERY;
         let Limits { memory, processes: allowed, disk, .. } = self.inside.confinement.limits;
         let own = processes(self.pid);
-        let threads = threads(&own);
-        self.known.set(threads);
-        // Forks are counted exactly elsewhere: this is for when that fails.
-        if threads > allowed.saturating_mul(2) {
+        if threads(&own) > allowed {
             return Some(Breach::Processes);
         }
         // What is shared is counted once only where it may matter.
@@ -101,6 +98,13 @@ pub(super) fn processes(root: i32) -> Vec<i32> {
 /// The threads of all of them.
 pub(super) fn threads(processes: &[i32]) -> u64 {
     processes.iter().filter_map(|pid| stat(*pid, 17)).map(|count| count.max(1) as u64).sum()
+}
+
+/// The threads of all processes of a user.
+pub(super) fn threads_of(user: u32) -> u64 {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let own = entries.filter(|entry| entry.metadata().is_ok_and(|data| data.uid() == user));
+    threads(&own.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect::<Vec<i32>>())
 }
 
 /// The process of a thread.

@@ -3,44 +3,73 @@
 //! Nothing waits for time to pass: a tool's test command that waits at a gate holds a cycle where the test wants it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::*;
 use crate::common::{ended, patiently, text};
 
-/// A recorded repository whose tool's test command waits at a gate, as long as that is shut.
+/// A recorded repository whose tool's test command waits at a gate, as long as that is shut: a pipe in its scratch folder, since it sees
+/// nothing else of ours.
 struct Gate {
     world: World,
+    over: Arc<AtomicBool>,
 }
 
 impl Gate {
     fn shut() -> Gate {
         let world = World::empty();
-        let at = |name: &str| world.outside(name).display().to_string();
-        let wait = format!("[ -e {0} ] || {{ echo here > {1}; read -r line < {2}; }}", at("open"), at("reached"), at("go"));
+        let wait = "mkfifo go && read -r line < go";
         world.write("fractal.toml", format!("{BOLD}{TOOL}test = [\"sh\", \"-c\", {wait:?}]\n"));
         world.write("greet.sh", GOOD);
         world.commit("greet: the first version");
         world.write("greet.sh", BAD);
         world.commit("greet: look at the name first");
         record(&world);
-        for name in ["reached", "go"] {
-            world.run(world.command("mkfifo").arg(world.outside(name))).ok();
-        }
-        Gate { world }
+        Gate { world, over: Arc::default() }
     }
 
     /// Comes back when the test command has come to the gate.
     fn reached(&self) {
-        let path = self.world.outside("reached");
-        assert_eq!(patiently(move || fs::read_to_string(path).expect("reads")), "here\n");
+        let tmp = self.world.outside("tmp");
+        patiently(move || {
+            while pipes(&tmp).is_empty() {
+                thread::yield_now();
+            }
+        });
     }
 
+    /// Whoever comes to the gate from now on may pass.
     fn open(&self) {
-        fs::write(self.world.outside("open"), "").expect("writes");
-        let path = self.world.outside("go");
-        patiently(move || fs::write(path, "go\n").expect("writes"));
+        let (tmp, over) = (self.world.outside("tmp"), self.over.clone());
+        thread::spawn(move || {
+            while !over.load(Ordering::SeqCst) {
+                for pipe in pipes(&tmp) {
+                    // Nobody reads yet, or the run is over.
+                    let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+                    let _ = rustix::fs::open(pipe, flags, Mode::empty()).and_then(|pipe| rustix::io::write(pipe, b"go\n"));
+                }
+                thread::park_timeout(Duration::from_millis(1));
+            }
+        });
     }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The pipes of all scratch folders.
+fn pipes(tmp: &Path) -> Vec<PathBuf> {
+    let scratch = fs::read_dir(tmp).into_iter().flatten().flatten();
+    scratch.map(|folder| folder.path().join("root/go")).filter(|pipe| pipe.exists()).collect()
 }
 
 #[test]
@@ -63,7 +92,7 @@ fn a_second_loop_ends_at_once_and_names_the_first() {
 #[test]
 fn a_wish_while_a_loop_runs_is_noted_and_the_next_cycle_acts_on_it() {
     let gate = Gate::shut();
-    fs::write(gate.world.outside("open"), "").expect("writes");
+    gate.open();
     gate.world.fractal(&["run"]).ok();
     let id = only(&gate.world);
     let mut watch = gate.world.fractal_command();

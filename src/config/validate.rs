@@ -43,7 +43,7 @@ pub struct ValidateConfig {
     pub suite_time: Span,
     /// Lines a patch may change.
     pub patch_lines: usize,
-    /// What to do with recorded runs of a tool whose `effects` nobody has declared: `refuse` or `run`.
+    /// What to do with recorded runs of a tool whose `effects` nobody has declared: `refuse`, `observe` or `run`.
     pub unknown_effects: UnknownEffects,
     /// Files that a scratch checkout may hold.
     pub checkout_files: usize,
@@ -61,6 +61,9 @@ pub struct ValidateConfig {
 pub enum UnknownEffects {
     /// Never run them again; the investigation asks for a declaration.
     Refuse,
+    /// Repeat a few of them in the sandbox and see what they do. Where they touch neither the network nor anything outside of their
+    /// checkout, and delete nothing, the others are run again too.
+    Observe,
     /// Run them again as if `effects = "files"`.
     Run,
 }

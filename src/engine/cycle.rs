@@ -9,21 +9,22 @@ use super::actions::{Acted, Journal};
 use super::improvement::{self, Improvement};
 use super::maintenance;
 use super::news::News;
-use super::offer::{Asked, Offer, learned};
+use super::offer::{Asked, Offer, learned, rivals};
 use super::progress::{CycleReport, Progress, describe_analysis, describe_investigation, describe_opportunity};
 use super::reconcile::reconcile;
 use super::shadow;
 use super::stage::Stage;
 use crate::deploy::{self, Decision, Facts};
 use crate::model::{
-    ActionKind, Analysis, Approver, Candidate, CommitId, Conclusion, End, Event, Finding, ImprovementId, Investigation,
-    Observation, Opportunity, Tool,
+    ActionKind, Analysis, Approver, Candidate, Character, CommitId, Conclusion, End, Event, Finding, ImprovementId,
+    Investigation, Observation, Opportunity, Tool,
 };
 use crate::monitor::{self, Watch};
 use crate::validate::{Gate, Judged};
 use crate::world::View;
 use crate::world::bench::BenchError;
 use crate::world::catalog::{Catalog, catalog};
+use crate::world::character;
 use crate::world::clock::Stopwatch;
 use crate::world::git::{MoveError, RevertError};
 use crate::{detect, investigate, prioritize};
@@ -344,6 +345,8 @@ impl<'v> Cycle<'v, '_> {
         let Some(tool) = self.tools.get(&opportunity.tool).cloned() else {
             return self.end(id, End::Closed { reason: format!("the tool `{}` is gone", opportunity.tool) });
         };
+        let character = character::of(self.view(), &tool, &tip)?;
+        let tool = Tool { effects: character.effects, ..tool };
         if improvement.stage == Stage::Detected {
             self.journal.tell(Progress::Investigating { id: id.clone(), tool: tool.name.clone() });
             let investigation = investigate::investigate(self.view(), &tool, &opportunity, &tip)?;
@@ -362,14 +365,20 @@ impl<'v> Cycle<'v, '_> {
                 return self.ended(id);
             }
         }
-        self.search(id, &tool, &opportunity, rebuilt)
+        self.search(id, (&tool, &character), &opportunity, rebuilt)
     }
 
     /// Tries candidates until one passes the gate.
-    fn search(&mut self, id: &ImprovementId, tool: &Tool, opportunity: &Opportunity, rebuilt: u32) -> Result<()> {
+    fn search(
+        &mut self,
+        id: &ImprovementId,
+        (tool, character): (&Tool, &Character),
+        opportunity: &Opportunity,
+        rebuilt: u32,
+    ) -> Result<()> {
         let improvement = self.journal.get(id)?;
         let investigation = improvement.investigation.clone().context("a bug: searching without an investigation")?;
-        let gate = match Gate::open(self.view(), tool, opportunity, &investigation) {
+        let gate = match Gate::open(self.view(), (tool, character), opportunity, &investigation) {
             Ok(gate) => gate,
             Err(BenchError::World(error)) => return Err(error),
             Err(error) => return self.unsolved(id, 0, error.to_string()),
@@ -548,21 +557,6 @@ impl<'v> Cycle<'v, '_> {
         self.journal.tell(Progress::Waiting { id: id.clone(), tool, stage, reason });
         Ok(())
     }
-}
-
-/// Candidates that are put beside an accepted one, and how many are looked through for them.
-const RIVALS: usize = 2;
-const RIVALS_WITHIN: usize = 12;
-
-/// The accepted candidate at `at`, and the next ones that pass the quick trial.
-fn rivals(gate: &Gate<'_>, candidates: &[Candidate], at: usize) -> Vec<usize> {
-    let near = &candidates[..candidates.len().min(at + 1 + RIVALS_WITHIN)];
-    let mut found = vec![at];
-    while found.len() <= RIVALS {
-        let Some(next) = gate.first_promising(near, found[found.len() - 1] + 1) else { break };
-        found.push(next);
-    }
-    found
 }
 
 fn improvement_is_open(stage: Stage) -> bool {

@@ -118,7 +118,9 @@ impl Known {
             return None;
         }
         match self.outputs.get(value) {
-            Some(count) if *count >= 3 => Some(Grade::Doubt),
+            // An answer to several inputs is one of a kind, such as "nothing found".
+            Some(count) if *count >= 3 => None,
+            Some(2) => Some(Grade::Doubt),
             Some(_) => Some(Grade::Refuse),
             None => self.lines.contains(value).then_some(Grade::Doubt),
         }

@@ -38,8 +38,8 @@ pub use self::shadow::beside_live;
 use self::trial::{Found, Trial};
 use crate::lang::Seen;
 use crate::model::{
-    Candidate, Check, CheckStatus, CommitId, Exit, Investigation, Level, Opportunity, Patch, Recording, Tool, Trust, Verdict,
-    plain_line,
+    Candidate, Character, Check, CheckStatus, CommitId, Exit, Investigation, Level, Opportunity, Patch, Recording, Tool, Trust,
+    Verdict, plain_line,
 };
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError};
@@ -94,7 +94,7 @@ impl<'a> Gate<'a> {
     /// When the tool cannot be run, or the repository or the store cannot be read.
     pub fn open(
         view: &'a View,
-        tool: &'a Tool,
+        (tool, character): (&'a Tool, &Character),
         opportunity: &Opportunity,
         investigation: &'a Investigation,
     ) -> Result<Self, BenchError> {
@@ -105,7 +105,7 @@ impl<'a> Gate<'a> {
         classes.extend(failures.map(|failure| failure.class.clone()));
         Ok(Gate {
             baseline: Baseline::new(bench, tool.compare),
-            plan: Plan::of(tool),
+            plan: Plan::of(character),
             classes,
             seen: OnceLock::new(),
             seed: opportunity.id.as_str().to_string(),

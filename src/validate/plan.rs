@@ -1,6 +1,6 @@
 //! Which checks a tool's traits allow. Pure. Unknown is unsafe.
 
-use crate::model::{SideEffects, Tool};
+use crate::model::{Character, SideEffects};
 
 /// See the module.
 pub(super) struct Plan {
@@ -11,24 +11,39 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(tool: &Tool) -> Plan {
-        let (varied, words) = match tool.effects {
-            SideEffects::None => {
-                (Ok(()), "it is declared to have no effects: recorded and new inputs are run freely".to_string())
-            }
+    pub(super) fn of(character: &Character) -> Plan {
+        let because = &character.because;
+        let (varied, words) = match character.effects {
+            SideEffects::None => (Ok(()), format!("it has no effects ({because}): recorded and new inputs are run freely")),
             SideEffects::Files => (
                 Ok(()),
-                "it is declared to touch files only: recorded and new inputs are run, each in a checkout of its own".to_string(),
+                format!("it touches files only ({because}): recorded and new inputs are run, each in a checkout of its own"),
             ),
             SideEffects::Unknown => {
-                let why = "nobody has said what the tool does to the world (`effects`), so only what was recorded is repeated";
-                (Err(why.to_string()), why.to_string())
+                let why = format!("what it does to the world is not known ({because}), so only what was recorded is repeated");
+                (Err(why.clone()), why)
             }
             SideEffects::Network | SideEffects::Destructive => {
-                let why = "the tool talks to the network or destroys things, so nothing of it is run here";
-                (Err(why.to_string()), why.to_string())
+                let why = format!("it talks to the network or destroys things ({because}), so nothing of it is run here");
+                (Err(why.clone()), why)
             }
         };
         Plan { varied, words }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_inputs_are_for_tools_that_are_known_to_be_harmless() {
+        let plan = |effects| Plan::of(&Character { effects, because: "somebody said so".into() });
+        for effects in [SideEffects::None, SideEffects::Files] {
+            assert!(plan(effects).varied.is_ok() && plan(effects).words.contains("somebody said so"));
+        }
+        for effects in [SideEffects::Unknown, SideEffects::Network, SideEffects::Destructive] {
+            assert!(plan(effects).varied.is_err_and(|why| why.contains("somebody said so")));
+        }
     }
 }

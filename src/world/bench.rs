@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::View;
 use super::process::Finished;
-use super::sandbox::{Sandbox, Scratch, ScratchFile, Unprotected};
+use super::sandbox::{Observed, Sandbox, Scratch, ScratchFile, Unprotected};
 use super::trial::Limits;
 use crate::config::UnknownEffects;
 use crate::lang;
@@ -166,6 +166,16 @@ impl<'a> Bench<'a> {
         self.start(&self.tool.run, start, self.time)
     }
 
+    /// What the tool does with an input, seen by its system calls. Slower than a run.
+    pub fn observe(&self, input: &ToolInput) -> Observed {
+        let Ok(scratch) = self.sandbox.checkout(&self.files) else { return Observed::default() };
+        let root = scratch.root().to_string_lossy().into_owned();
+        let mut argv: Vec<OsString> = self.tool.command(&self.tool.run, &root).into_iter().map(OsString::from).collect();
+        argv.extend(input.args.iter().map(|arg| OsString::from_vec(arg.0.clone())));
+        let cwd = input.cwd.as_deref().unwrap_or_default();
+        self.sandbox.observe(&scratch, argv, input.stdin.clone(), cwd, self.time * 4).1
+    }
+
     /// Runs the tool's own tests; `None` when it has none.
     pub fn suite(&self) -> Option<Run> {
         let test = self.tool.test.as_ref()?;
@@ -270,9 +280,9 @@ fn not_started(error: &anyhow::Error) -> Run {
 pub fn forbidden(tool: &Tool, unknown: UnknownEffects) -> Option<String> {
     match (tool.effects, unknown) {
         (SideEffects::None | SideEffects::Files, _) | (SideEffects::Unknown, UnknownEffects::Run) => None,
-        (SideEffects::Unknown, UnknownEffects::Refuse) => Some(format!(
+        (SideEffects::Unknown, _) => Some(format!(
             "nobody has said what `{}` does to the world, so its recorded runs are not repeated; declare `effects = \"none\"` or \
-             `\"files\"` for it in fractal.toml, or set `[validate] unknown_effects = \"run\"`",
+             `\"files\"` for it in fractal.toml, or set `[validate] unknown_effects = \"observe\"`",
             tool.name
         )),
         (SideEffects::Network, _) => {

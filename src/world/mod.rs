@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod catalog;
+pub mod character;
 pub mod clock;
 mod effects;
 pub mod files;

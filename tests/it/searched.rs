@@ -5,6 +5,7 @@ use fractal::model::Recording;
 use fractal::validate::Gate;
 use fractal::world::View;
 use fractal::world::catalog::catalog;
+use fractal::world::character;
 use fractal::world::clock::Clock;
 use fractal::world::store::Query;
 use fractal::{detect, investigate};
@@ -149,7 +150,8 @@ fn nothing_that_is_held_out_is_shown_to_a_search() {
     let [opportunity] = &detected.opportunities[..] else { panic!("{:#?}", detected.opportunities) };
     let tool = tools.get(&opportunity.tool).expect("is there");
     let investigation = investigate::investigate(&view, tool, opportunity, &tip).expect("investigates");
-    let gate = Gate::open(&view, tool, opportunity, &investigation).expect("opens");
+    let character = character::of(&view, tool, &tip).expect("is observed");
+    let gate = Gate::open(&view, (tool, &character), opportunity, &investigation).expect("opens");
     let shown = gate.shown();
     let held_out = |recording: &&Recording| recording.execution.input.is_held_out();
     assert!(!shown.failing.is_empty() && !shown.good.is_empty(), "{shown:#?}");

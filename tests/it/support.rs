@@ -201,6 +201,10 @@ impl Repository {
         static ONCE: OnceLock<Repository> = OnceLock::new();
         let made = || {
             let repository = Repository::of("orders", ORDERS, ORDERS_TEST);
+            // The repair is wrong, and new inputs would show it: it gets through so that there is something to revert.
+            let lenient = "[validate]\nshadow_inputs = 0\nsynthetic_inputs = 0\nlive_shadow = 0.0\n\n[monitor]";
+            repository.configure(&repository.read("fractal.toml").replace("[monitor]", lenient));
+            repository.commit("fewer checks");
             for number in 1..=8_u64 {
                 assert_eq!(repository.exec("orders", &[&number.to_string(), &(97 * 1234 * number + 1).to_string()]), 0);
             }

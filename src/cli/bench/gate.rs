@@ -26,7 +26,7 @@ use crate::world::clock::Clock;
 use crate::world::git::{Identity, Repo};
 use crate::world::sandbox::{Sandbox, Scratch};
 use crate::world::store;
-use crate::world::{View, catalog, files};
+use crate::world::{View, catalog, character, files};
 use crate::{detect, investigate};
 
 /// Take right and wrong patches through the gate, and count which of them would land
@@ -41,6 +41,9 @@ pub(super) struct GateBench {
     /// Only cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Leave out what runs that failed by themselves should have answered, as if nobody had said it
+    #[arg(long)]
+    unmarked: bool,
     /// Cases at the same time
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
@@ -77,6 +80,9 @@ struct RunLine {
     tool: Option<String>,
     /// The run failed, or its answer was wrong; this is the right one.
     expected: Option<String>,
+    /// Only where the answer looked good.
+    #[serde(skip)]
+    unmarked: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -129,6 +135,9 @@ impl GateBench {
             cases.push(read(file).map_err(|why| {
                 Failure::mistake(format!("{}: {why:#}", file.display()), "see tests/data/gate/README.md for the form")
             })?);
+        }
+        for run in cases.iter_mut().flat_map(|case: &mut Case| &mut case.run).filter(|_| self.unmarked) {
+            run.unmarked = true;
         }
         cases.retain(|case| self.only.as_ref().is_none_or(|text| case.name.contains(text)));
         let answered = |case: &Case| {
@@ -196,7 +205,8 @@ fn answer(case: &Case) -> Answer {
 
 fn judge_all(case: &Case, judged: &mut Vec<Judged>) -> Result<()> {
     let scene = Scene::set(case)?;
-    let gate = Gate::open(&scene.view, &scene.tool, &scene.opportunity, &scene.investigation)?;
+    let character = character::of(&scene.view, &scene.tool, &scene.investigation.commit)?;
+    let gate = Gate::open(&scene.view, (&scene.tool, &character), &scene.opportunity, &scene.investigation)?;
     for (line, kind) in [(&case.correct, "correct")].into_iter().chain(case.wrong.iter().map(|line| (line, line.kind.as_str()))) {
         let candidate = Candidate {
             strategy: "bench".into(),
@@ -281,7 +291,8 @@ impl RunLine {
     fn observed(&self, tool: &Tool, version: &Version, at: usize, run: Run) -> Observed {
         let text = |bytes: &[u8]| Some(String::from_utf8_lossy(bytes).as_ref().into());
         let failed = tool.success.judge(&run.exit, &run.stdout) == crate::model::Outcome::Failure;
-        let wrong = self.expected.as_ref().filter(|expected| failed || expected.as_bytes() != run.stdout);
+        let wrong =
+            self.expected.as_ref().filter(|expected| if failed { !self.unmarked } else { expected.as_bytes() != run.stdout });
         Observed {
             tool: tool.name.clone(),
             version: version.clone(),

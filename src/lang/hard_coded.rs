@@ -12,7 +12,7 @@ use crate::model::Language;
 pub struct Seen {
     /// Whole arguments and standard inputs.
     pub inputs: Vec<String>,
-    /// What runs printed, and what they should have printed. One that is there three times is an answer of a kind, no single one.
+    /// What runs printed, and what they should have printed. One that is there three times is an answer of a kind, and may be written down.
     pub outputs: Vec<String>,
 }
 
@@ -109,7 +109,7 @@ impl Known {
     }
 
     fn is_input(&self, value: &str) -> bool {
-        let says = value.chars().any(char::is_alphanumeric) && !value.starts_with('-') && !is_digit(value);
+        let says = value.chars().any(char::is_alphanumeric) && !value.starts_with('-') && !matches!(value, "0" | "1" | "2");
         says && !COMMON.contains(&value.to_lowercase().as_str()) && (self.whole.contains(value) || self.tokens.contains(value))
     }
 
@@ -127,7 +127,7 @@ impl Known {
     }
 }
 
-/// One digit says nothing: days of the week, columns, halves.
+/// One digit says nothing by itself: days of the week, columns, halves.
 fn is_digit(value: &str) -> bool {
     value.len() == 1 && value.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -277,7 +277,7 @@ impl<'s> Reader<'s> {
             (true, true, _) => Grade::Refuse,
             (true, false, true) if !is_table => Grade::Refuse,
             (true, false, true) => Grade::Doubt,
-            (true, false, false) if !is_table => Grade::Doubt,
+            (true, false, false) if !is_table && !is_digit(&value) => Grade::Doubt,
             (false, _, true) if !is_table && length > TELLING && known.whole.contains(&value) => Grade::Doubt,
             _ => return None,
         };
@@ -447,8 +447,9 @@ mod tests {
         assert_eq!(hard_coded(Language::Python, before, &before.replace("f(a)", "f(b)"), &seen()), []);
         let table = "t = {'abc': 'b', 'x': 2}\n";
         assert_eq!(hard_coded(Language::Python, table, &table.replace("'b'", "'c'"), &seen()), []);
-        let often = Seen { inputs: Vec::new(), outputs: vec!["Wednesday".into(); 3] };
-        let found = hard_coded(Language::Python, "", "def f(a):\n    return 'Wednesday'\n", &often);
+        let often = |times| Seen { inputs: Vec::new(), outputs: vec!["Wednesday".into(); times] };
+        assert_eq!(hard_coded(Language::Python, "", "def f(a):\n    return 'Wednesday'\n", &often(3)), []);
+        let found = hard_coded(Language::Python, "", "def f(a):\n    return 'Wednesday'\n", &often(2));
         assert_eq!(found.iter().map(|finding| (finding.grade, finding.line)).collect::<Vec<_>>(), [(Grade::Doubt, 2)]);
         for language in [Language::Python, Language::Javascript, Language::Rust, Language::Shell, Language::Other] {
             let deep = "[".repeat(500) + &"]".repeat(500);

@@ -243,14 +243,14 @@ impl<'a> Bench<'a> {
         let mut argv: Vec<OsString> = self.tool.command(template, &root).into_iter().map(OsString::from).collect();
         argv.extend(start.args);
         let finished = self.sandbox.run_with(scratch, argv, start.stdin, start.cwd, start.surroundings, time);
-        let Finished { exit, stdout, stderr, duration, cpu, .. } = finished;
+        let Finished { exit, stdout, stderr, duration, cpu, memory, .. } = finished;
         let outcome = match &exit {
             // Nobody interrupts a trial: a signal here is the tool's own doing.
             Exit::Signal(_) => Outcome::Failure,
             exit => self.tool.success.judge(exit, &stdout),
         };
         let failure = (outcome == Outcome::Failure).then(|| lang::failure(&exit, &stderr, &root));
-        Run { exit, outcome, failure, stdout, stderr, duration, cpu, memory: None }
+        Run { exit, outcome, failure, stdout, stderr, duration, cpu, memory }
     }
 }
 

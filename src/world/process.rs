@@ -60,15 +60,24 @@ pub struct Finished {
     /// Processor time of the process and of those of its children that were waited for; the duration where nobody tells. To about 10 ms
     /// where it was not confined.
     pub cpu: Duration,
+    /// Most bytes of memory that one of its processes held at once, or we when it started; only where it was confined. To 1 MiB.
+    pub memory: Option<u64>,
     /// The limit for which it was ended.
     pub breach: Option<Breach>,
+}
+
+/// What a process that has ended took.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    pub cpu: Duration,
+    pub memory: Option<u64>,
 }
 
 impl Finished {
     /// Nothing ran, and why.
     pub fn not_started(why: String) -> Finished {
         let (exit, none) = (Exit::NotStarted(why), Duration::ZERO);
-        Finished { exit, stdout: Vec::new(), stderr: Vec::new(), duration: none, cpu: none, breach: None }
+        Finished { exit, stdout: Vec::new(), stderr: Vec::new(), duration: none, cpu: none, memory: None, breach: None }
     }
 }
 
@@ -101,7 +110,7 @@ pub fn run(spawn: &Spawn) -> Finished {
             break;
         }
     }
-    let (exit, cpu) = living.end();
+    let (exit, used) = living.end();
     let until = Instant::now() + DRAIN;
     while streams.open() && Instant::now() < until {
         streams.read(until.saturating_duration_since(Instant::now()), None);
@@ -109,7 +118,8 @@ pub fn run(spawn: &Spawn) -> Finished {
     let exit = if patience.asked && breach.is_none() { Exit::TimedOut } else { exit };
     let duration = started.elapsed();
     let [stdout, stderr] = streams.outputs.map(|output| output.kept);
-    Finished { exit, stdout, stderr, duration, cpu: cpu.unwrap_or(duration), breach }
+    let cpu = used.map_or(duration, |used| used.cpu);
+    Finished { exit, stdout, stderr, duration, cpu, memory: used.and_then(|used| used.memory), breach }
 }
 
 /// What is done when the time is over, one after the other.
@@ -222,7 +232,7 @@ impl Living {
     }
 
     /// Ends what is left of it.
-    fn end(&mut self) -> (Exit, Option<Duration>) {
+    fn end(&mut self) -> (Exit, Option<Used>) {
         match self {
             Living::Free(child, _) => {
                 // What it used is told until it has been waited for.
@@ -232,7 +242,7 @@ impl Living {
                     Ok(status) => status.code().map(Exit::Code).or(status.signal().map(Exit::Signal)).unwrap_or(Exit::Code(-1)),
                     Err(error) => Exit::NotStarted(error.to_string()),
                 };
-                (exit, cpu)
+                (exit, cpu.map(|cpu| Used { cpu, memory: None }))
             }
             Living::Confined(confined) => confined.end(),
         }

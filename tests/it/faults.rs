@@ -27,7 +27,7 @@ const BAD: &str = "#!/bin/sh\ncase \"$1\" in crash*) echo 'boom: no such name' >
 const NAMES: [&str; 6] = ["crash1", "crash2", "crash3", "ann", "bob", "eve"];
 const TOOL: &str = "[[tool]]\nname = \"greet\"\npaths = [\"greet.sh\"]\nrun = [\"sh\", \"greet.sh\"]\neffects = \"none\"\n";
 /// Three runs are enough, and what is accepted lands.
-const BOLD: &str = "profile = \"development\"\n[deploy]\nland_reverts = true\n";
+const BOLD: &str = "profile = \"development\"\n[validate]\ngood_inputs = 3\nshadow_inputs = 4\nsynthetic_inputs = 4\n[deploy]\nland_reverts = true\n";
 const STORE: &str = ".git/fractal/executions.db";
 const LOG: &str = "refs/fractal/log";
 

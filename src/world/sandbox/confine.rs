@@ -20,6 +20,7 @@ use super::raw::{self, Namespaces, Pair, Plan, Report, Strings};
 use super::view::View;
 use super::watch::{TOGETHER, Watched};
 use crate::model::Exit;
+use crate::world::process::Used;
 
 /// The most that a run may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,12 +256,15 @@ impl Confined {
     }
 
     /// How the program ended, and the processor time of everything that ran.
-    pub fn end(&mut self) -> (Exit, Option<Duration>) {
+    pub fn end(&mut self) -> (Exit, Option<Used>) {
         self.kill();
         let told = report(&mut self.reports).filter(|report| report.kind == raw::ENDED);
         self.reap();
         match told {
-            Some(Report { value, extra, .. }) => (exit(value), Some(Duration::from_micros(extra))),
+            Some(Report { value, extra, .. }) => {
+                let cpu = Duration::from_micros(extra & ((1 << 48) - 1));
+                (exit(value), Some(Used { cpu, memory: Some((extra >> 48) << 20) }))
+            }
             None => (Exit::Signal(libc::SIGKILL), None),
         }
     }

@@ -57,7 +57,7 @@ fn side_by_side(trial: &Trial<'_, '_>, inputs: Vec<ToolInput>, what: &str) -> Fo
     }
     // Where answers were wrong, other answers are what is wanted; whether they are right is told by those that are known.
     let are_wanted = trial.gate.investigation.failure.is_wrong_output();
-    let (wanted, doubtful): (Vec<&(usize, Seen)>, Vec<&(usize, Seen)>) = seen
+    let (wanted, doubtful): (Vec<_>, Vec<_>) = seen
         .iter()
         .filter(|(_, seen)| matches!(seen, Seen::Differs(_) | Seen::StillFails))
         .partition(|(_, seen)| are_wanted && matches!(seen, Seen::Differs(_)));

@@ -239,8 +239,8 @@ impl Scene {
         let sandbox = Sandbox::new("bench", &[], 2 << 30);
         sandbox.remove_lost();
         let folder = sandbox.checkout(&[])?;
-        let mut config = Config::default();
-        config.tools = [&case.tool].into_iter().chain(&case.other).cloned().collect();
+        let tools = [&case.tool].into_iter().chain(&case.other).cloned().collect();
+        let config = Config { tools, ..Config::default() };
         let written = case.files.iter().map(|(path, text)| (path.clone(), FileEdit::Write(text.clone().into_bytes())));
         let patch = Patch { edits: written.collect() };
         let by = Identity { name: "Fractal".into(), email: "fractal@localhost".into() };

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::improvement::Improvement;
 use super::status::History;
 use crate::config::Config;
-use crate::model::{Execution, ExecutionId, Seen, ShadowCounts, ShadowRun, Tool};
+use crate::model::{Execution, ExecutionId, Failure, Seen, ShadowCounts, ShadowRun, Tool};
 use crate::validate;
 use crate::world::View;
 use crate::world::bench::{self, Bench};
@@ -65,9 +65,9 @@ fn look(view: &View, improvement: &Improvement, run: Execution) -> Result<Option
     }
     let old = Bench::at(view, tool, &investigation.commit, run.duration)?;
     let new = Bench::at(view, tool, commit, run.duration)?;
-    let classes = [&investigation.failure.class].into_iter().chain(improvement.opportunity.as_ref().map(|o| &o.failure.class));
-    let classes: Vec<String> = classes.cloned().collect();
-    Ok(Some(validate::beside_live(old, &new, tool, &classes, &view.store.load(run)?)))
+    let failures = [&investigation.failure].into_iter().chain(improvement.opportunity.as_ref().map(|o| &o.failure));
+    let incident: Vec<Failure> = failures.cloned().collect();
+    Ok(Some(validate::beside_live(old, &new, tool, &incident, &view.store.load(run)?)))
 }
 
 /// What live runs showed of the proposal while it waits.

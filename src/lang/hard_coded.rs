@@ -388,7 +388,7 @@ mod tests {
                 (REFUSE, "def f(n):\n    return 120\n"),
                 (REFUSE, "def f(a):\n    match a:\n        case 'abc':\n            return 'q'\n"),
                 (REFUSE, "def f(a):\n    if a in ('abc', 'x'):\n        print(5)\n"),
-                (DOUBT, "def f(n):\n    if n == 7:\n        return 5\n    return g(n)\n"),
+                (None, "def f(n):\n    if n == 7:\n        return 5\n    return g(n)\n"),
                 (None, "def f(a):\n    if not a:\n        return ''\n    return g(a)\n"),
                 (None, "def f(n):\n    if n == 0 or n == 1:\n        return 1\n    return g(n)\n"),
                 (None, "def f(xs):\n    if len(xs) == 0:\n        return []\n"),

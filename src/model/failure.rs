@@ -107,6 +107,11 @@ impl Failure {
         Failure { fingerprint, class, message: "marked as wrong by its caller".into(), frames: Vec::new() }
     }
 
+    /// Whether the other one happened at the same place and says the same, but for what varies.
+    pub fn is_like(&self, other: &Failure) -> bool {
+        self.fingerprint == other.fingerprint && mask(&self.message) == mask(&other.message)
+    }
+
     /// Whether it is such a one.
     pub fn is_wrong_output(&self) -> bool {
         self.class == "wrong output" && self.fingerprint == Failure::wrong_output().fingerprint

@@ -38,8 +38,8 @@ pub use self::shadow::beside_live;
 use self::trial::{Found, Trial};
 use crate::lang::Seen;
 use crate::model::{
-    Candidate, Character, Check, CheckStatus, CommitId, Exit, Investigation, Level, Opportunity, Patch, Recording, Tool, Trust,
-    Verdict, plain_line,
+    Candidate, Character, Check, CheckStatus, CommitId, Exit, Failure, Investigation, Level, Opportunity, Patch, Recording, Tool,
+    Trust, Verdict, plain_line,
 };
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError};
@@ -79,8 +79,8 @@ pub struct Gate<'a> {
     evidence: Evidence,
     baseline: Baseline<'a>,
     plan: Plan,
-    /// Classes of the failures that the incident is about.
-    classes: Vec<String>,
+    /// The failures that the incident is about.
+    incident: Vec<Failure>,
     /// What a patch could know by heart.
     seen: OnceLock<Seen>,
     /// Chooses the inputs that nobody has recorded: the same ones for all candidates.
@@ -100,13 +100,13 @@ impl<'a> Gate<'a> {
     ) -> Result<Self, BenchError> {
         let evidence = Evidence::gather(view, tool, opportunity, investigation)?;
         let bench = Bench::at(view, tool, &investigation.commit, evidence.longest)?;
-        let mut classes: Vec<String> = vec![investigation.failure.class.clone()];
+        let mut incident: Vec<Failure> = vec![investigation.failure.clone()];
         let failures = evidence.incident.iter().filter_map(|recording| recording.execution.failure.as_ref());
-        classes.extend(failures.map(|failure| failure.class.clone()));
+        incident.extend(failures.cloned());
         Ok(Gate {
             baseline: Baseline::new(bench, tool.compare),
             plan: Plan::of(character),
-            classes,
+            incident,
             seen: OnceLock::new(),
             seed: opportunity.id.as_str().to_string(),
             view,

@@ -6,7 +6,7 @@ use super::inputs;
 use super::minimise::minimise;
 use super::replay::difference;
 use super::trial::{Found, Pair, Trial};
-use crate::model::{Exit, Outcome, Recording, Seen, Tool, ToolInput};
+use crate::model::{Exit, Failure, Outcome, Recording, Seen, Tool, ToolInput};
 use crate::world::bench::{Bench, Run};
 
 /// Runs that one input may cost to become smaller, and inputs that are made smaller.
@@ -37,10 +37,10 @@ fn side_by_side(trial: &Trial<'_, '_>, inputs: Vec<ToolInput>, what: &str) -> Fo
     if inputs.is_empty() {
         return Found::skipped(format!("no {what} can be made"));
     }
-    let (pair, classes) = (&trial.pair, &trial.gate.classes);
+    let (pair, incident) = (&trial.pair, &trial.gate.incident);
     let seen: Vec<(usize, Seen)> = pair
         .bench
-        .each(&inputs, |input| look(pair, classes, input), |seen| matches!(seen, Seen::Broken(_)))
+        .each(&inputs, |input| look(pair, incident, input), |seen| matches!(seen, Seen::Broken(_)))
         .into_iter()
         .enumerate()
         .filter_map(|(at, seen)| Some((at, seen?)))
@@ -48,7 +48,7 @@ fn side_by_side(trial: &Trial<'_, '_>, inputs: Vec<ToolInput>, what: &str) -> Fo
     let count = |wanted: fn(&Seen) -> bool| seen.iter().filter(|(_, seen)| wanted(seen)).count();
     let (agree, repaired) = (count(|seen| *seen == Seen::Agrees), count(|seen| *seen == Seen::Repaired));
     let told = |found: &[&(usize, Seen)]| -> Vec<String> {
-        found.iter().enumerate().map(|(nth, (at, seen))| tell(pair, classes, &inputs[*at], seen, nth < SMALLER)).collect()
+        found.iter().enumerate().map(|(nth, (at, seen))| tell(pair, incident, &inputs[*at], seen, nth < SMALLER)).collect()
     };
     let broken: Vec<&(usize, Seen)> = seen.iter().filter(|(_, seen)| matches!(seen, Seen::Broken(_))).collect();
     if !broken.is_empty() {
@@ -75,20 +75,20 @@ fn side_by_side(trial: &Trial<'_, '_>, inputs: Vec<ToolInput>, what: &str) -> Fo
     }
 }
 
-fn look(pair: &Pair<'_, '_>, classes: &[String], input: &ToolInput) -> Seen {
+fn look(pair: &Pair<'_, '_>, incident: &[Failure], input: &ToolInput) -> Seen {
     let old = pair.old.of(input);
     if !old.steady {
         return Seen::Nothing;
     }
     let new = pair.run(input);
     let agrees = |run: &Run| old.expected.as_ref().is_some_and(|expected| expected.agrees(&run.stdout));
-    compare(&old.run, &new, agrees(&new), classes, difference)
+    compare(&old.run, &new, agrees(&new), incident, difference)
 }
 
 /// What the version on `new` does with the input of a recorded run of the version on `old`. Where the recorded answer is not given again,
 /// `old` is run too: what changed in the world since, or varies by itself, is not blamed on `new`. Nothing that was recorded or printed is
 /// in what is returned.
-pub fn beside_live(old: Bench<'_>, new: &Bench<'_>, tool: &Tool, classes: &[String], recorded: &Recording) -> Seen {
+pub fn beside_live(old: Bench<'_>, new: &Bench<'_>, tool: &Tool, incident: &[Failure], recorded: &Recording) -> Seen {
     let (input, outcome) = (recorded.given(), recorded.execution.outcome);
     let mut run = new.run(&input, &[]);
     if (outcome, run.outcome) == (Outcome::Success, Outcome::Success) && run.stdout == recorded.stdout {
@@ -103,7 +103,7 @@ pub fn beside_live(old: Bench<'_>, new: &Bench<'_>, tool: &Tool, classes: &[Stri
         run = new.run(&input, &[]);
     }
     let agrees = old.expected.as_ref().is_some_and(|expected| expected.agrees(&run.stdout));
-    compare(&old.run, &run, agrees, classes, place)
+    compare(&old.run, &run, agrees, incident, place)
 }
 
 /// Where two answers begin to differ, without what they say.
@@ -119,28 +119,76 @@ fn place(old: &[u8], new: &[u8]) -> String {
     }
 }
 
-/// `classes` are those of the incident's failures; `differs` tells two answers apart.
-fn compare(old: &Run, new: &Run, agrees: bool, classes: &[String], differs: fn(&[u8], &[u8]) -> String) -> Seen {
+/// `incident` are the incident's failures; `differs` tells two answers apart. What ended in a trace was not meant to: when it ends in another
+/// way now, that is no difference that anybody relies on. What was refused without one was.
+fn compare(old: &Run, new: &Run, agrees: bool, incident: &[Failure], differs: fn(&[u8], &[u8]) -> String) -> Seen {
     let class = |run: &Run| run.failure.as_ref().map(|failure| failure.class.clone()).unwrap_or_default();
+    let is_incident = |run: &Run| run.failure.as_ref().is_some_and(|now| incident.iter().any(|failure| failure.is_like(now)));
+    let was_refused = |run: &Run| run.failure.as_ref().is_some_and(|failure| failure.frames.is_empty());
+    let known = incident.iter().any(|failure| failure.class == class(old));
     match (old.outcome, new.outcome) {
         (Outcome::Error, _) | (_, Outcome::Error) => Seen::Nothing,
         (Outcome::Success, Outcome::Success) if agrees => Seen::Agrees,
         (Outcome::Success, Outcome::Success) => Seen::Differs(differs(&old.stdout, &new.stdout)),
         (Outcome::Success, Outcome::Failure) => Seen::Broken(format!("succeeded before and now ends with {}", new.exit)),
-        (Outcome::Failure, after) => match (classes.contains(&class(old)), after) {
-            (true, Outcome::Success) => Seen::Repaired,
-            (true, _) if class(old) == class(new) => Seen::StillFails,
-            (_, Outcome::Success) => Seen::Differs(format!("failed with {} and now succeeds", class(old))),
-            (_, _) if class(old) == class(new) => Seen::Agrees,
-            (_, _) => Seen::Differs(format!("failed with {} and now with {}", class(old), class(new))),
-        },
+        (Outcome::Failure, Outcome::Success) if known => Seen::Repaired,
+        (Outcome::Failure, Outcome::Failure) if is_incident(old) && is_incident(new) => Seen::StillFails,
+        (Outcome::Failure, Outcome::Success) if was_refused(old) => {
+            Seen::Differs(format!("was refused with {} and now succeeds", class(old)))
+        }
+        (Outcome::Failure, Outcome::Failure) if was_refused(old) && !was_refused(new) => {
+            Seen::Differs(format!("was refused with {} and now fails with {}", class(old), class(new)))
+        }
+        (Outcome::Failure, _) => Seen::Agrees,
     }
 }
 
 /// One line on an input, with the smallest one that is answered like it.
-fn tell(pair: &Pair<'_, '_>, classes: &[String], input: &ToolInput, seen: &Seen, smaller: bool) -> String {
-    let is_alike = |other: &ToolInput| std::mem::discriminant(&look(pair, classes, other)) == std::mem::discriminant(seen);
+fn tell(pair: &Pair<'_, '_>, incident: &[Failure], input: &ToolInput, seen: &Seen, smaller: bool) -> String {
+    let is_alike = |other: &ToolInput| std::mem::discriminant(&look(pair, incident, other)) == std::mem::discriminant(seen);
     let tries = if smaller { SMALLER_TRIES } else { 0 };
     let input = minimise(input, tries, is_alike).input;
-    format!("`{}` {}", input.shown(60), look(pair, classes, &input).told())
+    format!("`{}` {}", input.shown(60), look(pair, incident, &input).told())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(exit: i32, stdout: &str, stderr: &str) -> Run {
+        let failure = (exit != 0).then(|| crate::lang::failure(&Exit::Code(exit), stderr.as_bytes(), "/root"));
+        let outcome = if exit == 0 { Outcome::Success } else { Outcome::Failure };
+        let none = std::time::Duration::ZERO;
+        let (stdout, stderr) = (stdout.into(), stderr.into());
+        Run { exit: Exit::Code(exit), outcome, failure, stdout, stderr, duration: none, cpu: none, memory: None }
+    }
+
+    fn crash(class: &str, message: &str) -> Run {
+        let trace = "Traceback (most recent call last):\n  File \"/root/a.py\", line 3, in f\n    x\n";
+        ended(1, "", &format!("{trace}{class}: {message}\n"))
+    }
+
+    #[test]
+    fn what_was_refused_must_stay_refused_and_what_crashed_need_not_crash() {
+        let incident = [crash("ValueError", "bad day 31").failure.expect("failed")];
+        let seen = |old: &Run, new: &Run| compare(old, new, old.stdout == new.stdout, &incident, place);
+        let (good, other, refused) = (ended(0, "a\n", ""), ended(0, "b\n", ""), ended(2, "", "usage: f DAY\n"));
+        let (like, unlike) = (crash("ValueError", "bad day 32"), crash("ValueError", "no day at all"));
+        assert_eq!(seen(&good, &good), Seen::Agrees);
+        assert!(matches!(seen(&good, &other), Seen::Differs(_)) && matches!(seen(&good, &like), Seen::Broken(_)));
+        assert_eq!(seen(&like, &good), Seen::Repaired);
+        assert_eq!((seen(&like, &like), seen(&like, &refused)), (Seen::StillFails, Seen::Agrees));
+        assert_eq!((seen(&unlike, &unlike), seen(&crash("KeyError", "x"), &good)), (Seen::Agrees, Seen::Agrees));
+        assert!(matches!(seen(&refused, &good), Seen::Differs(_)) && matches!(seen(&refused, &like), Seen::Differs(_)));
+        assert_eq!(seen(&refused, &refused), Seen::Agrees);
+    }
+
+    #[test]
+    fn where_answers_differ_is_told_without_what_they_say() {
+        let told = |old: &str, new: &str| place(old.as_bytes(), new.as_bytes());
+        assert_eq!(told("a\nb\n", "a\nc\n"), "line 2 of the answer differs");
+        assert_eq!(told("a\nb\nc\n", "a\n"), "the answer ends after line 1, 2 too early");
+        assert_eq!(told("a\n", "a\nb\n"), "the answer goes on after line 1, for 1 more");
+        assert_eq!(told("a\n", "a"), "only the line ends of the answer differ");
+    }
 }

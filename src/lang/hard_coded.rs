@@ -353,7 +353,7 @@ mod tests {
     fn seen() -> Seen {
         let texts = |all: &[&str]| all.iter().map(|text| text.to_string()).collect();
         Seen {
-            inputs: texts(&["abc", "7", "[3, 1, 2]", "--reverse", "0", "hello world"]),
+            inputs: texts(&["abc", "7", "42", "[3, 1, 2]", "--reverse", "0", "hello world"]),
             outputs: texts(&["cba\n", "13", "[1, 2, 3]\n", "120", "yes\n"]),
         }
     }
@@ -389,6 +389,7 @@ mod tests {
                 (REFUSE, "def f(a):\n    match a:\n        case 'abc':\n            return 'q'\n"),
                 (REFUSE, "def f(a):\n    if a in ('abc', 'x'):\n        print(5)\n"),
                 (None, "def f(n):\n    if n == 7:\n        return 5\n    return g(n)\n"),
+                (DOUBT, "def f(n):\n    if n == 42:\n        return 5\n    return g(n)\n"),
                 (None, "def f(a):\n    if not a:\n        return ''\n    return g(a)\n"),
                 (None, "def f(n):\n    if n == 0 or n == 1:\n        return 1\n    return g(n)\n"),
                 (None, "def f(xs):\n    if len(xs) == 0:\n        return []\n"),

@@ -147,7 +147,8 @@ fn slow() -> Repository {
     for number in 1..=5 {
         assert_eq!(repository.exec("calculator", &["div", &number.to_string(), "0"]), 1);
     }
-    let repository = with(repository, "[validate]\ntime_floor = \"60 s\"\n\n[deploy]\nland = false\n");
+    repository.edit("fractal.toml", "[validate]\n", "[validate]\ntime_floor = \"60 s\"\n");
+    let repository = with(repository, "[deploy]\nland = false\n");
     repository.run();
     assert_eq!(repository.stage(), "proposed");
     repository
@@ -200,7 +201,7 @@ fn nothing_is_repeated_without_a_proposal_or_where_it_must_not_be() {
     for (from, to) in [
         ("effects = \"none\"", "effects = \"network\""),
         ("effects = \"none\"", ""),
-        ("[deploy]", "[validate]\nlive_shadow = 0.0\n\n[deploy]"),
+        ("[validate]\n", "[validate]\nlive_shadow = 0.0\n"),
     ] {
         repository.edit("fractal.toml", from, to);
         repository.exec("calculator", &["add", "1", "1"]);

@@ -180,8 +180,10 @@ impl<'a> Gate<'a> {
     pub fn choose(&self, candidates: &[&Candidate], accepted: Judged) -> (usize, Judged) {
         let (best, found) = rivals::compare(self, candidates);
         let check = found.named(Step::Rivals.name());
-        // A person need not decide if another candidate leaves nothing to decide.
-        let others = match (best, accepted.verdict.level) {
+        // A person need not decide if the evidence for another candidate leaves nothing to decide. What kind of change it is counts for
+        // nothing here: that is no evidence of which one is right.
+        let evidence = |judged: &Judged| judge::judge(judged.verdict.checks.clone(), Trust::Land, String::new()).level;
+        let others = match (best, evidence(&accepted)) {
             (0, Level::Land) => 0..0,
             (0, _) => 1..candidates.len(),
             (best, _) => best..best + 1,
@@ -189,7 +191,8 @@ impl<'a> Gate<'a> {
         let (mut chosen, mut judged) = (0, accepted);
         for at in others {
             let other = self.judge(candidates[at]);
-            let better = other.verdict.level > judged.verdict.level || at == best && other.verdict.level == judged.verdict.level;
+            let (now, before) = (evidence(&other), evidence(&judged));
+            let better = now > before || at == best && now == before;
             if better && other.verdict.accepted() {
                 (chosen, judged) = (at, other);
             }

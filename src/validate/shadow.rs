@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     fn ended(exit: i32, stdout: &str, stderr: &str) -> Run {
-        let failure = (exit != 0).then(|| crate::lang::failure(&Exit::Code(exit), stderr.as_bytes(), "/root"));
+        let failure = (exit != 0).then(|| crate::lang::failure(&Exit::Code(exit), stderr.as_bytes(), "/checkout"));
         let outcome = if exit == 0 { Outcome::Success } else { Outcome::Failure };
         let none = std::time::Duration::ZERO;
         let (stdout, stderr) = (stdout.into(), stderr.into());
@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn crash(class: &str, message: &str) -> Run {
-        let trace = "Traceback (most recent call last):\n  File \"/root/a.py\", line 3, in f\n    x\n";
+        let trace = "Traceback (most recent call last):\n  File \"/checkout/a.py\", line 3, in f\n    x\n";
         ended(1, "", &format!("{trace}{class}: {message}\n"))
     }
 

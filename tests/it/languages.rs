@@ -48,13 +48,15 @@ fn repaired(repository: &Repository, tool: &str, good: &[&[&str]], bad: &[&[&str
     improvement
 }
 
-/// What the log tells of the repair: its template, and every check of the gate, all of which passed.
+/// What the log tells of the repair: its template, and the checks of the gate, which passed.
 fn checks(repository: &Repository) -> String {
     let shown = text(&fractal(repository, &["show", &repository.id()]).stdout);
     for check in ["policy", "parse", "incident", "regression test", "suite", "replay", "held-out replay"] {
-        assert!(shown.contains(check), "{check}: {shown}");
+        let line = format!("passed  {check} ");
+        assert!(shown.lines().any(|shown| shown.trim_start().starts_with(&line)), "{check}: {shown}");
     }
-    assert!(!shown.contains("skipped") && !shown.contains("weak"), "{shown}");
+    // Some checks have nothing to look at in so small a repository; none may have found anything.
+    assert!(!shown.lines().any(|shown| shown.trim_start().starts_with("weak ")), "{shown}");
     shown
 }
 

@@ -72,7 +72,7 @@ pub fn hard_coded(language: Language, before: &str, after: &str, seen: &Seen) ->
         match asked.get_mut(&bare(new.text(question))) {
             Some(count) if *count > 0 => *count -= 1,
             _ if new.case(question).is_some_and(|case| cases.contains(&case)) => {}
-            _ => found.extend(new.judge(question, &known)),
+            _ => found.extend(new.judge(question, &known, &literals)),
         }
     }
     for (at, value) in new.literals() {
@@ -258,12 +258,14 @@ impl<'s> Reader<'s> {
         Vec::new()
     }
 
-    fn judge(&self, at: usize, known: &Known) -> Option<Finding> {
+    /// `old` are the literals that were there: asking about them in another way is no news.
+    fn judge(&self, at: usize, known: &Known, old: &BTreeSet<String>) -> Option<Finding> {
         let (asked, answer) = self.parts(at)?;
         let inside = |nodes: &[usize]| -> Vec<String> {
             nodes.iter().flat_map(|node| *node..self.tree.item(*node).after).filter_map(|inner| self.literal(inner)).collect()
         };
-        let value = inside(&asked).into_iter().filter(|value| known.is_input(value)).max_by_key(String::len)?;
+        let value =
+            inside(&asked).into_iter().filter(|value| known.is_input(value) && !old.contains(value)).max_by_key(String::len)?;
         let answers = inside(&answer);
         let is_constant = !answers.is_empty() && !answer.iter().any(|node| self.computes(*node));
         let is_known = answers.iter().any(|answer| {

@@ -38,8 +38,8 @@ pub use self::shadow::beside_live;
 use self::trial::{Found, Trial};
 use crate::lang::Seen;
 use crate::model::{
-    Candidate, Character, Check, CheckStatus, CommitId, Exit, Failure, Investigation, Level, Opportunity, Patch, Recording, Tool,
-    Trust, Verdict, plain_line,
+    Candidate, Character, Check, CheckStatus, CommitId, Exit, Failure, Investigation, Opportunity, Patch, Recording, Tool, Trust,
+    Verdict, plain_line,
 };
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError};
@@ -180,21 +180,11 @@ impl<'a> Gate<'a> {
     pub fn choose(&self, candidates: &[&Candidate], accepted: Judged) -> (usize, Judged) {
         let (best, found) = rivals::compare(self, candidates);
         let check = found.named(Step::Rivals.name());
-        // A person need not decide if the evidence for another candidate leaves nothing to decide. What kind of change it is counts for
-        // nothing here: that is no evidence of which one is right.
-        let evidence = |judged: &Judged| judge::judge(judged.verdict.checks.clone(), Trust::Land, String::new()).level;
-        let others = match (best, evidence(&accepted)) {
-            (0, Level::Land) => 0..0,
-            (0, _) => 1..candidates.len(),
-            (best, _) => best..best + 1,
-        };
         let (mut chosen, mut judged) = (0, accepted);
-        for at in others {
-            let other = self.judge(candidates[at]);
-            let (now, before) = (evidence(&other), evidence(&judged));
-            let better = now > before || at == best && now == before;
-            if better && other.verdict.accepted() {
-                (chosen, judged) = (at, other);
+        if best > 0 {
+            let other = self.judge(candidates[best]);
+            if other.verdict.accepted() && other.verdict.level >= judged.verdict.level {
+                (chosen, judged) = (best, other);
             }
         }
         let checks = judged.verdict.checks.into_iter().chain([check]).collect();

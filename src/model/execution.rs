@@ -295,10 +295,14 @@ impl ToolInput {
     pub fn shown(&self, limit: usize) -> String {
         let stdin = (!self.stdin.is_empty()).then(|| BlobId::of(&self.stdin));
         let line = Input { args: self.args.clone(), stdin, cwd: None, truncated: false, withheld: None }.display(limit);
-        let Some(arguments) = line.strip_suffix("< stdin") else { return line };
-        let text = String::from_utf8_lossy(&self.stdin);
-        plain_line(&format!("{arguments}<<< '{}'", text.trim()), limit)
+        with_stdin(line, &self.stdin, limit)
     }
+}
+
+/// The arguments for people with the beginning of standard input, where there is any.
+fn with_stdin(line: String, stdin: &[u8], limit: usize) -> String {
+    let Some(arguments) = line.strip_suffix("< stdin") else { return line };
+    plain_line(&format!("{arguments}<<< '{}'", String::from_utf8_lossy(stdin).trim()), limit)
 }
 
 impl Recording {
@@ -310,10 +314,7 @@ impl Recording {
 
     /// The input for people: the arguments, and the beginning of standard input, at most `limit` characters.
     pub fn shown(&self, limit: usize) -> String {
-        let line = self.execution.input.display(limit);
-        let Some(arguments) = line.strip_suffix("< stdin") else { return line };
-        let text = String::from_utf8_lossy(&self.stdin);
-        plain_line(&format!("{arguments}<<< '{}'", text.trim()), limit)
+        with_stdin(self.execution.input.display(limit), &self.stdin, limit)
     }
 }
 

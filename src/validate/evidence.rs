@@ -16,6 +16,8 @@ use crate::world::store::{Query, Which};
 const EXECUTIONS_MAX: usize = 2_000;
 /// Of one recorded text that a patch is compared with.
 const SEEN_BYTES: usize = 8 << 10;
+/// Times as many good inputs are looked at for their shapes as are replayed in each half.
+const SAMPLED_FROM: usize = 8;
 /// Failing inputs that a candidate must answer.
 const INCIDENT_MAX: usize = 20;
 
@@ -62,8 +64,11 @@ impl Evidence {
         let incident =
             failing.into_iter().filter(|(digest, execution)| belongs(digest, execution)).map(|(_, execution)| execution);
         let load = |executions: Vec<Execution>| executions.into_iter().map(|e| view.store.load(e)).collect::<Result<Vec<_>, _>>();
-        let good = load(good.into_values().collect())?;
-        let good = sample(good, 2 * view.config.validate.replays);
+        // Maps are ordered by hash, so taking from the front is a random sample. Shapes are found among several times what is used: loading
+        // all that was ever recorded would follow the history.
+        let replays = view.config.validate.replays;
+        let good = load(good.into_values().take(SAMPLED_FROM * replays).collect())?;
+        let good = sample(good, 2 * replays);
         Ok(Evidence { incident: load(incident.take(INCIDENT_MAX).collect())?, good, longest })
     }
 

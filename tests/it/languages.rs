@@ -55,8 +55,11 @@ fn checks(repository: &Repository) -> String {
         let line = format!("passed  {check} ");
         assert!(shown.lines().any(|shown| shown.trim_start().starts_with(&line)), "{check}: {shown}");
     }
-    // Some checks have nothing to look at in so small a repository; none may have found anything.
-    assert!(!shown.lines().any(|shown| shown.trim_start().starts_with("weak ")), "{shown}");
+    // These have nothing to look at in a repository of one tool; no other check may be skipped or doubt anything.
+    let excused = ["callers", "rivals", "mutation"];
+    for line in shown.lines().map(str::trim_start).filter(|line| line.starts_with("skipped ") || line.starts_with("weak ")) {
+        assert!(excused.iter().any(|check| line.starts_with(&format!("skipped {check} "))), "{line}\n{shown}");
+    }
     shown
 }
 

@@ -48,8 +48,7 @@ struct State {
 impl Doctor {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
         let (config, state) = state(repo);
-        let sandbox =
-            Sandbox::new("doctor", &config.validate.environment, config.validate.memory_mib << 20).with(&config.sandbox);
+        let sandbox = Sandbox::configured("doctor", &config);
         let required = |protection: &Protection| config.sandbox.require.contains(protection);
         let protections: Vec<Protected> = sandbox
             .shields()

@@ -67,6 +67,7 @@ impl Repair {
         sources.insert(path.clone(), content);
         let shell = || vec!["sh".into(), "-c".into(), self.test.clone()];
         let suite = Suite { command: plain_words(&self.test).unwrap_or_else(shell), passes: None };
+        let programs: Vec<String> = suite.command.first().cloned().into_iter().collect();
         let oracle = Oracle {
             language,
             path: path.clone(),
@@ -79,8 +80,7 @@ impl Repair {
             suite: Some(suite),
             limits: Duration::from_secs(self.time).into(),
         };
-        let sandbox =
-            Sandbox::new("repair", &config.validate.environment, config.validate.memory_mib << 20).with(&config.sandbox);
+        let sandbox = Sandbox::configured("repair", &config).naming(programs.iter().map(String::as_str));
         sandbox.ready().map_err(|missing| Failure { message: missing.to_string(), hint: None, code: OUTSIDE })?;
         sandbox.remove_lost();
         let mut trials = oracle.open(&sandbox, improve::readable(&path, &sources[&path])?)?;

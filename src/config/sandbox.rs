@@ -13,7 +13,8 @@ pub struct SandboxConfig {
     pub require: Vec<Protection>,
     /// Give runs users, mounts, processes and a network of their own where the kernel allows it.
     pub namespaces: bool,
-    /// Files and folders that runs may read besides the system's, the interpreters' and their own. Absolute paths.
+    /// Files and folders that runs may read besides the system's, their own, and where the programs of `PATH` and of commands are
+    /// installed. Absolute paths.
     pub read: Vec<String>,
     /// Processes and threads of a run at a time.
     pub processes: u64,

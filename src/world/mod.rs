@@ -70,7 +70,7 @@ impl View {
         let base = repo.base(&config.base)?;
         let store = store::open_to_read(&repo, &config)?;
         let owner = blake3::hash(repo.root().as_os_str().as_encoded_bytes()).to_hex()[..12].to_string();
-        let sandbox = Sandbox::new(&owner, &config.validate.environment, config.validate.memory_mib << 20).with(&config.sandbox);
+        let sandbox = Sandbox::configured(&owner, &config);
         Ok(View { repo, store, clock, sandbox, config, base })
     }
 }

@@ -38,7 +38,14 @@ impl Offer {
 }
 
 /// Confinement as far as it can be had here, and what there is of it.
-pub(super) fn confinement(offer: Offer, config: &SandboxConfig, memory: u64) -> (Arc<Confinement>, Vec<Shield>) {
+///
+/// `programs` are folders of programs besides those of `PATH`.
+pub(super) fn confinement(
+    offer: Offer,
+    config: &SandboxConfig,
+    programs: &[PathBuf],
+    memory: u64,
+) -> (Arc<Confinement>, Vec<Shield>) {
     let landlock = raw::landlock_version().min(offer.landlock);
     // Answering with an error is what is needed of it.
     let actions = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
@@ -47,6 +54,8 @@ pub(super) fn confinement(offer: Offer, config: &SandboxConfig, memory: u64) -> 
     let limits = Limits { memory, processes: config.processes, disk: config.disk_mib << 20, output: config.output_mib << 20 };
     let groups = cgroup::parent();
     let more: Vec<PathBuf> = config.read.iter().map(PathBuf::from).collect();
+    let path = super::direct_path();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(programs.iter().cloned()).collect();
     let build = |namespaces: bool| {
         let beside = Beside { namespaces, signals: landlock >= 6 };
         // Without a namespace what else the user runs is counted too: there it is the watcher that keeps the limit, and this one keeps a
@@ -55,7 +64,7 @@ pub(super) fn confinement(offer: Offer, config: &SandboxConfig, memory: u64) -> 
         let of_user = (ids.0 != 0).then_some(config.processes + others);
         let filters = || Some([calls::filters(beside, false).ok()?, calls::filters(beside, true).ok()?]);
         Arc::new(Confinement {
-            view: View::new(&super::direct_path(), &more, landlock),
+            view: View::new(&folders, &more, landlock),
             beside,
             filters: seccomp.then(filters).flatten(),
             limits,

@@ -34,7 +34,7 @@ pub use self::scratch::{Scratch, ScratchFile};
 pub use self::selftest::{Attempt, Found};
 pub use self::watch::{Breach, EVERY};
 use super::process::{self, Finished, Kept, Spawn};
-use crate::config::SandboxConfig;
+use crate::config::{Config, SandboxConfig};
 
 /// The place where scratch checkouts are made and processes run.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct Sandbox {
     environment: Vec<(OsString, OsString)>,
     memory: u64,
     config: SandboxConfig,
+    /// Folders of programs that somebody named by their whole path.
+    programs: Vec<PathBuf>,
     offer: Offer,
     /// Made when the first run needs it.
     confinement: Arc<OnceLock<(Arc<Confinement>, Vec<Shield>)>>,
@@ -54,6 +56,13 @@ pub struct Sandbox {
 const LOST_AFTER: Duration = Duration::from_secs(6 * 3600);
 
 impl Sandbox {
+    /// The sandbox that the configuration describes. Runs see where the programs of its tools are installed: a person wrote them down.
+    pub fn configured(owner: &str, config: &Config) -> Self {
+        let commands = config.tools.iter().flat_map(|tool| std::iter::once(&tool.run).chain(&tool.test));
+        let programs = commands.filter_map(|command| command.first().map(String::as_str));
+        Sandbox::new(owner, &config.validate.environment, config.validate.memory_mib << 20).with(&config.sandbox).naming(programs)
+    }
+
     /// `owner` tells scratch folders of one repository from those of another. `keep` are the variables that runs may see.
     pub fn new(owner: &str, keep: &[String], memory: u64) -> Self {
         let mut environment: Vec<(OsString, OsString)> = vec![("LANG".into(), "C.UTF-8".into())];
@@ -76,6 +85,7 @@ impl Sandbox {
             environment,
             memory,
             config: SandboxConfig::default(),
+            programs: Vec::new(),
             offer: Offer::ALL,
             confinement: Arc::default(),
             workers: std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8),
@@ -88,6 +98,14 @@ impl Sandbox {
         Sandbox { config: config.clone(), confinement: Arc::default(), ..self }
     }
 
+    /// The same for commands with these programs, which may lie outside `PATH`.
+    #[must_use]
+    pub fn naming<'p>(mut self, programs: impl Iterator<Item = &'p str>) -> Self {
+        let folders = programs.map(Path::new).filter(|program| program.is_absolute()).filter_map(Path::parent);
+        self.programs.extend(folders.map(Path::to_path_buf));
+        Sandbox { confinement: Arc::default(), ..self }
+    }
+
     /// The same with no more than this, as on a machine that offers less.
     #[must_use]
     pub fn offered(self, offer: Offer) -> Self {
@@ -95,7 +113,7 @@ impl Sandbox {
     }
 
     fn confinement(&self) -> &(Arc<Confinement>, Vec<Shield>) {
-        self.confinement.get_or_init(|| machine::confinement(self.offer, &self.config, self.memory))
+        self.confinement.get_or_init(|| machine::confinement(self.offer, &self.config, &self.programs, self.memory))
     }
 
     /// Which protections are in force, and how or why not.

@@ -94,12 +94,12 @@ pub(super) struct View {
 }
 
 impl View {
-    /// `path` is the `PATH` of runs, `more` what the configuration adds.
-    pub fn new(path: &std::ffi::OsStr, more: &[PathBuf], version: i32) -> View {
+    /// `programs` are the folders in which runs find their programs, `more` what the configuration adds.
+    pub fn new(programs: &[PathBuf], more: &[PathBuf], version: i32) -> View {
         let home = std::env::var_os("HOME").map(PathBuf::from).and_then(|home| home.canonicalize().ok());
         let mut readable: BTreeSet<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
-        for folder in std::env::split_paths(path).filter(|folder| folder.is_absolute()) {
-            readable.extend(installation(&folder, home.as_deref()));
+        for folder in programs.iter().filter(|folder| folder.is_absolute()) {
+            readable.extend(installation(folder, home.as_deref()));
         }
         for name in ["PYTHONPATH", "NODE_PATH"] {
             let folders = std::env::var_os(name).map(|all| std::env::split_paths(&all).collect::<Vec<_>>()).unwrap_or_default();

@@ -228,8 +228,14 @@ pub struct MonitorConfig {
     pub replay_inputs: usize,
     /// Times each of them is run on each version (five when there are fewer than three).
     pub replay_runs: u32,
+    /// Revert confirmed regressions. Without it they wait for a person; `revert = false` says so for one tool.
+    pub revert: bool,
+    /// What landed longer ago is not reverted without a person.
+    pub revert_days: u32,
     /// Reverts of one tool within 24 hours; further ones wait for a person.
     pub reverts_per_day: u32,
+    /// The same for all tools together: when more than this goes wrong, something else is wrong.
+    pub reverts_per_day_all: u32,
 }
 
 /// One declared tool.
@@ -277,6 +283,9 @@ pub struct ToolConfig {
     /// varies by itself), `schema` (keys and types). What varies by itself is compared more loosely without being told.
     #[serde(default)]
     pub compare: Comparison,
+    /// Revert confirmed regressions of it, as `[monitor] revert` says for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revert: Option<bool>,
 }
 
 impl Default for Config {
@@ -354,7 +363,10 @@ impl Config {
                 minimum_executions: 10,
                 replay_inputs: 20,
                 replay_runs: 4,
+                revert: true,
+                revert_days: 30,
                 reverts_per_day: 1,
+                reverts_per_day_all: 3,
             },
             sync: SyncConfig { remote: String::new(), size_mib: 64, segments: 16 },
             serve: ServeConfig { listen: "127.0.0.1:4318".into(), queue: 20_000, body_mib: 16 },

@@ -3,12 +3,14 @@
 //! One improvement is one commit on the current base: the patch, the regression test and the investigation notes.
 
 mod decide;
+mod outs;
 mod text;
 
 use anyhow::Result;
 use jiff::Timestamp;
 
 pub use self::decide::{Decision, Facts, decide};
+pub use self::outs::{Dependant, RevertFacts, out};
 pub use self::text::{note, revert_message, verdict};
 use crate::model::{AttemptSummary, Candidate, CommitId, Investigation, Opportunity, Patch, Tool, Verdict};
 use crate::world::View;

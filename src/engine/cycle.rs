@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use jiff::SignedDuration;
 
 use super::actions::{Acted, Journal};
 use super::improvement::{self, Improvement};
@@ -16,8 +15,8 @@ use super::shadow;
 use super::stage::Stage;
 use crate::deploy::{self, Decision, Facts};
 use crate::model::{
-    ActionKind, Analysis, Approver, Candidate, Character, CommitId, Conclusion, End, Event, Finding, ImprovementId,
-    Investigation, Observation, Opportunity, Tool,
+    ActionKind, Approver, Candidate, Character, CommitId, Conclusion, End, Event, Finding, ImprovementId, Investigation,
+    Observation, Opportunity, Tool,
 };
 use crate::monitor::{self, Watch};
 use crate::validate::{Gate, Judged};
@@ -26,7 +25,7 @@ use crate::world::bench::BenchError;
 use crate::world::catalog::{Catalog, catalog};
 use crate::world::character;
 use crate::world::clock::Stopwatch;
-use crate::world::git::{MoveError, RevertError};
+use crate::world::git::MoveError;
 use crate::{detect, investigate, prioritize};
 
 /// Times one proposal is rebuilt in one cycle because the base moved under it.
@@ -35,8 +34,8 @@ const REBUILDS_MAX: u32 = 2;
 /// The state of one pass.
 pub(super) struct Cycle<'v, 'j> {
     pub(super) journal: &'j mut Journal<'v>,
-    tools: Catalog,
-    report: CycleReport,
+    pub(super) tools: Catalog,
+    pub(super) report: CycleReport,
 }
 
 /// Runs one pass.
@@ -151,56 +150,6 @@ impl<'v> Cycle<'v, '_> {
             }
             Finding::FalseAlarm { .. } | Finding::Waiting { .. } => self.journal.append(id, vec![recorded]),
         }
-    }
-
-    /// Reverts a landed improvement, or says what keeps it from being reverted.
-    fn revert(&mut self, id: &ImprovementId, why: &str, analysis: Option<Analysis>, by: Approver) -> Result<()> {
-        let improvement = self.journal.get(id)?;
-        let (Some(landed), Some(opportunity)) = (improvement.landed.clone(), improvement.opportunity.clone()) else {
-            return Ok(());
-        };
-        let facts: Vec<Event> = analysis.iter().map(|analysis| Event::Analysed { analysis: analysis.clone() }).collect();
-        let by_person = matches!(by, Approver::Person(_));
-        if !by_person && self.reverts_today(&opportunity.tool) >= self.view().config.monitor.reverts_per_day as usize {
-            self.journal.append(id, facts)?;
-            let reason = "the limit of reverts for this tool within 24 hours is reached (`[monitor] reverts_per_day`)";
-            return self.end(id, End::Stuck { reason: format!("{reason}; `fractal revert {}` reverts it", id.short()) });
-        }
-        let tip = self.tip()?;
-        let undo = match deploy::undo(self.view(), &landed.commit, &tip) {
-            Ok(undo) => undo,
-            Err(RevertError::Git(error)) => return Err(error),
-            Err(why) => {
-                self.journal.append(id, facts)?;
-                let reason = format!("it should be reverted, but {why}; revert {} by hand", landed.commit.short());
-                return if improvement_is_open(self.journal.get(id)?.stage) {
-                    self.end(id, End::Stuck { reason })
-                } else {
-                    self.waits(id, reason)
-                };
-            }
-        };
-        let message = self.view().repo.message(&landed.commit)?;
-        let subject = message.lines().next().unwrap_or_default();
-        let message = deploy::revert_message(&landed.commit, subject, &opportunity, why, analysis.as_ref())?;
-        let commit = self.journal.write_commit(&tip, &undo, &message)?;
-        let kind =
-            ActionKind::Revert { base: self.view().base.clone(), expect: tip, commit: commit.clone(), reverts: landed.commit };
-        let facts = if improvement_is_open(self.journal.get(id)?.stage) { facts } else { Vec::new() };
-        match self.journal.act(id, facts, kind, by)? {
-            Acted::Done | Acted::Planned => {
-                self.report.reverted += 1;
-                self.end(id, End::Reverted { by: commit })
-            }
-            Acted::Waits(why) | Acted::Stale(why) => self.waits(id, format!("the revert waits: {why}")),
-            Acted::Failed(why) => self.end(id, End::Stuck { reason: format!("the revert failed: {why}") }),
-        }
-    }
-
-    fn reverts_today(&self, tool: &str) -> usize {
-        let day_ago = self.view().clock.now().saturating_sub(SignedDuration::from_hours(24)).unwrap_or_default();
-        let own = self.journal.improvements.values().filter(|improvement| improvement.tool() == tool);
-        own.flat_map(|improvement| improvement.reverts()).filter(|at| *at > day_ago).count()
     }
 
     // ---- land ----
@@ -550,17 +499,13 @@ impl<'v> Cycle<'v, '_> {
         }
     }
 
-    fn waits(&mut self, id: &ImprovementId, reason: String) -> Result<()> {
+    pub(super) fn waits(&mut self, id: &ImprovementId, reason: String) -> Result<()> {
         self.report.waiting += 1;
         let improvement = self.journal.get(id)?;
         let (tool, stage) = (improvement.tool().to_string(), improvement.stage);
         self.journal.tell(Progress::Waiting { id: id.clone(), tool, stage, reason });
         Ok(())
     }
-}
-
-fn improvement_is_open(stage: Stage) -> bool {
-    !stage.is_end()
 }
 
 /// Whether a proposal may land, from facts read now. Also what `fractal status` shows.

@@ -11,6 +11,7 @@ mod news;
 mod offer;
 mod progress;
 mod reconcile;
+mod revert;
 pub mod shadow;
 mod stage;
 mod status;

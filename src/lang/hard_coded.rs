@@ -54,7 +54,12 @@ const COMMON: [&str; 32] = [
     "test",
 ];
 
-/// Comparisons with recorded inputs that are answered with constants, and recorded outputs as literals, that `before` does not have.
+/// Recorded words that one comparison may name before a person has to look at it.
+const NAMED_MAX: usize = 2;
+/// What is added to a number only to have it rounded otherwise is smaller than this.
+const FUDGE: f64 = 1e-5;
+
+/// Comparisons with recorded inputs that are answered with constants, or that name several of them, tiny numbers that are added, and recorded outputs as literals, that `before` does not have.
 pub fn hard_coded(language: Language, before: &str, after: &str, seen: &Seen) -> Vec<Finding> {
     let (Some(old), Some(new)) = (Tree::of(language, before), Tree::of(language, after)) else { return Vec::new() };
     let known = Known::of(seen);
@@ -79,6 +84,16 @@ pub fn hard_coded(language: Language, before: &str, after: &str, seen: &Seen) ->
         let Some(grade) = known.output(&value).filter(|_| !literals.contains(&value) && new.is_answer(at)) else { continue };
         found.push(Finding::new(grade, new.tree.item(at).lines.0, "a literal is what a recorded run printed".into()));
     }
+    let fudged = |reader: &Reader<'_>| -> Vec<(u32, String)> {
+        (0..reader.tree.items().len())
+            .filter(|at| reader.is_fudge(*at))
+            .map(|at| (reader.tree.item(at).lines.0, bare(reader.text(at))))
+            .collect()
+    };
+    let known_fudges: BTreeSet<String> = fudged(&old).into_iter().map(|(_, text)| text).collect();
+    for (line, _) in fudged(&new).into_iter().filter(|(_, text)| !known_fudges.contains(text)) {
+        found.push(Finding::new(Grade::Doubt, line, "a tiny number is added, which only large ones swallow".into()));
+    }
     found.sort_by_key(|finding| (finding.line, std::cmp::Reverse(finding.grade)));
     found.dedup_by_key(|finding| finding.line);
     found
@@ -88,6 +103,8 @@ pub fn hard_coded(language: Language, before: &str, after: &str, seen: &Seen) ->
 struct Known {
     whole: BTreeSet<String>,
     tokens: BTreeSet<String>,
+    /// Letters and digits between other characters.
+    words: BTreeSet<String>,
     outputs: BTreeMap<String, usize>,
     lines: BTreeSet<String>,
 }
@@ -103,6 +120,7 @@ impl Known {
         Known {
             whole: seen.inputs.iter().map(|input| bare(input)).collect(),
             tokens: seen.inputs.iter().flat_map(|input| input.split(apart)).map(bare).collect(),
+            words: seen.inputs.iter().flat_map(|input| input.split(|c: char| !c.is_alphanumeric())).map(str::to_string).collect(),
             outputs,
             lines: lines.flat_map(|output| output.lines()).map(bare).collect(),
         }
@@ -110,11 +128,15 @@ impl Known {
 
     fn is_input(&self, value: &str) -> bool {
         let says = value.chars().any(char::is_alphanumeric) && !value.starts_with('-') && !matches!(value, "0" | "1" | "2");
-        says && !COMMON.contains(&value.to_lowercase().as_str()) && (self.whole.contains(value) || self.tokens.contains(value))
+        says && !self.is_common(value) && (self.whole.contains(value) || self.tokens.contains(value))
+    }
+
+    fn is_common(&self, value: &str) -> bool {
+        COMMON.contains(&value.to_lowercase().as_str())
     }
 
     fn output(&self, value: &str) -> Option<Grade> {
-        if value.chars().count() < TELLING || COMMON.contains(&value.to_lowercase().as_str()) {
+        if value.chars().count() < TELLING || self.is_common(value) {
             return None;
         }
         match self.outputs.get(value) {
@@ -264,8 +286,13 @@ impl<'s> Reader<'s> {
         let inside = |nodes: &[usize]| -> Vec<String> {
             nodes.iter().flat_map(|node| *node..self.tree.item(*node).after).filter_map(|inner| self.literal(inner)).collect()
         };
-        let value =
-            inside(&asked).into_iter().filter(|value| known.is_input(value) && !old.contains(value)).max_by_key(String::len)?;
+        let new: BTreeSet<String> = inside(&asked).into_iter().filter(|value| !old.contains(value)).collect();
+        let named = new.iter().filter(|value| value.len() > 1 && !known.is_common(value) && known.words.contains(*value)).count();
+        if named > NAMED_MAX && self.kind(at) != "pair" {
+            let text = format!("{named} recorded inputs are named where one is compared");
+            return Some(Finding::new(Grade::Doubt, self.tree.item(at).lines.0, text));
+        }
+        let value = new.into_iter().filter(|value| known.is_input(value)).max_by_key(String::len)?;
         let answers = inside(&answer);
         let is_constant = !answers.is_empty() && !answer.iter().any(|node| self.computes(*node));
         let is_known = answers.iter().any(|answer| {
@@ -285,6 +312,24 @@ impl<'s> Reader<'s> {
         };
         let then = if is_constant { " and answered with a constant" } else { "" };
         Some(Finding::new(grade, self.tree.item(at).lines.0, format!("an input is compared with a recorded one{then}")))
+    }
+
+    /// Whether a tiny number is added or taken away here.
+    fn is_fudge(&self, at: usize) -> bool {
+        let is_sum =
+            matches!(
+                self.kind(at),
+                "binary_operator"
+                    | "binary_expression"
+                    | "augmented_assignment"
+                    | "augmented_assignment_expression"
+                    | "compound_assignment_expr"
+            ) && matches!(self.tree.child(at, "operator").map(|operator| self.text(operator)), Some("+" | "-" | "+=" | "-="));
+        let tiny = |side| {
+            let number = self.tree.child(at, side).and_then(|side| self.text(side).parse::<f64>().ok());
+            number.is_some_and(|number| number != 0.0 && number.abs() < FUDGE)
+        };
+        is_sum && (tiny("left") || tiny("right"))
     }
 
     /// Whether anything below is computed from what the program knows.
@@ -392,6 +437,10 @@ mod tests {
                 (REFUSE, "def f(a):\n    if a in ('abc', 'x'):\n        print(5)\n"),
                 (None, "def f(n):\n    if n == 7:\n        return 5\n    return g(n)\n"),
                 (DOUBT, "def f(n):\n    if n == 42:\n        return 5\n    return g(n)\n"),
+                (DOUBT, "def f(a):\n    return g(a) if a not in (42, 'hello', 'world') else h(a)\n"),
+                (None, "def f(a):\n    return g(a) if a not in (42, 'hello') else h(a)\n"),
+                (DOUBT, "def f(a):\n    return round(a + 1e-9)\n"),
+                (None, "def f(a, b):\n    return abs(a - b) < 1e-9\n"),
                 (None, "def f(a):\n    if not a:\n        return ''\n    return g(a)\n"),
                 (None, "def f(n):\n    if n == 0 or n == 1:\n        return 1\n    return g(n)\n"),
                 (None, "def f(xs):\n    if len(xs) == 0:\n        return []\n"),

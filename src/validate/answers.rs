@@ -1,6 +1,8 @@
-//! Answers: whether anybody has said what the failing inputs should answer. That an input no longer fails is no sign that its answer is right.
+//! Answers: whether anybody has said what the failing inputs should answer. That an input no longer fails is no sign that its answer is
+//! right. Where the right answer to an input that fails otherwise is known, a patch may leave it as it is, but not answer it wrongly anew.
 
-use super::trial::{Found, Trial};
+use super::trial::{Found, Pair, Trial};
+use crate::model::{Outcome, Recording};
 
 /// Strategies whose patches are known, edit by edit, for what they do where nothing was answered before: they refuse, skip or take back.
 const KNOWN: [&str; 2] = ["template", "revert"];
@@ -10,6 +12,15 @@ const ENOUGH: usize = 2;
 pub(super) fn check(trial: &Trial<'_, '_>) -> Found {
     let gate = trial.gate;
     let incident = &gate.evidence.incident;
+    let (pair, others) = (&trial.pair, &gate.evidence.others);
+    let judged = pair.bench.each(others, |other| turn(pair, other), |turn| *turn == Turn::Wrong);
+    let wrong = judged.iter().position(|turn| *turn == Some(Turn::Wrong));
+    if let Some(other) = wrong.and_then(|at| others.get(at)) {
+        return Found::failed(format!(
+            "`{}` is answered in another way, and still not as somebody said that it should",
+            other.shown(60)
+        ));
+    }
     let said: Vec<_> = incident.iter().filter(|recording| recording.expected.is_some()).collect();
     let held_out = said.iter().filter(|recording| recording.execution.input.is_held_out()).count();
     if said.len() >= ENOUGH.min(incident.len()) && !said.is_empty() {
@@ -27,5 +38,30 @@ pub(super) fn check(trial: &Trial<'_, '_>) -> Found {
             "nobody has said what the failing inputs should answer; this kind of change is trusted where nothing was answered",
         ),
         false => Found::weak("nobody has said what the failing inputs should answer (`fractal mark --expected` does)"),
+    }
+}
+
+/// What a patch makes of an input that fails otherwise than the incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It has the right answer now.
+    Right,
+    /// It fails, or is answered, as before.
+    Same,
+    /// It has another answer, and not the right one.
+    Wrong,
+}
+
+/// See [`Turn`].
+pub(super) fn turn(pair: &Pair<'_, '_>, other: &Recording) -> Turn {
+    let (input, old) = (other.given(), pair.old.of(&other.given()));
+    let new = pair.run(&input);
+    if new.solves(other) {
+        return Turn::Right;
+    }
+    let is_news = new.outcome == Outcome::Success && (old.run.outcome != Outcome::Success || old.run.stdout != new.stdout);
+    match old.steady && is_news {
+        true => Turn::Wrong,
+        false => Turn::Same,
     }
 }

@@ -25,6 +25,8 @@ const INCIDENT_MAX: usize = 20;
 pub(super) struct Evidence {
     /// Failing inputs: those that were reproduced, and held-out ones that nobody has looked at.
     pub incident: Vec<Recording>,
+    /// Inputs that fail otherwise, and of which somebody has said what they should answer.
+    pub others: Vec<Recording>,
     /// Good inputs, a sample spread over the hashes of the inputs.
     pub good: Vec<Recording>,
     pub longest: Duration,
@@ -61,6 +63,9 @@ impl Evidence {
         let belongs = |digest: &String, execution: &Execution| {
             reproduced.contains(&digest.as_str()) || (execution.input.is_held_out() && !also_good.contains(digest))
         };
+        let marked = read(Which::Only(Outcome::Failure))?.into_iter().filter(|execution| execution.mark.is_some()).collect();
+        let mut others = distinct(marked);
+        others.retain(|digest, _| !failing.contains_key(digest) && !also_good.contains(digest));
         let incident =
             failing.into_iter().filter(|(digest, execution)| belongs(digest, execution)).map(|(_, execution)| execution);
         let load = |executions: Vec<Execution>| executions.into_iter().map(|e| view.store.load(e)).collect::<Result<Vec<_>, _>>();
@@ -69,7 +74,9 @@ impl Evidence {
         let replays = view.config.validate.replays;
         let good = load(good.into_values().take(SAMPLED_FROM * replays).collect())?;
         let good = sample(good, 2 * replays);
-        Ok(Evidence { incident: load(incident.take(INCIDENT_MAX).collect())?, good, longest })
+        let mut others = load(others.into_values().take(INCIDENT_MAX).collect())?;
+        others.retain(|recording| recording.expected.is_some());
+        Ok(Evidence { incident: load(incident.take(INCIDENT_MAX).collect())?, others, good, longest })
     }
 
     /// All inputs, failing ones first.

@@ -1,6 +1,7 @@
 //! Shadow and synthetic runs: old and new side by side on inputs that nobody has recorded. Nobody knows the right answers; only
 //! differences count, and they are listed, each with its smallest input.
 
+use super::answers::{Turn, turn};
 use super::baseline::Baseline;
 use super::inputs;
 use super::minimise::minimise;
@@ -15,22 +16,28 @@ const SMALLER: usize = 2;
 
 /// Recorded inputs with one thing changed.
 pub(super) fn varied(trial: &Trial<'_, '_>) -> Found {
-    let gate = trial.gate;
-    let recorded: Vec<ToolInput> = gate.evidence.inputs();
-    let limit = gate.view.config.validate.shadow_inputs;
-    let varied = inputs::varied(&recorded, &gate.seed, limit).into_iter().map(|(_, input)| input).collect();
-    side_by_side(trial, varied, "recorded inputs with one thing changed")
+    side_by_side(trial, of_recorded(trial), "recorded inputs with one thing changed", true)
 }
 
 /// New inputs of the recorded shapes.
 pub(super) fn synthetic(trial: &Trial<'_, '_>) -> Found {
-    let gate = trial.gate;
-    let limit = gate.view.config.validate.synthetic_inputs;
-    let made = inputs::synthetic(&gate.evidence.inputs(), &gate.seed, limit);
-    side_by_side(trial, made, "new inputs of the recorded shapes")
+    side_by_side(trial, of_shapes(trial), "new inputs of the recorded shapes", false)
 }
 
-fn side_by_side(trial: &Trial<'_, '_>, inputs: Vec<ToolInput>, what: &str) -> Found {
+fn of_recorded(trial: &Trial<'_, '_>) -> Vec<ToolInput> {
+    let gate = trial.gate;
+    let limit = gate.view.config.validate.shadow_inputs;
+    inputs::varied(&gate.evidence.inputs(), &gate.seed, limit).into_iter().map(|(_, input)| input).collect()
+}
+
+fn of_shapes(trial: &Trial<'_, '_>) -> Vec<ToolInput> {
+    let gate = trial.gate;
+    inputs::synthetic(&gate.evidence.inputs(), &gate.seed, gate.view.config.validate.synthetic_inputs)
+}
+
+/// `near` are inputs like the ones that failed: of them at least one must be repaired where any still fails. That some do is what a tool
+/// does with input that makes no sense.
+fn side_by_side(trial: &Trial<'_, '_>, inputs: Vec<ToolInput>, what: &str, near: bool) -> Found {
     if let Err(why) = &trial.gate.plan.varied {
         return Found::skipped(why.clone());
     }
@@ -56,14 +63,20 @@ fn side_by_side(trial: &Trial<'_, '_>, inputs: Vec<ToolInput>, what: &str) -> Fo
         return Found::failed(lines[0].clone()).listing(lines);
     }
     // Where answers were wrong, other answers are what is wanted; whether they are right is told by those that are known.
-    let are_wanted = trial.gate.investigation.failure.is_wrong_output();
-    let (wanted, doubtful): (Vec<_>, Vec<_>) = seen
-        .iter()
-        .filter(|(_, seen)| matches!(seen, Seen::Differs(_) | Seen::StillFails))
-        .partition(|(_, seen)| are_wanted && matches!(seen, Seen::Differs(_)));
+    let was_wrong = |other: &&Recording| other.execution.failure.as_ref().is_some_and(Failure::is_wrong_output);
+    let are_wanted = trial.gate.investigation.failure.is_wrong_output()
+        || trial.gate.evidence.others.iter().filter(was_wrong).any(|other| turn(pair, other) == Turn::Right);
+    let (wanted, mut doubtful): (Vec<_>, Vec<_>) =
+        seen.iter().filter(|(_, seen)| matches!(seen, Seen::Differs(_))).partition(|_| are_wanted);
+    let failing: Vec<&(usize, Seen)> = seen.iter().filter(|(_, seen)| *seen == Seen::StillFails).collect();
     let mut summary = format!("of {} {what}, {agree} are answered as before and {repaired} no longer fail", seen.len());
     if !wanted.is_empty() {
         summary.push_str(&format!(", {} are answered in another way than the wrong one", wanted.len()));
+    }
+    match near && repaired + wanted.len() == 0 {
+        true => doubtful.extend(failing),
+        false if !failing.is_empty() => summary.push_str(&format!(", {} still fail", failing.len())),
+        false => {}
     }
     if !doubtful.is_empty() {
         let lines = told(&doubtful);

@@ -1,6 +1,7 @@
 //! The only integration-test binary: one file per subject, sentence names.
 
 mod answers;
+mod bench_gate;
 mod bench_repair;
 mod catalog;
 mod common;

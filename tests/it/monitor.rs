@@ -88,7 +88,7 @@ fn a_revert_that_conflicts_with_later_changes_waits_for_a_person_with_the_paths(
     repository.says(&["revert", &repository.id()]);
     let reason = word(&repository.improvement()["reason"]);
     assert_eq!(repository.stage(), "stuck");
-    assert!(reason.contains("later changes conflict in tools/calculator.py"), "{reason}");
+    assert!(reason.contains("later changes in `tools/calculator.py` are in the way of the inverse"), "{reason}");
     assert_eq!(repository.tip("main"), theirs);
     repository.assert_clean();
     repository.run();
@@ -148,4 +148,41 @@ fn whoever_looks_from_outside_sees_the_same_story() {
     let before = repository.git(&["-C", clone, "rev-parse", "main"]);
     repository.says(&["-C", clone, "run", "--json"]);
     assert_eq!(repository.git(&["-C", clone, "rev-parse", "main"]), before);
+}
+
+/// What is read where a regression is confirmed and yet not reverted.
+fn held(repository: &Repository, id: &str) -> String {
+    repository.run();
+    let known = repository.improvements().into_iter().find(|known| known["id"] == id).expect("is known");
+    assert_eq!(known["stage"], "stuck", "{known:#}");
+    word(&known["reason"])
+}
+
+#[test]
+fn a_regression_that_a_later_change_may_rely_on_waits_for_a_person_with_the_commit_and_the_paths() {
+    let repository = Repository::landed_orders();
+    let id = repository.id();
+    repository.orders_with_long_references();
+    let tool = "tools/orders.py";
+    repository.edit(tool, "import sys\n", "import sys\n# Orders come from the shop.\n");
+    let theirs = repository.commit("Say where orders come from");
+    let reason = held(&repository, &id);
+    let wanted = format!("`Say where orders come from` ({}) changed `{tool}` since and may rely on it", &theirs[..8]);
+    assert!(reason.contains(&wanted) && reason.contains("fractal revert"), "{reason}");
+    assert_eq!(repository.tip("main"), theirs);
+    repository.says(&["revert", &id]);
+    assert!(!repository.git(&["log", "-1", "--format=%B", "main"]).contains("Say where"), "a person's wish is done");
+}
+
+#[test]
+fn where_reverts_are_for_people_the_reason_says_so() {
+    let repository = Repository::landed_orders();
+    let id = repository.id();
+    let declared = repository.read("fractal.toml");
+    repository.configure(&declared.replacen("name = \"orders\"\n", "name = \"orders\"\nrevert = false\n", 1));
+    let before = repository.commit("reverts are for people");
+    repository.orders_with_long_references();
+    let reason = held(&repository, &id);
+    assert!(reason.contains("reverts are for people here (`revert = false`)"), "{reason}");
+    assert_eq!(repository.tip("main"), before);
 }

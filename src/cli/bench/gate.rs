@@ -41,6 +41,9 @@ pub(super) struct GateBench {
     /// Only cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Only patches of this kind, such as `correct` or `overfits`; may be given again
+    #[arg(long, value_name = "KIND")]
+    kind: Vec<String>,
     /// Leave out what runs that failed by themselves should have answered, as if nobody had said it
     #[arg(long)]
     unmarked: bool,
@@ -141,7 +144,7 @@ impl GateBench {
         }
         cases.retain(|case| self.only.as_ref().is_none_or(|text| case.name.contains(text)));
         let answered = |case: &Case| {
-            let answer = answer(case);
+            let answer = answer(case, &self.kind);
             if self.output.json {
                 render::say_json(&answer);
             }
@@ -195,19 +198,20 @@ impl Case {
     }
 }
 
-fn answer(case: &Case) -> Answer {
+fn answer(case: &Case, kinds: &[String]) -> Answer {
     let mut answer = Answer { case: case.name.clone(), language: case.language, error: None, patches: Vec::new() };
-    if let Err(error) = judge_all(case, &mut answer.patches) {
+    if let Err(error) = judge_all(case, kinds, &mut answer.patches) {
         answer.error = Some(format!("{error:#}"));
     }
     answer
 }
 
-fn judge_all(case: &Case, judged: &mut Vec<Judged>) -> Result<()> {
+fn judge_all(case: &Case, kinds: &[String], judged: &mut Vec<Judged>) -> Result<()> {
     let scene = Scene::set(case)?;
     let character = character::of(&scene.view, &scene.tool, &scene.investigation.commit)?;
     let gate = Gate::open(&scene.view, (&scene.tool, &character), &scene.opportunity, &scene.investigation)?;
-    for (line, kind) in [(&case.correct, "correct")].into_iter().chain(case.wrong.iter().map(|line| (line, line.kind.as_str()))) {
+    let all = [(&case.correct, "correct")].into_iter().chain(case.wrong.iter().map(|line| (line, line.kind.as_str())));
+    for (line, kind) in all.filter(|(_, kind)| kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind)) {
         let candidate = Candidate {
             strategy: "bench".into(),
             source: kind.into(),

@@ -45,6 +45,19 @@ impl Repo {
         })
     }
 
+    /// The commits that changed these paths after `since` had them, along the first parents of `from`, newest first.
+    ///
+    /// # Errors
+    /// When history cannot be read.
+    pub fn revisions_after(&self, since: &CommitId, from: &CommitId, paths: &[String]) -> Result<Vec<Revision>> {
+        let known = self.version_at(since, paths)?;
+        let is_known = |revision: &Revision| Some(&revision.version) == known.as_ref();
+        let mut revisions = self.revisions_until(from, paths, |revisions| revisions.iter().any(is_known))?;
+        let end = revisions.iter().position(is_known);
+        revisions.truncate(end.unwrap_or(revisions.len()));
+        Ok(revisions)
+    }
+
     fn revisions_until(
         &self,
         from: &CommitId,

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. The only place that prints.
 
+mod backtest;
 mod bench;
 mod chart;
 mod columns;
@@ -122,6 +123,8 @@ enum Command {
     Repair(repair::Repair),
     /// Measure parts of the loop on cases with known answers
     Bench(bench::Bench),
+    /// Put the rules to what has been: would they have been right?
+    Backtest(backtest::Backtest),
     #[command(hide = true)]
     Shadow(shadow::Shadow),
     /// Check the configuration, or print its reference or schema
@@ -288,6 +291,7 @@ pub fn main() -> ExitCode {
         Command::Pause(command) => command.run(&repo),
         Command::Resume(command) => command.run(&repo),
         Command::Repair(command) => command.run(&repo),
+        Command::Backtest(command) => command.run(&repo),
         Command::Bench(command) => command.run(),
         Command::Shadow(command) => command.run(&repo),
         Command::Config(command) => command.run(&repo),

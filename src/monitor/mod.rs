@@ -3,6 +3,7 @@
 //! Counts raise an alarm, cheaply; an alarm never reverts. The failing inputs are then run on both versions, and only inputs that
 //! the new version fails and the old one passes are evidence. Missing data is neither a failure nor a success.
 
+mod backtest;
 mod counts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use jiff::Timestamp;
 
+pub use self::backtest::{Asked, Past, Score, backtest};
 use self::counts::Since;
 use crate::model::{Analysis, CommitId, Counts, Finding, Fingerprint, Outcome, PairedReplay, Recording, Tool, Version};
 use crate::stats;
@@ -71,6 +73,20 @@ pub fn analyse(view: &View, watch: &Watch<'_>) -> Result<Analysis> {
         analysis.finding = finding;
     }
     Ok(analysis)
+}
+
+/// What the failing inputs of a watch say when they are run on both versions, whatever the counts are.
+///
+/// # Errors
+/// See [`analyse`].
+pub fn replayed(view: &View, watch: &Watch<'_>) -> Result<Finding> {
+    let Some(new) = view.repo.version_at(watch.after, &watch.tool.paths)? else {
+        return Ok(Finding::Inconclusive { reason: "the tool's files are gone".into() });
+    };
+    let Since { failing, .. } = counts::since(view, watch, &new)?;
+    let mut analysis = closed(Counts::default(), Counts::default(), "the failing inputs cannot be run again");
+    confirm(view, watch, &new, &failing, &mut analysis)?;
+    Ok(analysis.finding)
 }
 
 /// Distinct inputs of the failures since the last success, as far as that matters.

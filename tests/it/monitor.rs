@@ -186,3 +186,33 @@ fn where_reverts_are_for_people_the_reason_says_so() {
     assert!(reason.contains("reverts are for people here (`revert = false`)"), "{reason}");
     assert_eq!(repository.tip("main"), before);
 }
+
+#[test]
+fn the_rules_are_put_to_what_has_been() {
+    let repository = Repository::landed_orders();
+    let landed = repository.tip("main");
+    repository.orders_with_long_references();
+    let scores = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let told = repository.says(&[&["backtest", "monitor", "--json"], arguments].concat());
+        told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let [change] = &scores(&["--replay"])[..] else { panic!("one change has runs before and after it") };
+    assert_eq!(
+        (change["score"].as_str(), change["commit"].as_str()),
+        (Some("false"), Some(landed.as_str())),
+        "nobody reverted it yet"
+    );
+    assert_eq!(change["replay"]["finding"], "regression", "{change:#}");
+    let alarm = change["alarm"].as_u64().expect("there was an alarm");
+    assert!((2..=5).contains(&alarm), "{change:#}");
+    repository.run();
+    let past = scores(&["orders"]);
+    assert_eq!((past[0]["score"].as_str(), past[0]["alarm"].as_u64()), (Some("true"), Some(alarm)), "{past:#?}");
+    assert_eq!(past[0]["reverted_by"].as_str(), Some(repository.tip("main").as_str()));
+    let shown = repository.says(&["backtest", "monitor"]);
+    assert!(
+        shown.contains("1 changes: 1 true, 0 false, 0 missed, 0 quiet") && shown.contains(&format!("run {alarm}")),
+        "{shown}"
+    );
+    assert_eq!(repository.fractal(&["backtest", "monitor", "nothing"]).status.code(), Some(2));
+}

@@ -71,6 +71,10 @@ impl<'a> Journal<'a> {
         (self.listener)(progress);
     }
 
+    pub(super) fn listener(&self) -> &'a (dyn Fn(Progress) + Sync) {
+        self.listener
+    }
+
     /// Whether nothing new should be begun.
     pub(super) fn should_stop(&self) -> bool {
         self.stop.load(Ordering::SeqCst)

@@ -8,25 +8,25 @@ use super::actions::{Acted, Journal};
 use super::improvement::{self, Improvement};
 use super::maintenance;
 use super::news::News;
-use super::offer::{Asked, Offer, learned, rivals};
+use super::offer::learned;
 use super::progress::{CycleReport, Progress, describe_analysis, describe_investigation, describe_opportunity};
 use super::reconcile::reconcile;
+use super::search::{Next, Wanted};
 use super::shadow;
 use super::stage::Stage;
+use super::stages::Stages;
 use crate::deploy::{self, Decision, Facts};
 use crate::model::{
-    ActionKind, Approver, Candidate, Character, CommitId, Conclusion, End, Event, Finding, ImprovementId, Investigation,
-    Observation, Opportunity, Tool,
+    ActionKind, Approver, Candidate, Character, CommitId, Conclusion, End, Event, Finding, ImprovementId, Observation, Opportunity,
+    Tool,
 };
-use crate::monitor::{self, Watch};
-use crate::validate::{Gate, Judged};
+use crate::monitor::Watch;
+use crate::prioritize;
+use crate::validate::Judged;
 use crate::world::View;
 use crate::world::bench::BenchError;
 use crate::world::catalog::{Catalog, catalog};
-use crate::world::character;
-use crate::world::clock::Stopwatch;
 use crate::world::git::MoveError;
-use crate::{detect, investigate, prioritize};
 
 /// Times one proposal is rebuilt in one cycle because the base moved under it.
 const REBUILDS_MAX: u32 = 2;
@@ -34,6 +34,7 @@ const REBUILDS_MAX: u32 = 2;
 /// The state of one pass.
 pub(super) struct Cycle<'v, 'j> {
     pub(super) journal: &'j mut Journal<'v>,
+    pub(super) stages: &'j dyn Stages,
     pub(super) tools: Catalog,
     pub(super) report: CycleReport,
 }
@@ -42,7 +43,7 @@ pub(super) struct Cycle<'v, 'j> {
 ///
 /// # Errors
 /// When the repository, the log or the store cannot be read or written. Everything done so far is in the log.
-pub(super) fn run(journal: &mut Journal<'_>) -> Result<CycleReport> {
+pub(super) fn run(journal: &mut Journal<'_>, stages: &dyn Stages) -> Result<CycleReport> {
     let view = journal.view;
     let tip = view.repo.tip(&view.base)?;
     let dry_run = journal.is_dry_run();
@@ -51,7 +52,7 @@ pub(super) fn run(journal: &mut Journal<'_>) -> Result<CycleReport> {
         journal.tell(Progress::Paused { reason: view.repo.pause_reason().unwrap_or_default() });
     }
     let tools = catalog(&view.repo, &view.config, &tip)?;
-    let mut cycle = Cycle { journal, tools, report: CycleReport::default() };
+    let mut cycle = Cycle { journal, stages, tools, report: CycleReport::default() };
     cycle.journal.drain()?;
     cycle.journal.sync()?;
     reconcile(&mut cycle)?;
@@ -117,7 +118,7 @@ impl<'v> Cycle<'v, '_> {
             incident: &opportunity.failure.fingerprint,
             struck: &improvement.struck,
         };
-        let analysis = monitor::analyse(self.view(), &watch)?;
+        let analysis = self.stages.analyse(self.view(), &watch)?;
         let summary = describe_analysis(&analysis);
         if let Finding::Waiting { needed } = analysis.finding {
             let reason = format!("{summary}; the watch needs {needed} more runs");
@@ -215,7 +216,7 @@ impl<'v> Cycle<'v, '_> {
         let news = News::read(self.view(), &self.tools, &tip)?;
         let names: Vec<String> = news.tools.iter().map(|tool| tool.name.clone()).collect();
         self.journal.settle(&names)?;
-        let detected = detect::detect(self.view(), &news.tools, &tip)?;
+        let detected = self.stages.detect(self.view(), &news.tools, &tip)?;
         self.report.tools_analysed = detected.analysed;
         let ranked = prioritize::prioritize(detected.opportunities);
         self.take_on(ranked.iter().map(|ranked| &ranked.opportunity))?;
@@ -294,11 +295,11 @@ impl<'v> Cycle<'v, '_> {
         let Some(tool) = self.tools.get(&opportunity.tool).cloned() else {
             return self.end(id, End::Closed { reason: format!("the tool `{}` is gone", opportunity.tool) });
         };
-        let character = character::of(self.view(), &tool, &tip)?;
+        let character = self.stages.character(self.view(), &tool, &tip)?;
         let tool = Tool { effects: character.effects, ..tool };
         if improvement.stage == Stage::Detected {
             self.journal.tell(Progress::Investigating { id: id.clone(), tool: tool.name.clone() });
-            let investigation = investigate::investigate(self.view(), &tool, &opportunity, &tip)?;
+            let investigation = self.stages.investigate(self.view(), &tool, &opportunity, &tip)?;
             self.report.investigated += 1;
             self.journal.tell(Progress::Investigated {
                 id: id.clone(),
@@ -325,79 +326,27 @@ impl<'v> Cycle<'v, '_> {
         opportunity: &Opportunity,
         rebuilt: u32,
     ) -> Result<()> {
-        let improvement = self.journal.get(id)?;
-        let investigation = improvement.investigation.clone().context("a bug: searching without an investigation")?;
-        let gate = match Gate::open(self.view(), (tool, character), opportunity, &investigation) {
-            Ok(gate) => gate,
+        let investigation = self.journal.get(id)?.investigation.clone().context("a bug: searching without an investigation")?;
+        let learned = learned(self.journal.improvements.values());
+        let (view, tell) = (self.view(), self.journal.listener());
+        let wanted = Wanted { view, tool, character, opportunity, investigation: &investigation, learned: &learned, tell };
+        let mut attempts = match self.stages.search(wanted) {
+            Ok(attempts) => attempts,
             Err(BenchError::World(error)) => return Err(error),
             Err(error) => return self.unsolved(id, 0, error.to_string()),
         };
-        let mut started = Stopwatch::start();
-        let mut offer = self.offer(id, tool, &investigation, &gate, None)?;
-        let (mut from, mut judged_count) = (0, 0);
-        let reason = loop {
-            if judged_count == self.view().config.improve.gate_attempts {
-                break format!("{judged_count} candidates passed the quick trial, none of them the gate");
-            }
-            if started.elapsed() > self.view().config.improve.time.0 {
-                break "the time for this opportunity is used up (`[improve] time`)".to_string();
-            }
-            let Some(at) = gate.first_promising(&offer.candidates, from) else {
-                if !offer.is_complete {
-                    from = offer.candidates.len();
-                    offer = self.offer(id, tool, &investigation, &gate, Some(offer))?;
-                    // A search has limits of its own.
-                    started = Stopwatch::start();
-                    continue;
+        loop {
+            match attempts.next(self.journal.get(id)?)? {
+                Next::Over { tried, reason } => return self.unsolved(id, tried, reason),
+                Next::Judged { candidate, judged, tried } => {
+                    let accepted = judged.verdict.accepted();
+                    self.judged(id, tool, opportunity, &candidate, *judged, tried)?;
+                    if accepted {
+                        return self.land(id, rebuilt);
+                    }
                 }
-                break match offer.all() {
-                    0 => "no strategy had a candidate that was not refused before".to_string(),
-                    tried => format!("none of {tried} candidates makes the failing inputs succeed"),
-                };
-            };
-            let candidate = &offer.candidates[at];
-            let judged = gate.judge(candidate);
-            judged_count += 1;
-            if !judged.verdict.accepted() {
-                self.judged(id, tool, opportunity, candidate, judged, offer.looked_at(at))?;
-                from = at + 1;
-                continue;
             }
-            let rivals = rivals(&gate, &offer.candidates, at);
-            let (chosen, judged) = gate.choose(&rivals.iter().map(|at| &offer.candidates[*at]).collect::<Vec<_>>(), judged);
-            let at = rivals[chosen];
-            self.judged(id, tool, opportunity, &offer.candidates[at], judged, offer.looked_at(at))?;
-            return self.land(id, rebuilt);
-        };
-        self.unsolved(id, offer.all(), reason)
-    }
-
-    /// What to take to the gate: what is most trusted, then with what a search finds.
-    fn offer(
-        &self,
-        id: &ImprovementId,
-        tool: &Tool,
-        investigation: &Investigation,
-        gate: &Gate<'_>,
-        before: Option<Offer>,
-    ) -> Result<Offer> {
-        let journal = &*self.journal;
-        let (improvement, view) = (journal.get(id)?, journal.view);
-        let progress = |path: &str, tried, passed| {
-            let (tool, path) = (tool.name.clone(), path.to_string());
-            journal.tell(Progress::Searching { id: id.clone(), tool, path, tried, passed });
-        };
-        let learned = learned(journal.improvements.values());
-        let asked = Asked { view, tool, improvement, investigation, learned: &learned, progress: &progress };
-        let offer = match before {
-            None => asked.trusted()?,
-            Some(before) => asked.searched(before, &gate.shown())?,
-        };
-        let candidates = offer.candidates.len() as u64;
-        if candidates > 0 {
-            journal.tell(Progress::Trying { id: id.clone(), tool: tool.name.clone(), candidates });
         }
-        Ok(offer)
     }
 
     fn unsolved(&mut self, id: &ImprovementId, tried: u64, reason: String) -> Result<()> {

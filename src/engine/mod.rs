@@ -12,8 +12,10 @@ mod offer;
 mod progress;
 mod reconcile;
 mod revert;
+mod search;
 pub mod shadow;
 mod stage;
+mod stages;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +31,7 @@ pub use self::figures::{Change, Overview, ToolFigures, VersionFigures};
 pub use self::improvement::{Improvement, Landed};
 pub use self::progress::{CycleReport, Progress};
 pub use self::stage::{IllegalEvent, Stage, next};
+use self::stages::{Real, Stages};
 pub use self::status::{Funnel, History, Notable, OpenItem, Shadowed, Stats, ToolRow};
 use crate::model::{Event, ImprovementId, Observation};
 use crate::world::clock::Clock;
@@ -248,9 +251,18 @@ fn run_cycle(
     listener: &(dyn Fn(Progress) + Sync),
     stop: &AtomicBool,
 ) -> Result<CycleReport, CycleError> {
-    let view = View::open(repo, clock)?;
-    let mut journal = Journal::open(&view, dry_run, listener, stop)?;
-    Ok(cycle::run(&mut journal)?)
+    cycle_on(&View::open(repo, clock)?, &Real, dry_run, listener, stop)
+}
+
+fn cycle_on(
+    view: &View,
+    stages: &dyn Stages,
+    dry_run: bool,
+    listener: &(dyn Fn(Progress) + Sync),
+    stop: &AtomicBool,
+) -> Result<CycleReport, CycleError> {
+    let mut journal = Journal::open(view, dry_run, listener, stop)?;
+    Ok(cycle::run(&mut journal, stages)?)
 }
 
 /// What a person can say about one improvement.

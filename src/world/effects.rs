@@ -53,8 +53,11 @@ impl Effects {
     /// # Errors
     /// When the execution store cannot be opened.
     pub fn open(view: &View) -> Result<Effects, WorldError> {
-        let repo = Repo::open(view.repo.root())?;
-        let store = store::open(&repo, &view.config)?;
+        let repo = Repo::open_on(view.repo.root(), view.repo.host().cloned())?;
+        let store = match repo.host() {
+            Some(host) => host.store()?,
+            None => store::open(&repo, &view.config)?,
+        };
         let deploy = &view.config.deploy;
         let identity = Identity { name: deploy.author_name.clone(), email: deploy.author_email.clone() };
         let remote = Some(deploy.remote.clone()).filter(|remote| !remote.is_empty());
@@ -96,6 +99,11 @@ impl Effects {
     /// # Errors
     /// When that cannot be found out.
     pub fn probe(&self, action: &Action) -> anyhow::Result<bool> {
+        let happened = self.has_happened(action)?;
+        Ok(self.repo.host().map_or(happened, |host| host.probed(action, happened)))
+    }
+
+    fn has_happened(&self, action: &Action) -> anyhow::Result<bool> {
         match &action.kind {
             ActionKind::PutBranch { branch, commit, .. } => Ok(self.repo.resolve(&heads(branch))?.as_ref() == Some(commit)),
             ActionKind::Land { base, expect, commit } | ActionKind::Revert { base, expect, commit, .. } => {

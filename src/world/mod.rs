@@ -11,6 +11,7 @@ pub mod clock;
 mod effects;
 pub mod files;
 pub mod git;
+pub mod host;
 pub mod http;
 pub mod incoming;
 pub mod lock;
@@ -23,11 +24,13 @@ pub mod store;
 pub mod trial;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clock::Clock;
 pub use effects::{ActionError, Effects, SEEN_REF};
 use git::{OpenError, Repo};
+use host::Host;
 use sandbox::Sandbox;
 use store::Store;
 
@@ -63,12 +66,23 @@ impl View {
     /// # Errors
     /// See [`WorldError`].
     pub fn open(path: &Path, clock: Clock) -> Result<View, WorldError> {
-        let repo = Repo::open(path)?;
+        View::open_on(path, clock, None)
+    }
+
+    /// The same on a simulated machine.
+    ///
+    /// # Errors
+    /// See [`WorldError`].
+    pub fn open_on(path: &Path, clock: Clock, host: Option<Arc<dyn Host>>) -> Result<View, WorldError> {
+        let repo = Repo::open_on(path, host)?;
         // What a view builds (a diff, the inverse of a commit) is for looking at: none of it reaches the disk.
         repo.keep_objects_in_memory()?;
         let config = read_config(&repo)?;
         let base = repo.base(&config.base)?;
-        let store = store::open_to_read(&repo, &config)?;
+        let store = match repo.host() {
+            Some(host) => host.store()?,
+            None => store::open_to_read(&repo, &config)?,
+        };
         let owner = blake3::hash(repo.root().as_os_str().as_encoded_bytes()).to_hex()[..12].to_string();
         let sandbox = Sandbox::configured(&owner, &config);
         Ok(View { repo, store, clock, sandbox, config, base })

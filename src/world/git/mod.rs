@@ -26,6 +26,7 @@ pub use refs::{MoveError, NOTES_REF, PAUSE_REF};
 pub use tree::TreeFile;
 
 use crate::model::CommitId;
+use crate::world::host::Host;
 
 /// Why a folder cannot be taken care of.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,8 @@ pub struct Repo {
     root: PathBuf,
     /// Trees that were read, by their ids: what they hold never changes.
     folders: RefCell<HashMap<git2::Oid, Arc<tree::Folder>>>,
+    /// The simulated machine it is on, if it is on one.
+    host: Option<Arc<dyn Host>>,
 }
 
 impl Repo {
@@ -62,6 +65,14 @@ impl Repo {
     /// # Errors
     /// See [`OpenError`]; a repository without commits opens, and [`Repo::base`] refuses it.
     pub fn open(path: &Path) -> Result<Repo, OpenError> {
+        Repo::open_on(path, None)
+    }
+
+    /// The same on a simulated machine.
+    ///
+    /// # Errors
+    /// As [`Repo::open`].
+    pub fn open_on(path: &Path, host: Option<Arc<dyn Host>>) -> Result<Repo, OpenError> {
         let refused = |error: git2::Error| match (error.code(), error.class()) {
             (git2::ErrorCode::NotFound, _) => OpenError::NotARepository(path.to_path_buf()),
             (git2::ErrorCode::Owner, _) => OpenError::Foreign(path.to_path_buf()),
@@ -71,7 +82,10 @@ impl Repo {
         let inner = git2::Repository::discover(path).map_err(refused)?;
         let root = inner.workdir().map(Path::to_path_buf).ok_or_else(|| OpenError::Bare(inner.path().to_path_buf()))?;
         let root = root.canonicalize().unwrap_or(root);
-        Ok(Repo { inner, root, folders: RefCell::default() })
+        if let Some(host) = &host {
+            host.join(&inner).map_err(|error| OpenError::Format(path.to_path_buf(), format!("{error:#}")))?;
+        }
+        Ok(Repo { inner, root, folders: RefCell::default(), host })
     }
 
     /// Sends every object written from now on to memory: what a dry run builds leaves no trace.
@@ -79,8 +93,16 @@ impl Repo {
     /// # Errors
     /// When libgit2 refuses the back end.
     pub fn keep_objects_in_memory(&self) -> Result<()> {
+        // On a simulated machine nothing else happens.
+        if self.host.is_some() {
+            return Ok(());
+        }
         self.inner.odb()?.add_new_mempack_backend(1_000)?;
         Ok(())
+    }
+
+    pub(in crate::world) fn host(&self) -> Option<&Arc<dyn Host>> {
+        self.host.as_ref()
     }
 
     /// The root of the work tree, absolute.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::commit::signature;
 use super::{Identity, Repo, id_of};
 use crate::model::CommitId;
+use crate::world::host::Moment;
 use crate::world::process::{self, Spawn};
 
 /// Where outcomes are noted: `git log --notes=fractal`.
@@ -77,14 +78,18 @@ impl Repo {
             name: name.into(),
             expected: expect.map_or("(absent)".into(), |commit| commit.short().to_string()),
         };
-        let to = self.oid(to)?;
+        let new = self.oid(to)?;
         let expect = expect.map(|commit| self.oid(commit)).transpose()?;
+        self.moment(Moment::Before(name));
         let moved = self.past_locks(name, || match expect {
-            Some(expect) => self.inner.reference_matching(name, to, true, expect, why).map(drop),
-            None => self.inner.reference(name, to, false, why).map(drop),
+            Some(expect) => self.inner.reference_matching(name, new, true, expect, why).map(drop),
+            None => self.inner.reference(name, new, false, why).map(drop),
         });
         match moved {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.moment(Moment::After(name, Some(to)));
+                Ok(())
+            }
             Err(error) if error.code() == git2::ErrorCode::Locked => {
                 Err(MoveError::Locked { lock: self.lock_of(name).display().to_string() })
             }
@@ -94,6 +99,12 @@ impl Repo {
                 Err(lost())
             }
             Err(error) => Err(MoveError::Git(anyhow::Error::new(error).context(format!("moving `{name}`")))),
+        }
+    }
+
+    fn moment(&self, moment: Moment<'_>) {
+        if let Some(host) = &self.host {
+            host.moment(moment);
         }
     }
 
@@ -172,7 +183,9 @@ impl Repo {
     pub fn write_note(&self, commit: &CommitId, text: &str, by: &Identity, at: Timestamp) -> Result<()> {
         let signature = signature(by, at)?;
         let commit = self.oid(commit)?;
+        self.moment(Moment::Before(NOTES_REF));
         self.past_locks(NOTES_REF, || self.inner.note(&signature, &signature, Some(NOTES_REF), commit, text, true))?;
+        self.moment(Moment::After(NOTES_REF, None));
         Ok(())
     }
 
@@ -182,6 +195,9 @@ impl Repo {
     /// # Errors
     /// What git said when the push was refused.
     pub fn push(&self, remote: &str, name: &str, expect: Option<&CommitId>, commit: &CommitId) -> Result<()> {
+        if let Some(host) = &self.host {
+            return host.push(remote, name, expect, commit);
+        }
         let lease = format!("--force-with-lease={name}:{}", expect.map_or("", |commit| commit.as_str()));
         let refspec = format!("{commit}:{name}");
         self.git(&["push", "--porcelain", &lease, "--", remote, &refspec], PUSH_TIME)
@@ -194,6 +210,9 @@ impl Repo {
     /// # Errors
     /// When the remote cannot be asked.
     pub fn remote_ref(&self, remote: &str, name: &str) -> Result<Option<CommitId>> {
+        if let Some(host) = &self.host {
+            return host.remote_ref(remote, name);
+        }
         let listing = self.git(&["ls-remote", "--", remote, name], PUSH_TIME)?;
         let line = listing.lines().find(|line| line.ends_with(&format!("\t{name}")));
         Ok(line.and_then(|line| line.split('\t').next()).map(|id| CommitId(id.to_string())))

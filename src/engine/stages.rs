@@ -1,0 +1,55 @@
+//! What a cycle asks the stages of the loop. The engine records the answers, decides and acts; a simulation answers from a script.
+
+use anyhow::Result;
+
+use super::search::{Attempts, Search, Wanted};
+use crate::detect::{self, Detected};
+use crate::investigate;
+use crate::model::{Analysis, Character, CommitId, Investigation, Opportunity, Tool};
+use crate::monitor::{self, Watch};
+use crate::world::View;
+use crate::world::bench::BenchError;
+use crate::world::character;
+
+/// The stages. All of them fail when the repository or the store cannot be read.
+pub(super) trait Stages {
+    /// See [`detect::detect`].
+    fn detect(&self, view: &View, tools: &[Tool], tip: &CommitId) -> Result<Detected>;
+
+    /// See [`character::of`].
+    fn character(&self, view: &View, tool: &Tool, tip: &CommitId) -> Result<Character>;
+
+    /// See [`investigate::investigate`].
+    fn investigate(&self, view: &View, tool: &Tool, opportunity: &Opportunity, tip: &CommitId) -> Result<Investigation>;
+
+    /// See [`Search::open`].
+    fn search<'a>(&'a self, wanted: Wanted<'a>) -> Result<Box<dyn Attempts + 'a>, BenchError>;
+
+    /// See [`monitor::analyse`].
+    fn analyse(&self, view: &View, watch: &Watch<'_>) -> Result<Analysis>;
+}
+
+/// The real ones.
+pub(super) struct Real;
+
+impl Stages for Real {
+    fn detect(&self, view: &View, tools: &[Tool], tip: &CommitId) -> Result<Detected> {
+        detect::detect(view, tools, tip)
+    }
+
+    fn character(&self, view: &View, tool: &Tool, tip: &CommitId) -> Result<Character> {
+        character::of(view, tool, tip)
+    }
+
+    fn investigate(&self, view: &View, tool: &Tool, opportunity: &Opportunity, tip: &CommitId) -> Result<Investigation> {
+        investigate::investigate(view, tool, opportunity, tip)
+    }
+
+    fn search<'a>(&'a self, wanted: Wanted<'a>) -> Result<Box<dyn Attempts + 'a>, BenchError> {
+        Ok(Box::new(Search::open(wanted)?))
+    }
+
+    fn analyse(&self, view: &View, watch: &Watch<'_>) -> Result<Analysis> {
+        monitor::analyse(view, watch)
+    }
+}

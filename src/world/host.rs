@@ -1,0 +1,49 @@
+//! What a simulation puts in the place of the machine: a remote, a store, and what may happen around each write that others can see.
+//! In real life nobody is there, and nothing of this is asked.
+
+use anyhow::Result;
+
+use super::store::{Store, StoreError};
+use crate::model::{Action, CommitId};
+
+/// Around the move of a ref.
+#[derive(Clone, Copy, Debug)]
+pub enum Moment<'a> {
+    /// It is about to be moved.
+    Before(&'a str),
+    /// It was moved to this commit; `None` where the caller does not know it.
+    After(&'a str, Option<&'a CommitId>),
+}
+
+/// The machine of one simulated loop.
+pub trait Host: Send + Sync {
+    /// Something may happen now. A simulated kill does not come back: it unwinds.
+    fn moment(&self, moment: Moment<'_>);
+
+    /// See `Repo::push`.
+    ///
+    /// # Errors
+    /// When the remote refuses, or when nobody knows what became of the push.
+    fn push(&self, remote: &str, name: &str, expect: Option<&CommitId>, commit: &CommitId) -> Result<()>;
+
+    /// See `Repo::remote_ref`.
+    ///
+    /// # Errors
+    /// When the remote cannot be reached.
+    fn remote_ref(&self, remote: &str, name: &str) -> Result<Option<CommitId>>;
+
+    /// The answer of a probe. A test that plants a bug changes it.
+    fn probed(&self, action: &Action, happened: bool) -> bool;
+
+    /// The execution store.
+    ///
+    /// # Errors
+    /// When it is away.
+    fn store(&self) -> Result<Box<dyn Store>, StoreError>;
+
+    /// Lets a repository that was just opened share what all of the simulation share.
+    ///
+    /// # Errors
+    /// When libgit2 refuses.
+    fn join(&self, repository: &git2::Repository) -> Result<()>;
+}

@@ -90,6 +90,9 @@ impl<'a> Journal<'a> {
 
     /// Appends facts, all or none of them, and folds them.
     pub(super) fn append(&mut self, id: &ImprovementId, events: Vec<Event>) -> Result<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
         let at = self.view.clock.now();
         let known = self.improvements.entry(id.clone()).or_insert_with(|| Improvement::new(id.clone()));
         let mut folded = known.clone();

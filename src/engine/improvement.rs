@@ -40,6 +40,10 @@ pub struct Improvement {
     pub actions: BTreeMap<ActionKey, (Action, Progress)>,
     /// Our branch with the commit we put there.
     pub branch: Option<(String, CommitId)>,
+    /// The base on which that commit was validated.
+    pub branched_from: Option<CommitId>,
+    /// Commits that carried it on the base at some time.
+    pub carriers: BTreeSet<CommitId>,
     /// The commit that carries the improvement, once it is on the base, and the base before it.
     pub landed: Option<Landed>,
     /// Inputs that false alarms proved innocent.
@@ -78,6 +82,8 @@ impl Improvement {
             turned_down: BTreeSet::new(),
             actions: BTreeMap::new(),
             branch: None,
+            branched_from: None,
+            carriers: BTreeSet::new(),
             landed: None,
             struck: BTreeSet::new(),
             analysis: None,
@@ -107,6 +113,9 @@ impl Improvement {
     /// [`IllegalEvent`]; the improvement is unchanged then.
     pub fn apply(&mut self, record: Record) -> Result<(), IllegalEvent> {
         self.stage = next(self.stage, &record.event)?;
+        if moves_on(&record.event) {
+            self.leave_open_actions();
+        }
         match &record.event {
             Event::Detected { opportunity } => {
                 self.opportunity = Some(opportunity.clone());
@@ -130,6 +139,7 @@ impl Improvement {
                 self.actions.insert(action.key.clone(), (action.clone(), Progress::Intended));
                 if let ActionKind::PutBranch { branch, commit, .. } = &action.kind {
                     self.branch = Some((branch.clone(), commit.clone()));
+                    self.branched_from = self.investigation.as_ref().map(|investigation| investigation.commit.clone());
                 }
             }
             Event::Approved { key, .. } => self.progress(key, Progress::Approved),
@@ -160,6 +170,13 @@ impl Improvement {
         self.end_reason = None;
     }
 
+    /// Nobody carries out any more what was intended before something else was decided: it would not fit.
+    fn leave_open_actions(&mut self) {
+        for (_, progress) in self.actions.values_mut().filter(|(_, progress)| is_open(*progress)) {
+            *progress = Progress::Failed;
+        }
+    }
+
     fn progress(&mut self, key: &ActionKey, progress: Progress) {
         if let Some((_, known)) = self.actions.get_mut(key) {
             *known = progress;
@@ -169,6 +186,7 @@ impl Improvement {
     fn done(&mut self, key: &ActionKey, at: Timestamp) {
         self.progress(key, Progress::Done);
         if let Some((Action { kind: ActionKind::Land { expect, commit, .. }, .. }, _)) = self.actions.get(key) {
+            self.carriers.insert(commit.clone());
             self.landed = Some(Landed { commit: commit.clone(), before: expect.clone(), at });
         }
     }
@@ -176,7 +194,8 @@ impl Improvement {
     fn observe(&mut self, what: &Observation, at: Timestamp) {
         match what {
             Observation::Merged { commit } => {
-                let before = self.investigation.as_ref().map_or(commit.clone(), |investigation| investigation.commit.clone());
+                let before = self.branched_from.clone().unwrap_or_else(|| commit.clone());
+                self.carriers.insert(commit.clone());
                 self.landed = Some(Landed { commit: commit.clone(), before, at });
             }
             Observation::Reverted { by } => {
@@ -250,8 +269,7 @@ impl Improvement {
 
     /// An action that was begun and of which nobody knows how it ended, or that was intended and never begun.
     pub fn unfinished(&self) -> Option<&Action> {
-        let open = |progress: &Progress| matches!(progress, Progress::Intended | Progress::Approved | Progress::Started);
-        self.actions.values().find(|(_, progress)| open(progress)).map(|(action, _)| action)
+        self.actions.values().find(|(_, progress)| is_open(*progress)).map(|(action, _)| action)
     }
 
     /// The action that puts our branch where it belongs, as it was last intended.
@@ -267,5 +285,21 @@ impl Improvement {
             .iter()
             .filter(|record| matches!(record.event, Event::Ended { how: End::Reverted { .. } }))
             .map(|record| record.at)
+    }
+}
+
+fn is_open(progress: Progress) -> bool {
+    matches!(progress, Progress::Intended | Progress::Approved | Progress::Started)
+}
+
+/// Whether what was intended before is out of date after this.
+fn moves_on(event: &Event) -> bool {
+    match event {
+        Event::Detected { .. } | Event::Ended { .. } => true,
+        Event::Observed { what } => matches!(
+            what,
+            Observation::Merged { .. } | Observation::Reverted { .. } | Observation::Gone { .. } | Observation::BaseMoved { .. }
+        ),
+        _ => false,
     }
 }

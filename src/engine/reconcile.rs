@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::actions::{Acted, Journal};
 use super::cycle::Cycle;
-use super::improvement::Improvement;
+use super::improvement::{self, Improvement};
 use super::progress::Progress;
 use super::stage::Stage;
 use crate::model::{Action, ActionKind, CommitId, End, Event, ImprovementId, Observation};
@@ -41,7 +41,9 @@ impl News {
     fn since_last_time(journal: &Journal<'_>, tip: &CommitId) -> Result<News> {
         let mut news = News { tip: tip.clone(), reverts: HashMap::new(), carried: HashMap::new(), own: BTreeSet::new() };
         for improvement in journal.improvements.values() {
-            for (action, _) in improvement.actions.values() {
+            // One that we could not land is news when somebody else lands it.
+            let ours = improvement.actions.values().filter(|(_, progress)| *progress != improvement::Progress::Failed);
+            for (action, _) in ours {
                 if let ActionKind::Land { commit, .. } | ActionKind::Revert { commit, .. } = &action.kind {
                     news.own.insert(commit.clone());
                 }
@@ -69,6 +71,14 @@ impl News {
         }
         Ok(news)
     }
+}
+
+/// Whether a person has reverted `commit` since people's doings were last looked for.
+///
+/// # Errors
+/// When history cannot be read.
+pub(super) fn was_reverted_meanwhile(journal: &Journal<'_>, tip: &CommitId, commit: &CommitId) -> Result<bool> {
+    Ok(News::since_last_time(journal, tip)?.reverts.contains_key(commit))
 }
 
 /// Carries out what was intended, and writes down what a kill kept from being written.
@@ -114,9 +124,7 @@ fn branch_was_taken(cycle: &Cycle<'_, '_>, id: &ImprovementId, action: &Action) 
 fn done_revert(improvement: &Improvement) -> Option<CommitId> {
     let landed = improvement.landed.as_ref()?;
     improvement.actions.values().find_map(|(action, progress)| match &action.kind {
-        ActionKind::Revert { commit, reverts, .. }
-            if *progress == super::improvement::Progress::Done && reverts == &landed.commit =>
-        {
+        ActionKind::Revert { commit, reverts, .. } if *progress == improvement::Progress::Done && reverts == &landed.commit => {
             Some(commit.clone())
         }
         _ => None,
@@ -128,12 +136,23 @@ fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<
     let improvement = cycle.journal.get(id)?;
     let repo = &cycle.view().repo;
     match improvement.stage {
-        Stage::Proposed | Stage::Stuck | Stage::Closed if improvement.landed.is_none() => {
+        Stage::Detected
+        | Stage::Investigated
+        | Stage::Declined
+        | Stage::Unsolved
+        | Stage::Accepted
+        | Stage::Proposed
+        | Stage::Stuck
+        | Stage::Closed
+            if improvement.landed.is_none() =>
+        {
             let Some((branch, ours)) = improvement.branch.clone() else { return Ok(()) };
             let carrier = match repo.contains(&news.tip, &ours)? {
                 true => Some(ours.clone()),
                 false => news.carried.get(id.as_str()).cloned(),
             };
+            // What an earlier round landed is no news.
+            let carrier = carrier.filter(|commit| !improvement.carriers.contains(commit));
             if let Some(commit) = carrier {
                 let observation = Observation::Merged { commit: commit.clone() };
                 return cycle.observe(id, observation, format!("a person merged it as {}", commit.short()));
@@ -155,7 +174,7 @@ fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<
                 }
             }
         }
-        Stage::Watching | Stage::Kept | Stage::Inconclusive | Stage::Stuck => {
+        Stage::Watching | Stage::Reverting | Stage::Kept | Stage::Inconclusive | Stage::Stuck => {
             let Some(landed) = improvement.landed.clone() else { return Ok(()) };
             let undone = match news.reverts.get(&landed.commit) {
                 Some(by) => {

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::actions::Acted;
 use super::cycle::Cycle;
 use super::improvement::{Improvement, Landed};
+use super::reconcile::was_reverted_meanwhile;
 use crate::deploy::{self, Dependant, RevertFacts};
 use crate::model::{ActionKind, Analysis, Approver, CommitId, End, Event, ImprovementId, Opportunity, Patch, Recording};
 use crate::world::bench::{Bench, BenchError};
@@ -26,6 +27,9 @@ impl Cycle<'_, '_> {
             return Ok(());
         };
         let tip = self.tip()?;
+        if was_reverted_meanwhile(self.journal, &tip, &landed.commit)? {
+            return self.waits(id, "a person was faster to revert it; the next cycle notes that".into());
+        }
         let undo = match deploy::undo(self.view(), &landed.commit, &tip) {
             Ok(undo) => Ok(undo),
             Err(RevertError::Git(error)) => return Err(error),
@@ -158,7 +162,7 @@ impl Cycle<'_, '_> {
     /// Which of them fail on the base with the inverse too: then what is there besides has broken them.
     fn not_repaired(&self, name: &str, tip: &CommitId, undo: &Patch, confirmed: &[Recording]) -> Result<Vec<String>> {
         let view = self.view();
-        let Some(tool) = self.tools.get(name) else { return Ok(Vec::new()) };
+        let Some(tool) = self.tools.get(name).filter(|_| !confirmed.is_empty()) else { return Ok(Vec::new()) };
         let longest = confirmed.iter().map(|recording| recording.execution.duration).max().unwrap_or(Duration::ZERO);
         let bench = match Bench::at(view, tool, tip, longest) {
             Ok(bench) => bench.with(undo),

@@ -125,9 +125,19 @@ fn intended(stage: Stage, action: &Action) -> Option<Stage> {
 
 fn observed(stage: Stage, what: &Observation) -> Option<Stage> {
     match (what, stage) {
-        (Observation::Merged { .. }, Stage::Accepted | Stage::Proposed | Stage::Landing | Stage::Stuck | Stage::Closed) => {
-            Some(Stage::Watching)
-        }
+        // A person may merge an earlier attempt whatever became of the work since.
+        (
+            Observation::Merged { .. },
+            Stage::Detected
+            | Stage::Investigated
+            | Stage::Declined
+            | Stage::Unsolved
+            | Stage::Accepted
+            | Stage::Proposed
+            | Stage::Landing
+            | Stage::Stuck
+            | Stage::Closed,
+        ) => Some(Stage::Watching),
         (
             Observation::Reverted { .. } | Observation::Gone { .. },
             Stage::Watching | Stage::Reverting | Stage::Kept | Stage::Inconclusive | Stage::Stuck,

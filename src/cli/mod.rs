@@ -23,6 +23,7 @@ mod repair;
 mod run;
 mod serve;
 mod shadow;
+mod simulate;
 mod stats;
 mod status;
 mod sync;
@@ -69,7 +70,7 @@ enum Only {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 something outside failed (git, files, a damaged log); 2 a mistake in the call or in \
-fractal.toml; 3 another loop is running on this repository; 4 `fractal repair` found no patch. `fractal exec` and `fractal mcp` end exactly as the tool or the server does: with \
+fractal.toml; 3 another loop is running on this repository; 4 `fractal repair` found no patch; 5 `fractal simulate` found a history in which something did not hold. `fractal exec` and `fractal mcp` end exactly as the tool or the server does: with \
 its exit code or its signal, 124 after its time limit, 126 or 127 when it cannot be run.\n\nStart with `fractal demo`, or in a repository of yours with \
 `fractal init`.";
 
@@ -125,6 +126,8 @@ enum Command {
     Bench(bench::Bench),
     /// Put the rules to what has been: would they have been right?
     Backtest(backtest::Backtest),
+    /// Play random histories of the whole engine, and check what must hold whatever happens
+    Simulate(simulate::Simulate),
     #[command(hide = true)]
     Shadow(shadow::Shadow),
     /// Check the configuration, or print its reference or schema
@@ -153,6 +156,7 @@ const OUTSIDE: u8 = 1;
 const MISTAKE: u8 = 2;
 const BUSY: u8 = 3;
 const NO_PATCH: u8 = 4;
+const BROKEN: u8 = 5;
 
 impl Failure {
     fn mistake(message: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -263,7 +267,9 @@ pub fn main() -> ExitCode {
     let repo = cli.repo.clone().unwrap_or_else(|| PathBuf::from("."));
     if !matches!(cli.command, Command::Exec(_) | Command::Mcp(_)) {
         let level = crate::world::files::variable("FRACTAL_LOG").and_then(|level| level.parse().ok());
-        let level: tracing::Level = level.unwrap_or(tracing::Level::WARN);
+        // A simulation is full of what is worth a warning in life.
+        let usual = if matches!(cli.command, Command::Simulate(_)) { tracing::Level::ERROR } else { tracing::Level::WARN };
+        let level: tracing::Level = level.unwrap_or(usual);
         let ansi = render::Paint::for_stderr().is_on();
         tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(ansi).without_time().init();
     }
@@ -293,6 +299,7 @@ pub fn main() -> ExitCode {
         Command::Repair(command) => command.run(&repo),
         Command::Backtest(command) => command.run(&repo),
         Command::Bench(command) => command.run(),
+        Command::Simulate(command) => command.run(),
         Command::Shadow(command) => command.run(&repo),
         Command::Config(command) => command.run(&repo),
         Command::Doctor(command) => command.run(&repo),

@@ -14,6 +14,7 @@ mod reconcile;
 mod revert;
 mod search;
 pub mod shadow;
+pub mod simulate;
 mod stage;
 mod stages;
 mod status;
@@ -279,7 +280,11 @@ pub enum Wish {
 /// # Errors
 /// When there is no such improvement, or the wish does not fit its stage; the message says why.
 pub fn wish(repo: &Path, clock: Clock, id: &str, wish: Wish, by: &str) -> Result<Improvement, CycleError> {
-    let history = History::open(repo, clock)?;
+    wish_on(View::open(repo, clock)?, id, wish, by)
+}
+
+fn wish_on(view: View, id: &str, wish: Wish, by: &str) -> Result<Improvement, CycleError> {
+    let history = History::of(view)?;
     let improvement = history.find(id).map_err(|error| CycleError::Refused(error.to_string()))?.clone();
     let what = match (wish, improvement.stage) {
         (Wish::Approve, Stage::Proposed) => Observation::Approved { by: by.to_string() },

@@ -116,7 +116,11 @@ impl History {
     /// # Errors
     /// When the repository, the log or the store cannot be read.
     pub fn open(path: &Path, clock: Clock) -> Result<Self, CycleError> {
-        let view = View::open(path, clock)?;
+        History::of(View::open(path, clock)?)
+    }
+
+    /// What `view` has.
+    pub(super) fn of(view: View) -> Result<Self, CycleError> {
         let mut improvements = Improvements::new();
         for (id, records) in view.repo.read_log()? {
             let folded = Improvement::fold(id.clone(), records);

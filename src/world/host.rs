@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 
+use super::ground::Objects;
 use super::store::{Store, StoreError};
 use crate::model::{Action, CommitId};
 
@@ -41,9 +42,6 @@ pub trait Host: Send + Sync {
     /// When it is away.
     fn store(&self) -> Result<Box<dyn Store>, StoreError>;
 
-    /// Lets a repository that was just opened share what all of the simulation share.
-    ///
-    /// # Errors
-    /// When libgit2 refuses.
-    fn join(&self, repository: &git2::Repository) -> Result<()>;
+    /// Where its repositories have their objects.
+    fn objects(&self) -> &Objects;
 }

@@ -11,6 +11,7 @@ pub mod clock;
 mod effects;
 pub mod files;
 pub mod git;
+pub mod ground;
 pub mod host;
 pub mod http;
 pub mod incoming;

@@ -83,7 +83,7 @@ impl Repo {
         let root = inner.workdir().map(Path::to_path_buf).ok_or_else(|| OpenError::Bare(inner.path().to_path_buf()))?;
         let root = root.canonicalize().unwrap_or(root);
         if let Some(host) = &host {
-            host.join(&inner).map_err(|error| OpenError::Format(path.to_path_buf(), format!("{error:#}")))?;
+            host.objects().give(&inner)?;
         }
         Ok(Repo { inner, root, folders: RefCell::default(), host })
     }

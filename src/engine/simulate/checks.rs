@@ -1,0 +1,284 @@
+//! What must hold whatever happens. Most of it is looked at each time a loop has moved a ref, the rest when all has come to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use super::script::{faults, id_of};
+use super::sim::{Cycled, State};
+use crate::engine::{History, Improvement, Stage};
+use crate::model::{ActionKind, CommitId, Event, FileEdit, Observation};
+use crate::world::git::{LOG_REF, NOTES_REF, reverted_by};
+use crate::world::ground::Edits;
+
+/// Where a ref is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Here,
+    Remote,
+}
+
+const BASE: &str = "refs/heads/main";
+/// Where a loop's own branches are.
+pub(super) const OURS: &str = "refs/heads/fractal/";
+
+/// A loop moved a ref.
+pub(super) fn moved(state: &mut State, place: Place, name: &str, old: Option<&CommitId>, new: &CommitId) {
+    let found = look(state, place, name, old, new).unwrap_or_else(|error| Some(format!("the check itself failed: {error:#}")));
+    if let Some(what) = found {
+        let remote = if place == Place::Remote { " on the remote" } else { "" };
+        state.breaks(format!(
+            "{what} (`{name}`{remote} moved from {} to {})",
+            old.map_or("nothing", CommitId::short),
+            new.short()
+        ));
+    }
+    if name.starts_with(OURS) {
+        state.ours.insert(new.clone());
+    }
+}
+
+fn look(state: &mut State, place: Place, name: &str, old: Option<&CommitId>, new: &CommitId) -> Result<Option<String>> {
+    if name == LOG_REF {
+        if place == Place::Here
+            && let Some(frame) = state.stack.last_mut()
+        {
+            // What comes next is another act.
+            frame.excused = false;
+        }
+        return log_is_appended(state, place, old, new);
+    }
+    let excused = state.stack.last().is_some_and(|frame| frame.excused);
+    let outward = name.starts_with("refs/heads/") || name == NOTES_REF;
+    if state.paused && outward && !excused {
+        return Ok(Some("an act was begun although everything was paused".into()));
+    }
+    if !name.starts_with("refs/heads/") {
+        return Ok(None);
+    }
+    state.tally.moves += 1;
+    if let Some(lost) = lost(state, place, name, old, new)? {
+        return Ok(Some(format!("a person's commit {} is lost", lost.short())));
+    }
+    match name {
+        BASE => base(state, old, new),
+        ours if ours.starts_with(OURS) => branch(state, ours, old, new),
+        _ => Ok(Some("somebody's branch was moved".into())),
+    }
+}
+
+/// A person's commit that a ref led to, and that nothing leads to any more.
+fn lost(state: &State, place: Place, name: &str, old: Option<&CommitId>, new: &CommitId) -> Result<Option<CommitId>> {
+    let Some(old) = old else { return Ok(None) };
+    let now = state.ground.ancestors([new])?;
+    let gone: Vec<CommitId> = state
+        .ground
+        .ancestors([old])?
+        .into_iter()
+        .filter(|commit| state.people.contains(commit) && !now.contains(commit))
+        .collect();
+    if gone.is_empty() {
+        return Ok(None);
+    }
+    let refs = match (place, &state.remote) {
+        (Place::Remote, Some(remote)) => remote.clone(),
+        _ => state.ground.branches()?,
+    };
+    let elsewhere = refs.iter().filter(|(other, _)| other.starts_with("refs/heads/") && *other != name).map(|(_, commit)| commit);
+    let kept = state.ground.ancestors(elsewhere)?;
+    Ok(gone.into_iter().find(|commit| !kept.contains(commit)))
+}
+
+/// The log only grows, by lines at the ends of its files.
+fn log_is_appended(state: &State, place: Place, old: Option<&CommitId>, new: &CommitId) -> Result<Option<String>> {
+    let Some(old) = old else { return Ok(None) };
+    if place == Place::Remote {
+        let grows = state.ground.ancestors([new])?.contains(old);
+        return Ok((!grows).then(|| "the log was rewritten".into()));
+    }
+    if !state.ground.parents(new).contains(old) {
+        return Ok(Some("the log was rewritten".into()));
+    }
+    let rewritten = state.ground.changes(new)?.into_iter().find(|(path, content)| {
+        let before = state.ground.file(old, path).unwrap_or_default();
+        !content.as_ref().is_some_and(|content| content.starts_with(&before) && content.ends_with(b"\n"))
+    });
+    Ok(rewritten.map(|(path, _)| format!("`{path}` of the log was rewritten")))
+}
+
+/// The base goes forward by one commit: one that was validated as it is, or one that undoes what landed.
+fn base(state: &mut State, old: Option<&CommitId>, new: &CommitId) -> Result<Option<String>> {
+    let Some(old) = old else { return Ok(Some("the base was made".into())) };
+    if state.ground.parents(old).first() == Some(new) && state.ours.contains(old) {
+        // The work tree did not follow, so what had just landed was taken back.
+        return Ok(None);
+    }
+    if state.ground.parents(new) != [old.clone()] {
+        return Ok(Some("the base was not moved forward by one commit".into()));
+    }
+    let message = state.ground.message(new);
+    match reverted_by(&message).iter().min() {
+        Some(reverted) => revert(state, old, new, reverted),
+        None => {
+            state.tally.landed += 1;
+            Ok(not_validated(state, new)?.map(|why| format!("what landed is not what was validated: {why}")))
+        }
+    }
+}
+
+/// Why a commit is not a validated patch on a validated base, with its notes and nothing else.
+fn not_validated(state: &State, commit: &CommitId) -> Result<Option<String>> {
+    let parents = state.ground.parents(commit);
+    let [parent] = parents.as_slice() else { return Ok(Some("it has not one parent".into())) };
+    let mut changes = state.ground.changes(commit)?;
+    changes.retain(|path, _| !path.starts_with(".fractal/notes/"));
+    let mut on_parent = state.validated.iter().filter(|validated| validated.parent == *parent).peekable();
+    if on_parent.peek().is_none() {
+        return Ok(Some(format!("nothing was validated on {}", parent.short())));
+    }
+    let wanted = |patch: &crate::model::Patch| -> Edits {
+        let edits = patch.edits.iter().map(|(path, edit)| match edit {
+            FileEdit::Write(content) => (path.clone(), Some(content.clone())),
+            FileEdit::Delete => (path.clone(), None),
+        });
+        edits.filter(|(path, content)| state.ground.file(parent, path) != *content).collect()
+    };
+    let found = on_parent.any(|validated| wanted(&validated.patch) == changes);
+    Ok((!found).then(|| format!("it changes {:?}", changes.keys().collect::<Vec<_>>())))
+}
+
+fn revert(state: &mut State, old: &CommitId, new: &CommitId, reverted: &CommitId) -> Result<Option<String>> {
+    state.tally.reverted += 1;
+    let before = state.ground.ancestors([old])?;
+    if !before.contains(reverted) {
+        return Ok(Some(format!("{} was reverted and is not there", reverted.short())));
+    }
+    let message = state.ground.message(reverted);
+    if !reverted_by(&message).is_empty() {
+        return Ok(Some(format!("{}, a revert, was reverted", reverted.short())));
+    }
+    if !message.contains("\nFractal-Id: ") {
+        return Ok(Some(format!("{} is not a commit of ours", reverted.short())));
+    }
+    for commit in &before {
+        for earlier in reverted_by(&state.ground.message(commit)) {
+            if undoes(state, &earlier, reverted)? {
+                return Ok(Some(format!("{} was reverted twice, first by {}", reverted.short(), commit.short())));
+            }
+        }
+    }
+    let wanted = state.ground.undone(reverted, old)?;
+    Ok((wanted.as_ref() != Some(&state.ground.changes(new)?)).then(|| "a revert does not undo what it says".into()))
+}
+
+/// Whether reverting `commit` takes `what` away: it is that, or a merge that brought it.
+fn undoes(state: &State, commit: &CommitId, what: &CommitId) -> Result<bool> {
+    let parents = state.ground.parents(commit);
+    match parents.as_slice() {
+        _ if commit == what => Ok(true),
+        [first, _, ..] => {
+            Ok(state.ground.ancestors([commit])?.contains(what) && !state.ground.ancestors([first])?.contains(what))
+        }
+        _ => Ok(false),
+    }
+}
+
+/// A branch of ours: made, or moved from where we had put it to something that was validated.
+fn branch(state: &mut State, name: &str, old: Option<&CommitId>, new: &CommitId) -> Result<Option<String>> {
+    state.tally.proposed += 1;
+    if let Some(old) = old.filter(|old| !state.ours.contains(old)) {
+        return Ok(Some(format!("{}, which is not ours, was overwritten", old.short())));
+    }
+    if let Some(why) = not_validated(state, new)? {
+        return Ok(Some(format!("what is proposed is not what was validated: {why}")));
+    }
+    let message = state.ground.message(new);
+    let Some(id) = message.lines().find_map(|line| line.strip_prefix("Fractal-Id: ")) else {
+        return Ok(Some("the commit names no improvement".into()));
+    };
+    if !name.ends_with(&format!("/{}", &id[..8])) {
+        return Ok(Some(format!("it is the branch of another improvement than {id}")));
+    }
+    let change = change_of(state, new)?;
+    let again = state.turned_down.contains(&(id.to_string(), change));
+    Ok(again.then(|| "a change that a person turned down is proposed again".into()))
+}
+
+/// What a commit of ours does to its tool, whatever surrounds it.
+pub(super) fn change_of(state: &State, commit: &CommitId) -> Result<String> {
+    let changes = state.ground.changes(commit)?;
+    let tools = changes.into_iter().filter(|(path, _)| path.starts_with("tools/"));
+    let lines = tools.flat_map(|(path, content)| {
+        let text = String::from_utf8_lossy(&content.unwrap_or_default()).into_owned();
+        let before = state.ground.parents(commit).first().and_then(|parent| state.ground.file(parent, &path)).unwrap_or_default();
+        let before = String::from_utf8_lossy(&before).into_owned();
+        let known: BTreeSet<&str> = before.lines().collect();
+        text.lines().filter(|line| !known.contains(line)).map(str::to_string).collect::<Vec<_>>()
+    });
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// When the faults have stopped and nothing moves any more.
+pub(super) fn at_rest(state: &mut State, history: &History, last: &Cycled) -> Result<()> {
+    let improvements: BTreeMap<_, &Improvement> =
+        history.improvements().into_iter().map(|improvement| (improvement.id.clone(), improvement)).collect();
+    for (id, improvement) in &improvements {
+        let says = last.waiting.contains_key(id);
+        if !improvement.stage.is_end() && !says {
+            state.breaks(format!("improvement {} is {} and does not say what it waits for", id.short(), improvement.stage));
+        }
+        if let Some(action) = improvement.unfinished().filter(|_| !says) {
+            state.breaks(format!("improvement {} is {} and never ended to {action}", id.short(), improvement.stage));
+        }
+    }
+    for landed in unknown_landings(state, &improvements)? {
+        state.breaks(format!("{} is on the base, and nobody watches it", landed.short()));
+    }
+    let Some(tip) = state.ground.resolve(BASE) else { return Ok(()) };
+    for tool in state.tools.clone() {
+        let text = state.ground.file(&tip, &format!("tools/{tool}.txt")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let is_open = |improvement: &&Improvement| improvement.tool() == tool && !improvement.stage.is_end();
+        let is_busy = improvements.values().any(|improvement| is_open(&improvement));
+        for fault in faults(&text).into_iter().filter(|_| !is_busy) {
+            if !improvements.contains_key(&id_of(&tool, fault)) {
+                state.breaks(format!("fault {fault} of `{tool}` was never seen"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Commits of a loop's branches that are on the base although no record says so.
+fn unknown_landings(state: &State, improvements: &BTreeMap<crate::model::ImprovementId, &Improvement>) -> Result<Vec<CommitId>> {
+    let Some(tip) = state.ground.resolve(BASE) else { return Ok(Vec::new()) };
+    let on_base = state.ground.ancestors([&tip])?;
+    let mut reverted = BTreeSet::new();
+    for commit in &on_base {
+        reverted.extend(reverted_by(&state.ground.message(commit)));
+    }
+    let mut known = BTreeSet::new();
+    for improvement in improvements.values() {
+        for record in &improvement.records {
+            match &record.event {
+                Event::Done { key } => {
+                    if let Some((ActionKind::Land { commit, .. }, _)) =
+                        improvement.actions.get(key).map(|(action, progress)| (action.kind.clone(), progress))
+                    {
+                        known.insert(commit);
+                    }
+                }
+                Event::Observed { what: Observation::Merged { commit } } => drop(known.insert(commit.clone())),
+                _ => {}
+            }
+        }
+    }
+    let unknown = |commit: &&CommitId| on_base.contains(*commit) && !known.contains(*commit) && !reverted.contains(*commit);
+    Ok(state.ours.iter().filter(unknown).cloned().collect())
+}
+
+/// Whether a person who deletes or takes this branch now turns something down that the loop knows to be proposed.
+pub(super) fn is_proposed(improvement: &Improvement, name: &str, head: &CommitId) -> bool {
+    improvement.stage == Stage::Proposed
+        && improvement.branch.as_ref().is_some_and(|(branch, ours)| format!("refs/heads/{branch}") == name && ours == head)
+}

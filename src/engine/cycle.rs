@@ -10,7 +10,7 @@ use super::maintenance;
 use super::news::News;
 use super::offer::learned;
 use super::progress::{CycleReport, Progress, describe_analysis, describe_investigation, describe_opportunity};
-use super::reconcile::{reconcile, was_reverted_meanwhile};
+use super::reconcile::reconcile;
 use super::search::{Next, Wanted};
 use super::shadow;
 use super::stage::Stage;

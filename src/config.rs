@@ -4,6 +4,7 @@
 
 mod check;
 mod reference;
+mod rollout;
 mod sandbox;
 mod span;
 mod validate;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::reference::reference;
+pub use self::rollout::{RolloutConfig, Sticky};
 pub use self::sandbox::{Protection, SandboxConfig};
 pub use self::span::Span;
 pub use self::validate::{UnknownEffects, ValidateConfig};
@@ -206,6 +208,11 @@ pub struct DeployConfig {
     /// An improvement lands only after so many live runs, repeated beside it, agreed (`[validate] live_shadow`). Whatever the number, one
     /// that a live run speaks against waits for a person.
     pub shadow_runs: u64,
+    /// Live runs through `fractal exec` get a proposal step by step before it lands.
+    pub rollout: RolloutConfig,
+    /// Versions of tools that are kept as folders, so that a run of one needs no checkout, may take so much room, in MiB; those that
+    /// were not used for longest go first.
+    pub versions_mib: u64,
     /// A remote to push branches, the base, notes and the log to, such as `origin`. Empty: nothing is pushed.
     pub remote: String,
     /// Author and committer of the bot's commits.
@@ -310,6 +317,12 @@ defaults_of_default_profile! {
     monitor: MonitorConfig, sandbox: SandboxConfig, sync: SyncConfig, serve: ServeConfig,
 }
 
+impl Default for RolloutConfig {
+    fn default() -> Self {
+        rollout::defaults()
+    }
+}
+
 impl Config {
     /// The defaults of a profile.
     pub fn of(profile: Profile) -> Self {
@@ -353,6 +366,8 @@ impl Config {
                 land: true,
                 land_reverts: false,
                 shadow_runs: 0,
+                rollout: rollout::defaults(),
+                versions_mib: 256,
                 remote: String::new(),
                 author_name: "Fractal".into(),
                 author_email: "fractal@localhost".into(),

@@ -41,6 +41,8 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     for folder in &config.sandbox.read {
         demand(folder.starts_with('/'), || format!("`sandbox.read` has `{folder}`, which is not an absolute path"))?;
     }
+    at_most("deploy.versions_mib", config.deploy.versions_mib, MIB_MAX)?;
+    steps(&config.deploy.rollout.canary)?;
     at_least("engine.interval", config.engine.interval, INTERVAL_MIN)?;
     at_least("validate.time_floor", config.validate.time_floor, TRIAL_MIN)?;
     at_least("validate.suite_time", config.validate.suite_time, TRIAL_MIN)?;
@@ -101,6 +103,20 @@ fn expressions(name: &str, all: &[String]) -> Result<(), ConfigError> {
     Err(ConfigError {
         message: format!("`{name}` has `{one}`, which is no regular expression: {why}"),
         hint: Some("it is the syntax of the Rust crate `regex`; in TOML, write it between single quotes".into()),
+    })
+}
+
+/// Shares rise to the whole.
+fn steps(canary: &[u8]) -> Result<(), ConfigError> {
+    let rise = canary.is_empty() || canary[0] > 0 && canary.last() == Some(&100) && canary.is_sorted_by(|a, b| a < b);
+    if rise {
+        return Ok(());
+    }
+    Err(ConfigError {
+        message: format!(
+            "`deploy.rollout.canary` is {canary:?}, which are no steps: per cent of the runs, rising, the last one 100"
+        ),
+        hint: Some("write `canary = [5, 25, 100]`, or `[]` to land without steps".into()),
     })
 }
 

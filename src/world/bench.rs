@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::View;
+use super::git::Repo;
 use super::process::Finished;
 use super::sandbox::{Observed, Sandbox, Scratch, ScratchFile, Unprotected};
 use super::trial::Limits;
-use crate::config::UnknownEffects;
+use crate::config::{UnknownEffects, ValidateConfig};
 use crate::lang;
 use crate::model::{CommitId, Exit, Failure, FileEdit, Language, Outcome, Patch, Recording, SideEffects, Tool, ToolInput};
 
@@ -101,23 +102,7 @@ impl<'a> Bench<'a> {
         }
         view.sandbox.ready()?;
         let limits = &view.config.validate;
-        if view.repo.files_at(commit, &tool.paths)?.is_empty() {
-            return Err(BenchError::Vanished(commit.short().to_string()));
-        }
-        let wanted: Vec<String> = match tool.needs.is_empty() {
-            true => Vec::new(),
-            false => tool.paths.iter().chain(&tool.tests).chain(&tool.needs).cloned().collect(),
-        };
-        let listed = view.repo.files_at(commit, &wanted)?;
-        let (mut files, mut size) = (Vec::with_capacity(listed.len()), 0_u64);
-        for file in listed.iter().take(limits.checkout_files + 1) {
-            let content = if file.mode == 0o160000 { Vec::new() } else { view.repo.blob(file.oid)? };
-            size += content.len() as u64;
-            if files.len() == limits.checkout_files || size > limits.checkout_mib << 20 {
-                return Err(BenchError::TooLarge { files: listed.len(), mib: size >> 20 });
-            }
-            files.push(ScratchFile { path: file.path.clone(), mode: file.mode, content: Arc::new(content) });
-        }
+        let files = checkout(&view.repo, limits, tool, commit)?;
         let time = limits.time_floor.0.max(longest * 5);
         let turn = (tool.language == Language::Rust).then(Mutex::default);
         Ok(Bench {
@@ -274,6 +259,40 @@ fn not_started(error: &anyhow::Error) -> Run {
         cpu: Duration::ZERO,
         memory: None,
     }
+}
+
+/// What a checkout of the tool needs: nothing named means everything.
+pub(super) fn wanted(tool: &Tool) -> Vec<String> {
+    match tool.needs.is_empty() {
+        true => Vec::new(),
+        false => tool.paths.iter().chain(&tool.tests).chain(&tool.needs).cloned().collect(),
+    }
+}
+
+/// The files of a checkout of the tool as `commit` has it.
+///
+/// # Errors
+/// When the tool is not there, or the checkout is larger than it may be.
+pub(super) fn checkout(
+    repo: &Repo,
+    limits: &ValidateConfig,
+    tool: &Tool,
+    commit: &CommitId,
+) -> Result<Vec<ScratchFile>, BenchError> {
+    if repo.files_at(commit, &tool.paths)?.is_empty() {
+        return Err(BenchError::Vanished(commit.short().to_string()));
+    }
+    let listed = repo.files_at(commit, &wanted(tool))?;
+    let (mut files, mut size) = (Vec::with_capacity(listed.len()), 0_u64);
+    for file in listed.iter().take(limits.checkout_files + 1) {
+        let content = if file.mode == 0o160000 { Vec::new() } else { repo.blob(file.oid)? };
+        size += content.len() as u64;
+        if files.len() == limits.checkout_files || size > limits.checkout_mib << 20 {
+            return Err(BenchError::TooLarge { files: listed.len(), mib: size >> 20 });
+        }
+        files.push(ScratchFile { path: file.path.clone(), mode: file.mode, content: Arc::new(content) });
+    }
+    Ok(files)
 }
 
 /// Why recorded runs of this tool may not be repeated.

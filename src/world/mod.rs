@@ -23,6 +23,7 @@ pub mod shadow;
 pub mod spool;
 pub mod store;
 pub mod trial;
+pub mod versions;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -30,6 +30,7 @@ use self::confine::Confinement;
 pub use self::confine::{Confined, Inside, Program};
 pub use self::machine::{Offer, Shield};
 pub use self::observe::Observed;
+pub(super) use self::scratch::place;
 pub use self::scratch::{Scratch, ScratchFile};
 pub use self::selftest::{Attempt, Found};
 pub use self::watch::{Breach, EVERY};

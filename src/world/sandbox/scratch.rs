@@ -191,33 +191,47 @@ impl Scratch {
     }
 
     fn write(&mut self, file: &ScratchFile) -> Result<()> {
-        let relative = Path::new(std::ffi::OsStr::from_bytes(&file.path));
-        let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
-        ensure!(plain, "the path leads outside of the checkout");
-        let path = self.root.join(relative);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
+        if let Some(path) = place(&self.root, file)? {
+            let stamp = Stamp::of(&path.symlink_metadata()?);
+            self.written.insert(file.path.clone(), Written { content: file.content.clone(), mode: file.mode, stamp });
         }
-        match file.mode {
-            0o120000 => {
-                // A link that leads outside would show the user's files to a candidate.
-                let target = Path::new(std::ffi::OsStr::from_bytes(&file.content));
-                if !target.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
-                    return Ok(());
-                }
-                std::os::unix::fs::symlink(target, &path)?;
-            }
-            0o160000 => return Ok(fs::create_dir_all(&path)?),
-            mode => {
-                fs::write(&path, file.content.as_slice())?;
-                let mode = if mode == 0o100755 { 0o755 } else { 0o644 };
-                fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
-            }
-        }
-        let stamp = Stamp::of(&path.symlink_metadata()?);
-        self.written.insert(file.path.clone(), Written { content: file.content.clone(), mode: file.mode, stamp });
         Ok(())
     }
+}
+
+/// Writes a file of a checkout below `root`, and says where; `None` for what has no content of its own here: a submodule, and a link
+/// that leads outside.
+///
+/// # Errors
+/// When its path leads outside, or it cannot be written.
+pub(in crate::world) fn place(root: &Path, file: &ScratchFile) -> Result<Option<PathBuf>> {
+    let relative = Path::new(std::ffi::OsStr::from_bytes(&file.path));
+    let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
+    ensure!(plain, "the path leads outside of the checkout");
+    let path = root.join(relative);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match file.mode {
+        0o120000 => {
+            // A link that leads outside would show the user's files to a candidate.
+            let target = Path::new(std::ffi::OsStr::from_bytes(&file.content));
+            if !target.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+                return Ok(None);
+            }
+            std::os::unix::fs::symlink(target, &path)?;
+        }
+        0o160000 => {
+            fs::create_dir_all(&path)?;
+            return Ok(None);
+        }
+        mode => {
+            fs::write(&path, file.content.as_slice())?;
+            let mode = if mode == 0o100755 { 0o755 } else { 0o644 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        }
+    }
+    Ok(Some(path))
 }
 
 fn remove(path: &Path) -> Result<()> {

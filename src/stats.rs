@@ -5,6 +5,8 @@
 //! asks for a paired replay, and only the replay is a verdict. Everything here is a pure function of its arguments, without
 //! panics, and so gives the same answer after a restart or a second delivery.
 
+pub mod concurrent;
+
 use crate::model::{Counts, Fingerprint};
 
 /// Evidence that raises an alarm: the counts are this many times likelier under "two rates" than under "one rate".

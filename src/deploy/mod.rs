@@ -4,6 +4,7 @@
 
 mod decide;
 mod outs;
+mod rollout;
 mod text;
 
 use anyhow::Result;
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 
 pub use self::decide::{Decision, Facts, decide};
 pub use self::outs::{Dependant, RevertFacts, out};
+pub use self::rollout::{Next, evidence, next};
 pub use self::text::{note, revert_message, verdict};
 use crate::model::{AttemptSummary, Candidate, CommitId, Investigation, Opportunity, Patch, Tool, Verdict};
 use crate::world::View;

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Failure, Outcome};
-use crate::engine::shadow;
+use super::{Failure, Outcome, now};
+use crate::config::Config;
+use crate::engine::{rollout, shadow};
 use crate::model::{Exit, Tool};
 use crate::record::{self, Recorded};
 use crate::world::catalog::{catalog, declared};
@@ -29,13 +30,17 @@ impl Exec {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
         let repo = Repo::open(repo)?;
         let config = read_config(&repo)?;
-        let tool = self.find(&repo, &config)?;
-        let executed = record::exec(&repo, &config, &tool, &self.args);
+        let tool = find(&repo, &config, &self.tool)?;
+        let choice = rollout::choose(&repo, &config, &tool, &now());
+        if let Some(said) = &choice.said {
+            say_once(said);
+        }
+        let executed = record::exec(&repo, &config, &tool, &self.args, &choice.start);
         if let Exit::NotStarted(why) = &executed.exit {
             say_once(why);
         }
         match &executed.recorded {
-            Ok(Recorded { id, waits, repeatable }) => {
+            Ok(recorded @ Recorded { id, waits, repeatable, .. }) => {
                 if let Some(why) = waits {
                     say_once(&format!("this run waits on disk until it can be stored: {why}"));
                 }
@@ -44,7 +49,11 @@ impl Exec {
                 {
                     say_once(&format!("the id was not written: {error:#}"));
                 }
-                if *repeatable && shadow::is_wanted(&repo, &config, &tool, id) {
+                let is_own = executed.fell_back || !choice.is_other();
+                if !executed.fell_back {
+                    choice.ended(&repo, &config, recorded);
+                }
+                if is_own && *repeatable && shadow::is_wanted(&repo, &config, &tool, id) {
                     let arguments =
                         ["-C".as_ref(), repo.root().as_os_str(), "shadow".as_ref(), tool.name.as_ref(), id.as_str().as_ref()];
                     // What it would have shown is lost, and nobody waits for it.
@@ -55,23 +64,25 @@ impl Exec {
         }
         passthrough::end_like(&executed.ending)
     }
+}
 
-    fn find(&self, repo: &Repo, config: &crate::config::Config) -> Result<Tool, Failure> {
-        if let Some(tool) = declared(config).into_iter().find(|tool| tool.name == self.tool) {
-            return Ok(tool);
-        }
-        // What runs is the work tree, so its commit is asked and not the base: it may be detached, as on a build server.
-        let found = catalog(repo, config, &repo.head()?)?;
-        if let Some(tool) = found.get(&self.tool) {
-            return Ok(tool.clone());
-        }
-        let hint = match found.nearest(&self.tool) {
-            Some(nearest) => format!("did you mean `{nearest}`? `fractal tools` lists them all"),
-            None => "`fractal tools` lists the tools; a new one is found once it is committed, or declare it in fractal.toml"
-                .to_string(),
-        };
-        Err(Failure::mistake(format!("there is no tool `{}`", self.tool), hint))
+/// The tool of that name.
+pub(super) fn find(repo: &Repo, config: &Config, name: &str) -> Result<Tool, Failure> {
+    if let Some(tool) = declared(config).into_iter().find(|tool| tool.name == name) {
+        return Ok(tool);
     }
+    // What runs is the work tree, so its commit is asked and not the base: it may be detached, as on a build server.
+    let found = catalog(repo, config, &repo.head()?)?;
+    if let Some(tool) = found.get(name) {
+        return Ok(tool.clone());
+    }
+    let hint = match found.nearest(name) {
+        Some(nearest) => format!("did you mean `{nearest}`? `fractal tools` lists them all"),
+        None => {
+            "`fractal tools` lists the tools; a new one is found once it is committed, or declare it in fractal.toml".to_string()
+        }
+    };
+    Err(Failure::mistake(format!("there is no tool `{name}`"), hint))
 }
 
 /// For a process whose standard error is somebody else's.

@@ -96,8 +96,10 @@ impl Show {
             .find(&self.id)
             .map_err(|error| Failure::mistake(error.to_string(), "`fractal log` lists the improvements"))?;
         let shadow = history.shadowed(improvement);
+        let rollout = history.rolled_out(improvement)?;
         if self.output.json {
-            let value = serde_json::json!({ "summary": summary(improvement), "records": improvement.records, "shadow": shadow });
+            let value = serde_json::json!({ "summary": summary(improvement), "records": improvement.records, "shadow": shadow,
+                "rollout": rollout.map(|(_, evidence)| evidence) });
             render::say_json_pretty(&value);
             return Ok(ExitCode::SUCCESS);
         }
@@ -118,6 +120,9 @@ impl Show {
         if let Some(Shadowed { counts, notable }) = &shadow {
             render::say(&format!("\n{} {counts}", paint.bold("live shadow")));
             notable.iter().for_each(|notable| render::say(&format!("  {}", beside(notable))));
+        }
+        if let Some((reason, _)) = &rollout {
+            render::say(&format!("\n{} {reason}", paint.bold("rollout")));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -200,6 +205,13 @@ fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
         Event::Failed { key, error } => vec![named(improvement, key), error.clone()],
         Event::Observed { what } => vec![serde_json::to_string(what).unwrap_or_default()],
         Event::Analysed { analysis } => analysed(analysis),
+        Event::RolledOut { percent: 0, evidence, .. } => vec!["stopped".to_string(), evidence.to_string()],
+        Event::RolledOut { percent: 100, evidence, .. } => vec!["lands".to_string(), evidence.to_string()],
+        Event::RolledOut { version, percent, evidence } => {
+            let mut lines = vec![format!("{percent} % of the live runs get version {}", version.short())];
+            lines.extend((!evidence.steps.is_empty()).then(|| evidence.to_string()));
+            lines
+        }
         Event::Ended { how } => vec![serde_json::to_string(how).unwrap_or_default()],
     }
 }

@@ -17,6 +17,7 @@ mod log;
 mod mark;
 mod mcp;
 mod moment;
+mod pin;
 mod plain;
 mod render;
 mod repair;
@@ -29,6 +30,7 @@ mod status;
 mod sync;
 mod templates;
 mod tools;
+mod versions;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -102,6 +104,12 @@ enum Command {
     Serve(serve::Serve),
     /// Draw how a tool does, by version and over time, or list how all do
     Stats(stats::Stats),
+    /// List the versions of a tool with how each of them does
+    Versions(versions::Versions),
+    /// Show how two versions of a tool differ, in their files and in how they do
+    Diff(versions::Diff),
+    /// Say which version of a tool `fractal exec` runs here, whatever is checked out
+    Pin(pin::Pin),
     /// Show what the loop did and what it waits for
     Status(status::Status),
     /// List the tools, declared and found
@@ -287,6 +295,9 @@ pub fn main() -> ExitCode {
         Command::Watch(command) => command.run(&repo),
         Command::Serve(command) => command.run(&repo),
         Command::Stats(command) => command.run(&repo),
+        Command::Versions(command) => command.run(&repo),
+        Command::Diff(command) => command.run(&repo),
+        Command::Pin(command) => command.run(&repo),
         Command::Status(command) => command.run(&repo),
         Command::Tools(command) => command.run(&repo),
         Command::Templates(command) => command.run(),

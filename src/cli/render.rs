@@ -322,6 +322,11 @@ impl Teller {
             Progress::Waiting { tool, stage: Stage::Watching, reason, .. } => plain("watching", tool, reason),
             Progress::Waiting { tool, reason, .. } => row(p.yellow("waits"), 5, tool, reason),
             Progress::Analysed { tool, summary, .. } => plain("analysed", tool, summary),
+            Progress::RolledOut { tool, percent: 0, evidence, .. } => row(p.red("stopped"), 7, tool, &evidence.to_string()),
+            Progress::RolledOut { tool, percent, evidence, .. } => {
+                let so_far = if evidence.steps.is_empty() { String::new() } else { format!("; so far {evidence}") };
+                plain("canary", tool, &format!("from now on {percent} % of the live runs{so_far}"))
+            }
             Progress::Ended { tool, stage, reason, .. } => row(p.stage(*stage), stage.word().len(), tool, reason),
             Progress::Maintained { executions_removed, scratch_removed } => {
                 if executions_removed + *scratch_removed as u64 == 0 {

@@ -14,6 +14,7 @@ use super::progress::Progress;
 use crate::model::{Action, ActionKind, Approver, CommitId, Event, ImprovementId, Patch, Record};
 use crate::record::exchange::{self, SyncError, Terms};
 use crate::world::git::LogError;
+use crate::world::rollout::Rollout;
 use crate::world::store::Retention;
 use crate::world::{ActionError, Effects, View};
 
@@ -203,6 +204,11 @@ impl<'a> Journal<'a> {
     pub(super) fn keep_shadows(&self) -> Result<()> {
         let waiting: Vec<_> = self.improvements.values().filter_map(Improvement::waiting).collect();
         self.effects.as_ref().map_or(Ok(()), |effects| effects.keep_shadows(&waiting))
+    }
+
+    /// Lets live runs be drawn for these rollouts.
+    pub(super) fn keep_rollouts(&self, rollouts: &[Rollout]) -> Result<()> {
+        self.effects.as_ref().map_or(Ok(()), |effects| effects.keep_rollouts(rollouts))
     }
 
     /// Adds up what the loop did.

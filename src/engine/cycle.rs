@@ -57,8 +57,10 @@ pub(super) fn run(journal: &mut Journal<'_>, stages: &dyn Stages) -> Result<Cycl
     cycle.journal.sync()?;
     reconcile(&mut cycle)?;
     cycle.watch_all()?;
+    cycle.stop_rollouts()?;
     cycle.land_all()?;
     cycle.improve_all()?;
+    cycle.publish_rollouts()?;
     maintenance::maintain(cycle.journal)?;
     let Cycle { mut report, journal, .. } = cycle;
     report.actions = journal.actions_done;
@@ -77,7 +79,7 @@ impl<'v> Cycle<'v, '_> {
         self.view().repo.tip(&self.view().base)
     }
 
-    fn in_stage(&self, wanted: &[Stage]) -> Vec<ImprovementId> {
+    pub(super) fn in_stage(&self, wanted: &[Stage]) -> Vec<ImprovementId> {
         let chosen = self.journal.improvements.values().filter(|improvement| wanted.contains(&improvement.stage));
         chosen.map(|improvement| improvement.id.clone()).collect()
     }
@@ -180,6 +182,7 @@ impl<'v> Cycle<'v, '_> {
             Decision::Rebuild => {
                 self.waits(id, format!("`{}` moves faster than the candidate can be validated", self.view().base))
             }
+            Decision::Merge if self.rolls_out(id)? => Ok(()),
             Decision::Merge => {
                 let policy = format!("the gate accepted it and it may land{}", shadow.told());
                 let by = approved.map_or(Approver::Policy(policy), Approver::Person);

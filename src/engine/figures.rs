@@ -141,7 +141,7 @@ pub struct Overview {
     pub hours: Vec<(i64, Counts)>,
 }
 
-fn milliseconds<S: Serializer>(duration: &std::time::Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn milliseconds<S: Serializer>(duration: &std::time::Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_micros() as f64 / 1e3)
 }
 
@@ -344,7 +344,7 @@ fn revisions(repo: &Repo, config: &Config, tool: &str, wanted: BTreeSet<Version>
     }
 }
 
-fn changes(before: &VersionFigures, after: &VersionFigures) -> Vec<Change> {
+pub(super) fn changes(before: &VersionFigures, after: &VersionFigures) -> Vec<Change> {
     let mut changes = Vec::new();
     if log_bayes_factor(before.counts, after.counts) > ALARM_BAYES_FACTOR.ln() {
         let worse = after.counts.success_rate() < before.counts.success_rate();

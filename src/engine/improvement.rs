@@ -49,6 +49,8 @@ pub struct Improvement {
     /// Inputs that false alarms proved innocent.
     pub struck: BTreeSet<String>,
     pub analysis: Option<Analysis>,
+    /// How far live runs get it before it lands.
+    pub rollout: Option<Rollout>,
     /// Was reverted once: never again without a person.
     pub reverted_before: bool,
     /// A person allowed the current proposal to land.
@@ -58,6 +60,15 @@ pub struct Improvement {
     /// A person asked for a revert that has not happened yet.
     pub revert_wanted_by: Option<String>,
     pub end_reason: Option<String>,
+}
+
+/// The newest step of a rollout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    pub version: Version,
+    pub percent: u8,
+    /// When its first step began.
+    pub since: Timestamp,
 }
 
 /// An improvement on the base.
@@ -87,6 +98,7 @@ impl Improvement {
             landed: None,
             struck: BTreeSet::new(),
             analysis: None,
+            rollout: None,
             reverted_before: false,
             approved_by: None,
             approved_change: None,
@@ -119,6 +131,7 @@ impl Improvement {
         match &record.event {
             Event::Detected { opportunity } => {
                 self.opportunity = Some(opportunity.clone());
+                self.rollout = None;
                 self.begin_round();
             }
             Event::Investigated { investigation } => {
@@ -152,6 +165,11 @@ impl Improvement {
                     self.struck.extend(analysis.replays.iter().map(|replay| replay.input.clone()));
                 }
                 self.analysis = Some(analysis.clone());
+            }
+            Event::RolledOut { version, percent, .. } => {
+                let same = self.rollout.as_ref().filter(|rollout| rollout.version == *version);
+                let since = same.map_or(record.at, |rollout| rollout.since);
+                self.rollout = Some(Rollout { version: version.clone(), percent: *percent, since });
             }
             Event::Ended { how } => self.end(how),
         }

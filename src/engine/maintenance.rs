@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 use super::actions::Journal;
 use super::progress::Progress;
 use crate::config::ToolConfig;
-use crate::world::View;
 use crate::world::store::Retention;
+use crate::world::{View, versions};
 
 /// Tidies up when it is time.
 ///
@@ -25,6 +25,9 @@ pub(super) fn maintain(journal: &mut Journal<'_>) -> Result<()> {
     let scratch_removed = view.sandbox.remove_lost();
     if !due {
         return Ok(());
+    }
+    if let Err(error) = versions::tidy(&view.repo, &view.config) {
+        tracing::warn!("versions that are kept as folders: {error:#}");
     }
     let executions_removed = journal.prune(&retention(view)?)?;
     journal.count(0, 0, 1)?;

@@ -12,12 +12,14 @@ mod offer;
 mod progress;
 mod reconcile;
 mod revert;
+pub mod rollout;
 mod search;
 pub mod shadow;
 pub mod simulate;
 mod stage;
 mod stages;
 mod status;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,11 +31,12 @@ use tokio_stream::Stream;
 
 use self::actions::Journal;
 pub use self::figures::{Change, Overview, ToolFigures, VersionFigures};
-pub use self::improvement::{Improvement, Landed};
+pub use self::improvement::{Improvement, Landed, Rollout};
 pub use self::progress::{CycleReport, Progress};
 pub use self::stage::{IllegalEvent, Stage, next};
 use self::stages::{Real, Stages};
 pub use self::status::{Funnel, History, Notable, OpenItem, Shadowed, Stats, ToolRow};
+pub use self::versions::{Compared, KnownVersion, Role};
 use crate::model::{Event, ImprovementId, Observation};
 use crate::world::clock::Clock;
 use crate::world::git::{LogError, Repo};

@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use super::stage::Stage;
-use crate::model::{Analysis, Conclusion, Counts, Finding, ImprovementId, Investigation, Opportunity, Priority, Verdict};
+use crate::model::{
+    Analysis, Conclusion, Counts, Finding, ImprovementId, Investigation, Opportunity, Priority, RolloutEvidence, Verdict,
+};
 use crate::record::exchange::Synced;
 
 /// Something happened.
@@ -92,6 +94,13 @@ pub enum Progress {
         tool: String,
         summary: String,
         analysis: Analysis,
+    },
+    /// A proposal has another share of the live runs: 100 when it lands, 0 when it is stopped.
+    RolledOut {
+        id: ImprovementId,
+        tool: String,
+        percent: u8,
+        evidence: RolloutEvidence,
     },
     Ended {
         id: ImprovementId,

@@ -107,6 +107,8 @@ pub fn next(stage: Stage, event: &Event) -> Result<Stage, IllegalEvent> {
         (Stage::Landing, Event::Failed { .. }) => Ok(Stage::Proposed),
         (Stage::Reverting, Event::Failed { .. }) => Ok(Stage::Watching),
         (Stage::Watching, Event::Analysed { .. }) => Ok(Stage::Watching),
+        // It stays a proposal, whatever its share of the live runs.
+        (Stage::Proposed, Event::RolledOut { .. }) => Ok(Stage::Proposed),
         (stage, Event::Observed { what }) => observed(stage, what).ok_or_else(illegal),
         (stage, Event::Ended { how }) => ended(stage, how).ok_or_else(illegal),
         _ => Err(illegal()),

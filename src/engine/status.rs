@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::cycle::decision;
 use super::improvement::Improvement;
 use super::stage::Stage;
-use super::{CycleError, Improvements, shadow};
+use super::{CycleError, Improvements, rollout, shadow};
 use crate::deploy::Decision;
 use crate::detect::detect;
-use crate::model::{Counts, End, Event, ImprovementId, Observation, Seen, ShadowCounts, ShadowRun};
+use crate::model::{Counts, End, Event, ImprovementId, Observation, RolloutEvidence, Seen, ShadowCounts, ShadowRun};
 use crate::prioritize::{Ranked, prioritize};
 use crate::world::View;
 use crate::world::catalog::{Catalog, catalog};
@@ -81,6 +81,8 @@ pub struct OpenItem {
     pub reason: String,
     /// What live runs showed beside it, where any did.
     pub shadow: Option<ShadowCounts>,
+    /// What the runs showed that got it, where it is rolled out.
+    pub rollout: Option<RolloutEvidence>,
 }
 
 /// A live run beside a proposal that does not simply agree.
@@ -221,10 +223,14 @@ impl History {
         let tip = self.view.repo.tip(&self.view.base)?;
         let mut items = Vec::new();
         for improvement in self.improvements() {
+            let rollout = self.rolled_out(improvement)?;
             let reason = match improvement.stage {
                 Stage::Proposed => match decision(&self.view, improvement, &tip)? {
                     Decision::Wait(reason) => reason,
-                    Decision::Merge => "lands in the next cycle".to_string(),
+                    Decision::Merge => match &rollout {
+                        Some((reason, _)) => reason.clone(),
+                        None => "lands in the next cycle".to_string(),
+                    },
                     Decision::Rebuild => "is validated again on the moved base in the next cycle".to_string(),
                 },
                 Stage::Watching => "is being watched".to_string(),
@@ -239,9 +245,21 @@ impl History {
                 title: improvement.accepted.as_ref().map(|(attempt, _)| attempt.title.clone()).unwrap_or_default(),
                 reason,
                 shadow: Some(shadow::counts(&self.view, improvement)).filter(|counts| counts.runs > 0),
+                rollout: rollout.map(|(_, evidence)| evidence).filter(|evidence| !evidence.steps.is_empty()),
             });
         }
         Ok(items)
+    }
+
+    /// What a proposal waits for that is rolled out, and what its live runs showed; `None` for any other.
+    ///
+    /// # Errors
+    /// When the repository or the store cannot be read.
+    pub fn rolled_out(&self, improvement: &Improvement) -> Result<Option<(String, RolloutEvidence)>> {
+        if improvement.stage != Stage::Proposed || self.view.config.deploy.rollout.canary.is_empty() {
+            return Ok(None);
+        }
+        self.catalog()?.get(improvement.tool()).map_or(Ok(None), |tool| rollout::told(&self.view, tool, improvement))
     }
 
     /// What live runs showed of a proposal while it waits; `None` where none did.

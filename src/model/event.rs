@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::digest;
-use super::{Action, ActionKey, Analysis, CommitId, Investigation, Opportunity, PatchId, Trust, Verdict};
+use super::{
+    Action, ActionKey, Analysis, CommitId, Investigation, Opportunity, PatchId, RolloutEvidence, Trust, Verdict, Version,
+};
 
 /// One line of an improvement's file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,6 +135,13 @@ pub enum Event {
     Analysed {
         analysis: Analysis,
     },
+    /// From now on so many per cent of the live runs get the proposed version: 100 when it lands, 0 when it is stopped.
+    RolledOut {
+        version: Version,
+        percent: u8,
+        /// Of the steps before.
+        evidence: RolloutEvidence,
+    },
     Ended {
         how: End,
     },
@@ -153,6 +162,7 @@ impl Event {
             Event::Failed { .. } => "failed",
             Event::Observed { .. } => "observed",
             Event::Analysed { .. } => "analysed",
+            Event::RolledOut { .. } => "rolled_out",
             Event::Ended { .. } => "ended",
         }
     }

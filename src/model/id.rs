@@ -111,6 +111,13 @@ impl ExecutionId {
         uuid::Uuid::try_parse(&self.0).ok().map(uuid::Uuid::into_bytes)
     }
 
+    /// What of it does not follow from when the run ended.
+    pub fn drawn(&self) -> [u8; 10] {
+        let mut drawn = [0; 10];
+        drawn.copy_from_slice(&self.bytes().unwrap_or_default()[6..]);
+        drawn
+    }
+
     /// When the run ended, to the millisecond.
     pub fn ended(&self) -> Timestamp {
         let bytes = self.bytes().unwrap_or_default();
@@ -145,5 +152,6 @@ mod tests {
         assert_eq!(late, ExecutionId::derived(at(1_700_000_000_124), &[b"ci", b"17"]));
         assert_ne!(late, ExecutionId::derived(at(1_700_000_000_124), &[b"ci1", b"7"]));
         assert_eq!((&early.0[14..15], &late.0[14..15]), ("7", "8"));
+        assert_eq!(ExecutionId::fresh(at(0), [0xff; 10]).drawn(), early.drawn());
     }
 }

@@ -51,6 +51,12 @@ impl Sketch {
         found.map(|(bucket, _)| middle(*bucket))
     }
 
+    /// Their mean, within [`SKETCH_ERROR`]; `None` without any.
+    pub fn mean(&self) -> Option<Duration> {
+        let sum: f64 = self.buckets().map(|(middle, count)| middle.as_secs_f64() * count as f64).sum();
+        (self.count() > 0).then(|| Duration::from_secs_f64(sum / self.count() as f64))
+    }
+
     /// How many were longer than a duration, within [`SKETCH_ERROR`] of it.
     pub fn above(&self, duration: Duration) -> u64 {
         self.buckets.range(bucket(duration) + 1..).map(|(_, count)| count).sum()

@@ -69,6 +69,15 @@ impl Tool {
         covers(&self.tests, path)
     }
 
+    /// Why another version of it cannot be run in passing, from another folder than the user's checkout.
+    pub fn stays_put(&self) -> Option<&'static str> {
+        if self.language == Language::Rust {
+            return Some("it is built before it runs");
+        }
+        let here = |root| self.command(&self.run, root);
+        (here("/a") == here("/b")).then_some("its command does not name its files, so that it would run those of the work tree")
+    }
+
     /// The command line of `template` (its `run` or `test`) for a checkout at `root`.
     pub fn command(&self, template: &[String], root: &str) -> Vec<String> {
         let known = |element: &String| self.paths.contains(element) || self.tests.contains(element);
@@ -285,6 +294,18 @@ mod tests {
         assert_eq!(rule.judge(&Exit::Code(0), br#"{"ok":true}"#), Outcome::Success);
         assert_eq!(rule.judge(&Exit::Code(0), br#"{"ok":false}"#), Outcome::Failure);
         assert_eq!(rule.judge(&Exit::Code(0), b"not json"), Outcome::Failure);
+    }
+
+    #[test]
+    fn only_a_tool_whose_command_names_its_files_can_run_from_elsewhere() {
+        let tool = |run: &[&str], language| {
+            let run = run.iter().map(ToString::to_string).collect();
+            Tool::known_by("t", vec!["tools/t.py".into()], run, language, Origin::Declared)
+        };
+        assert_eq!(tool(&["python3", "tools/t.py"], Language::Python).stays_put(), None);
+        assert_eq!(tool(&["{root}/tools/t.py"], Language::Python).stays_put(), None);
+        assert!(tool(&["python3", "-m", "tools.t"], Language::Python).stays_put().is_some());
+        assert!(tool(&["cargo", "run", "--manifest-path", "{root}/Cargo.toml"], Language::Rust).stays_put().is_some());
     }
 
     #[test]

@@ -5,9 +5,10 @@ use jiff::Timestamp;
 
 use super::git::worktree::WorkTree;
 use super::git::{Identity, LOG_REF, LogError, MoveError, NOTES_REF, Repo};
+use super::rollout::Rollout;
 use super::shadow::Waiting;
 use super::store::{self, Dirty, Retention, Store, StoreError};
-use super::{View, WorldError, shadow};
+use super::{View, WorldError, rollout, shadow};
 use crate::model::{Action, ActionKind, CommitId, ImprovementId, Patch, Record};
 
 /// Why an action did not happen.
@@ -227,6 +228,14 @@ impl Effects {
     /// When a file of ours cannot be made or removed.
     pub fn keep_shadows(&self, waiting: &[Waiting]) -> anyhow::Result<()> {
         shadow::keep(&self.repo, waiting).context("the record of live runs beside a proposal")
+    }
+
+    /// Lets live runs be drawn for these rollouts, and for no others.
+    ///
+    /// # Errors
+    /// When a file of ours cannot be written or removed.
+    pub fn keep_rollouts(&self, rollouts: &[Rollout]) -> anyhow::Result<()> {
+        rollout::keep(&self.repo, rollouts).context("the shares of proposals that are rolled out")
     }
 
     /// Adds up what the loop did.

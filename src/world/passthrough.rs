@@ -59,6 +59,8 @@ const NOT_FOUND: &str = "not found";
 pub struct Passthrough<'a> {
     /// The program and its arguments; the program is looked up in `PATH` as a shell does.
     pub argv: &'a [OsString],
+    /// What to run instead when that cannot be started.
+    pub otherwise: Option<&'a [OsString]>,
     /// Bytes kept of each stream.
     pub limit: usize,
     /// The child is ended after this long.
@@ -70,6 +72,8 @@ pub struct Passthrough<'a> {
 /// What was seen of the run.
 pub struct Captured {
     pub exit: Exit,
+    /// What ran is [`Passthrough::otherwise`].
+    pub fell_back: bool,
     /// From the start of the child to its end.
     pub duration: Duration,
     pub started: SystemTime,
@@ -118,11 +122,16 @@ pub fn run(spec: &Passthrough<'_>, meanwhile: impl FnOnce()) -> Captured {
     let own_group = spec.timeout.is_some() && !in_foreground();
 
     let (started, clock) = (SystemTime::now(), Instant::now());
-    let child = match start(spec.argv, &ends, python, own_group) {
-        Ok(child) => child,
+    let first = start(spec.argv, &ends, python, own_group).map(|child| (child, false));
+    let begun = first.or_else(|why| match spec.otherwise {
+        Some(argv) => start(argv, &ends, python, own_group).map(|child| (child, true)),
+        None => Err(why),
+    });
+    let (child, fell_back) = match begun {
+        Ok(begun) => begun,
         Err(why) => {
-            let exit = Exit::NotStarted(why);
-            return Captured { exit, duration: clock.elapsed(), started, stdin: None, stdout: None, stderr: None, lost: None };
+            let (exit, duration, fell_back) = (Exit::NotStarted(why), clock.elapsed(), spec.otherwise.is_some());
+            return Captured { exit, fell_back, duration, started, stdin: None, stdout: None, stderr: None, lost: None };
         }
     };
     drop(ends);
@@ -138,7 +147,7 @@ pub fn run(spec: &Passthrough<'_>, meanwhile: impl FnOnce()) -> Captured {
     }
     let lost = [&stdout, &stderr].into_iter().flatten().find_map(|outlet| lock(&outlet.keep).lost.take());
     let (stdout, stderr) = (stdout.map(Outlet::take), stderr.map(Outlet::take));
-    Captured { exit, duration, started, stdin, stdout, stderr, lost }
+    Captured { exit, fell_back, duration, started, stdin, stdout, stderr, lost }
 }
 
 /// Ends this process as `exit` says: with the same code, or by the same signal but without a core dump; 124 for a time-out,
@@ -399,6 +408,7 @@ mod tests {
     fn lost_output_is_no_success() {
         let captured = |exit, lost: Option<&str>| Captured {
             exit,
+            fell_back: false,
             duration: Duration::ZERO,
             started: SystemTime::UNIX_EPOCH,
             stdin: None,

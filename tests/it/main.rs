@@ -31,6 +31,7 @@ mod redaction;
 mod regression;
 mod remote;
 mod repair;
+mod rollout;
 mod sandbox;
 mod scans;
 mod searched;

@@ -53,6 +53,11 @@ fn events() -> Vec<Event> {
         analysed(json!({ "finding": "regression", "p": 0.001 })),
         analysed(json!({ "finding": "false_alarm", "reason": "flaky" })),
     ];
+    for percent in [0, 5, 100] {
+        let counts = json!({ "runs": 1, "failures": 0 });
+        let steps = json!([{ "percent": 5, "old": counts, "new": counts }]);
+        all.push(json!({ "event": "rolled_out", "version": "v", "percent": percent, "evidence": { "steps": steps, "e": 0.5 } }));
+    }
     for conclusion in ["improvable", "flaky", "environment"] {
         all.push(json!({ "event": "investigated", "investigation": investigation(conclusion) }));
     }

@@ -142,12 +142,30 @@ impl Repo {
             let mut diff = git2::Patch::from_buffers(&old, Some(path), new, Some(path), None)?;
             text.push_str(&String::from_utf8_lossy(&diff.to_buf()?));
         }
-        if text.len() > limit {
-            let end = (0..=limit).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-            text.truncate(end);
-            text.push_str("\n… (cut)\n");
+        Ok(cut(text, limit))
+    }
+
+    /// How the files below `paths` differ between two commits, as git prints it, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// When a commit cannot be read.
+    pub fn diff_between(&self, before: &CommitId, after: &CommitId, paths: &[String], limit: usize) -> Result<String> {
+        let mut options = git2::DiffOptions::new();
+        options.disable_pathspec_match(true);
+        for path in paths {
+            options.pathspec(path);
         }
-        Ok(text)
+        let (before, after) = (self.commit(before)?.tree()?, self.commit(after)?.tree()?);
+        let diff = self.inner.diff_tree_to_tree(Some(&before), Some(&after), Some(&mut options))?;
+        let mut text = Vec::new();
+        diff.print(git2::DiffFormat::Patch, |_, _, line| {
+            if matches!(line.origin(), '+' | '-' | ' ') {
+                text.push(line.origin() as u8);
+            }
+            text.extend_from_slice(line.content());
+            true
+        })?;
+        Ok(cut(String::from_utf8_lossy(&text).into_owned(), limit))
     }
 
     /// Added and removed lines of a patch against `base`.
@@ -161,6 +179,16 @@ impl Repo {
         };
         Ok(diff.lines().filter(counts).count())
     }
+}
+
+/// At most so many bytes of a diff.
+fn cut(mut text: String, limit: usize) -> String {
+    if text.len() > limit {
+        let end = (0..=limit).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str("\n… (cut)\n");
+    }
+    text
 }
 
 /// How two texts differ: hunks of lines that begin with `+`, `-` or a blank.

@@ -152,8 +152,7 @@ fn confirm(
 /// New fails and old passes, significantly over all inputs together: a regression. Otherwise the inputs are innocent.
 fn judge(replays: &[PairedReplay]) -> Finding {
     let worse: Vec<&PairedReplay> = replays.iter().filter(|replay| replay.new_failures > replay.old_failures).collect();
-    let ps: Vec<f64> = worse.iter().map(|r| stats::permutation_p(r.runs_each, r.old_failures, r.new_failures)).collect();
-    let p = if ps.is_empty() { 1.0 } else { stats::combine_fisher(&ps) };
+    let p = stats::replays_p(replays.iter().map(|replay| (replay.runs_each, replay.old_failures, replay.new_failures)));
     if p <= stats::CONFIRM_P {
         return Finding::Regression { p };
     }

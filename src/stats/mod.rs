@@ -6,15 +6,28 @@
 //! delivery. One file per question.
 
 mod alarm;
+mod burst;
+mod discovery;
+mod drift;
 mod episodes;
+mod forecast;
 mod intervals;
+mod latency;
 mod paired;
+mod shadow;
 mod special;
+pub mod streams;
 
 pub use self::alarm::{
     ALARM_BAYES_FACTOR, BASELINE_RUNS_MAX, DISTINCT_INPUTS_MIN, UNREPLAYABLE_BAYES_FACTOR, alarms, log_bayes_factor,
 };
+pub use self::burst::{BURST_P, Burst, burst, poisson_binomial_tail};
+pub use self::discovery::{FALSE_DISCOVERIES, benjamini_hochberg, e_benjamini_hochberg, low_rate_log_e, low_rate_p};
+pub use self::drift::{DRIFT_ALARM, Drift};
 pub use self::episodes::collapse_episodes;
-pub use self::intervals::wilson;
-pub use self::paired::{CONFIRM_P, combine_fisher, permutation_p};
-pub use self::special::{ln_beta, ln_gamma};
+pub use self::forecast::{CROSSING_LIKELY, Forecast, forecast};
+pub use self::intervals::{cautious_failure_rate, clopper_pearson_lower, clopper_pearson_upper, wilson};
+pub use self::latency::{LATENCY_RATIO, LATENCY_RUNS, Slower, slower};
+pub use self::paired::{CONFIRM_P, combine_fisher, permutation_p, replays_p};
+pub use self::shadow::{SHADOW_CERTAIN, log_evidence};
+pub use self::special::{ln_at_least, ln_at_most, ln_beta, ln_beta_inc, ln_gamma, normal_above};

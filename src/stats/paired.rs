@@ -41,6 +41,13 @@ fn hypergeometric_tail(each: u64, failures: u64, from: u64) -> f64 {
     tail.min(1.0)
 }
 
+/// P-value of paired replays, each as the runs of one input on either version and how many of them failed on the old and on the new
+/// one: [`permutation_p`] of the inputs that fail more on the new version, combined; 1 without such an input.
+pub fn replays_p(replays: impl Iterator<Item = (u32, u32, u32)>) -> f64 {
+    let worse = replays.filter(|(_, old, new)| new > old);
+    combine_fisher(&worse.map(|(each, old, new)| permutation_p(each, old, new)).collect::<Vec<_>>())
+}
+
 /// P-value of the product c of m independent p-values: c·Σ_{i<m} (−ln c)^i / i!. One for no p-value at all.
 ///
 /// Source: R. A. Fisher, "Statistical Methods for Research Workers" (1932) §21.1: −2·ln c is χ² with 2m degrees of freedom; the

@@ -5,6 +5,7 @@ use super::Gate;
 use super::inputs;
 use super::trial::Found;
 use crate::model::{Candidate, Comparison, Outcome, ToolInput};
+use crate::stats;
 use crate::world::bench::{Bench, Run};
 
 /// Inputs on which candidates are compared at most.
@@ -60,7 +61,7 @@ pub(super) fn compare(gate: &Gate<'_>, candidates: &[&Candidate]) -> (usize, Fou
 
 /// Who beat whom how often.
 struct Race {
-    wins: Vec<Vec<u32>>,
+    wins: Vec<Vec<u64>>,
     out: Vec<bool>,
 }
 
@@ -80,7 +81,8 @@ impl Race {
             for (other, also) in scores {
                 if *good && !also {
                     self.wins[*one][*other] += 1;
-                    if evidence(self.wins[*one][*other], self.wins[*other][*one]) >= CERTAIN {
+                    let (wins, losses) = (self.wins[*one][*other], self.wins[*other][*one]);
+                    if stats::log_evidence(wins, losses) >= CERTAIN.ln() {
                         self.out[*other] = true;
                     }
                 }
@@ -89,62 +91,9 @@ impl Race {
     }
 }
 
-/// How much likelier so many wins and losses are when one is better than when it is chance: the mixture over p from 1/2 to 1 of
-/// p^w (1-p)^l against 2^-(w+l). A test martingale, so that it may be looked at after every pair (Shafer, Vovk: Game-Theoretic
-/// Foundations for Probability and Finance, 2019, chapter 2).
-fn evidence(wins: u32, losses: u32) -> f64 {
-    // Simpson's rule on 64 pieces is exact enough for polynomials of the degrees that come up here.
-    const PIECES: u32 = 64;
-    let likelihood = |p: f64| {
-        let log = f64::from(wins) * (2.0 * p).ln() + f64::from(losses) * (2.0 * (1.0 - p)).max(1e-300).ln();
-        if losses > 0 && p >= 1.0 { 0.0 } else { log.exp() }
-    };
-    let sum: f64 = (0..=PIECES)
-        .map(|piece| {
-            let weight = match piece {
-                0 | PIECES => 1.0,
-                piece if piece % 2 == 1 => 4.0,
-                _ => 2.0,
-            };
-            weight * likelihood(0.5 + 0.5 * f64::from(piece) / f64::from(PIECES))
-        })
-        .sum();
-    sum / (3.0 * f64::from(PIECES))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn evidence_is_that_of_the_formula() {
-        // For wins alone the integral is (2^(w+1) - 1) / (w + 1).
-        for wins in 0..12_u32 {
-            let exact = (2_f64.powi(i32::try_from(wins).expect("small") + 1) - 1.0) / f64::from(wins + 1);
-            assert!((evidence(wins, 0) / exact - 1.0).abs() < 1e-5, "{wins}");
-        }
-        assert!(evidence(5, 5) < 1.0 && evidence(0, 3) < 1.0);
-    }
-
-    #[test]
-    fn equal_candidates_are_rarely_told_apart_however_long_one_looks() {
-        // Exactly, over all histories of 60 discordant pairs: the chance to ever cross the line.
-        let mut chances = vec![(0_u32, 0_u32, 1.0_f64)];
-        let mut crossed = 0.0;
-        for _ in 0..60 {
-            let mut next: std::collections::BTreeMap<(u32, u32), f64> = std::collections::BTreeMap::new();
-            for (wins, losses, chance) in chances {
-                for state in [(wins + 1, losses), (wins, losses + 1)] {
-                    match evidence(state.0, state.1) >= CERTAIN {
-                        true => crossed += chance / 2.0,
-                        false => *next.entry(state).or_default() += chance / 2.0,
-                    }
-                }
-            }
-            chances = next.into_iter().map(|((wins, losses), chance)| (wins, losses, chance)).collect();
-        }
-        assert!(crossed <= 0.05 && crossed > 0.001, "{crossed}");
-    }
 
     #[test]
     fn a_worse_candidate_is_given_up_and_the_first_of_equals_stays() {

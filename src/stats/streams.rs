@@ -13,6 +13,11 @@ impl Dice {
         Dice(seed)
     }
 
+    /// One of many that have nothing to do with each other.
+    pub fn of(seed: u64, number: u64) -> Dice {
+        Dice(Dice(Dice(seed).next() ^ number).next())
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bench_gate;
+mod bench_monitor;
 mod bench_repair;
 mod catalog;
 mod common;

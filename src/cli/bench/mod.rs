@@ -2,6 +2,7 @@
 
 mod cases;
 mod gate;
+mod monitor;
 mod repair;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ enum What {
     Repair(repair::Repair),
     /// Take right and wrong patches through the gate, and count which of them would land
     Gate(gate::GateBench),
+    /// Watch healthy and broken versions by our rule and by those of other tools, and count false reverts and delays
+    Monitor(monitor::MonitorBench),
 }
 
 impl Bench {
@@ -33,6 +36,7 @@ impl Bench {
         match self.what {
             What::Repair(repair) => repair.run(),
             What::Gate(gate) => gate.run(),
+            What::Monitor(monitor) => monitor.run(),
         }
     }
 }

@@ -153,6 +153,10 @@ pub struct ServeConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DetectConfig {
+    /// How a low success rate is told from bad luck: `rate`, `wilson`, `bh` or `e-bh`.
+    pub rule: LowSuccess,
+    /// With `bh` and `e-bh`: how many of the tools that are named may be as good as the threshold, as a share.
+    pub false_discoveries: f64,
     /// Fewer runs of a version say nothing.
     pub minimum_executions: u64,
     /// A lower success rate is an opportunity of medium priority.
@@ -165,8 +169,31 @@ pub struct DetectConfig {
     pub recent_hours: u64,
     /// A failure seen fewer times is not looked into by itself.
     pub minimum_failures: u64,
+    /// More failures within `recent_hours` than the runs before let expect are an opportunity.
+    pub bursts: bool,
+    /// A version that begins to fail more than it did is an opportunity.
+    pub drift: bool,
+    /// A version that takes longer than the one before is an opportunity. Nothing is repaired for it: a person is told.
+    pub latency: bool,
+    /// A success rate that falls and will probably be below `threshold` within so many hours is an opportunity. 0: none is foretold.
+    pub forecast_hours: u64,
     /// Older executions are not looked at.
     pub window_days: u32,
+}
+
+/// How a low success rate is told from bad luck.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LowSuccess {
+    /// The rate is below the threshold. Of few runs, many innocent tools are.
+    #[default]
+    Rate,
+    /// The upper end of Wilson's 95 % interval is below the threshold.
+    Wilson,
+    /// Benjamini-Hochberg over all tools: few of those that are named are innocent. Reads the sums of all tools.
+    Bh,
+    /// The same by evidence that may be looked at again and again, which the loop does; slower to name a tool.
+    EBh,
 }
 
 /// How a failure is looked into.
@@ -344,12 +371,18 @@ impl Config {
             discover: DiscoverConfig { enabled: true, folders: vec![".".into()], limit: 500 },
             record: record_defaults(),
             detect: DetectConfig {
+                rule: if profile == Profile::Production { LowSuccess::Wilson } else { LowSuccess::Rate },
+                false_discoveries: 0.1,
                 minimum_executions,
                 threshold,
                 high_below: 0.5,
                 recent_failures: 3,
                 recent_hours: 24,
                 minimum_failures: 2,
+                bursts: true,
+                drift: true,
+                latency: true,
+                forecast_hours: 72,
                 window_days: 30,
             },
             investigate: InvestigateConfig { inputs: 6, runs: 3, versions: 64 },

@@ -158,13 +158,20 @@ fn markdown(improvement: &Improvement, shadow: Option<&Shadowed>) -> Outcome {
 fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
     match event {
         Event::Detected { opportunity } => vec![
-            format!(
-                "{} × {} in {} runs of version {}",
-                opportunity.failures,
-                opportunity.failure.class,
-                opportunity.counts.runs,
-                opportunity.version.short()
-            ),
+            match opportunity.failures {
+                0 => format!(
+                    "{} in {} runs of version {}",
+                    opportunity.failure.class,
+                    opportunity.counts.runs,
+                    opportunity.version.short()
+                ),
+                failures => format!(
+                    "{failures} × {} in {} runs of version {}",
+                    opportunity.failure.class,
+                    opportunity.counts.runs,
+                    opportunity.version.short()
+                ),
+            },
             format!(
                 "success {}, priority {:?}, score {}",
                 render::rate(opportunity.counts),

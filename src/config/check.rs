@@ -24,6 +24,8 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     factor("validate.slower", config.validate.slower)?;
     factor("validate.larger", config.validate.larger)?;
     share("detect.high_below", config.detect.high_below)?;
+    share("detect.false_discoveries", config.detect.false_discoveries)?;
+    at_most("detect.forecast_hours", config.detect.forecast_hours, 24 * DAYS_MAX)?;
     at_most("detect.recent_hours", config.detect.recent_hours, 24 * DAYS_MAX)?;
     at_most("detect.window_days", config.detect.window_days.into(), DAYS_MAX)?;
     at_most("record.retention_days", config.record.retention_days.into(), DAYS_MAX)?;

@@ -198,6 +198,23 @@ fn signal(signal: &Signal) -> String {
             factor(*log_bayes_factor),
             since.as_ref().map(|commit| format!(", since {}", commit.short())).unwrap_or_default()
         ),
+        Signal::Burst { failures, runs, hours, expected, p } => format!(
+            "{failures} failures in {runs} runs within {hours} h, where {expected:.1} would be usual (probability {p:.1e})"
+        ),
+        Signal::Drift { before, after, since, log_evidence } => format!(
+            "it fails more than it did: {} then {} since {since:.0} (evidence {})",
+            percent(*before),
+            percent(*after),
+            factor(*log_evidence)
+        ),
+        Signal::Forecast { now, then, threshold, hours, probability } => format!(
+            "the success rate falls: {now:.2} now, {then:.2} in {hours} h, below {threshold:.2} with probability {probability:.2}"
+        ),
+        Signal::Slower { quantile, before, after, log_bayes_factor, since } => format!(
+            "slower than the version before: {before:.1} ms then {after:.1} ms at the quantile {quantile} (Bayes factor {}), since {}",
+            factor(*log_bayes_factor),
+            since.short()
+        ),
     }
 }
 

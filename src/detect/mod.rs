@@ -2,6 +2,10 @@
 //!
 //! A detector looks at one tool's [`Figures`] and may raise a signal; `DETECTORS` is the registry.
 
+mod burst;
+mod drift;
+mod forecast;
+mod latency;
 mod low_success;
 mod recent_failures;
 mod regression;
@@ -12,31 +16,77 @@ use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::config::DetectConfig;
-use crate::model::{CommitId, Counts, ImprovementId, Opportunity, Priority, Signal, Tool, Version};
+use crate::model::{
+    CommitId, Counts, Exit, Failure, ImprovementId, Opportunity, Priority, Signal, Sketch, Tool, Version, hour_begins, hour_of,
+};
 use crate::world::View;
-use crate::world::store::{FailureSummary, VersionSummary};
+use crate::world::store::{FailureSummary, HourSummary, VersionSummary};
 
 /// What detectors look at: one tool at the base.
 pub struct Figures<'a> {
     pub tool: &'a Tool,
     pub version: Version,
     pub counts: Counts,
-    /// The version before with its runs, and the commit that replaced it.
-    pub before: Option<(Counts, CommitId)>,
+    /// Whether the success rate is low, by the configured rule.
+    pub is_low: bool,
+    pub before: Option<Before>,
     pub failures: &'a [FailureSummary],
+    /// Of this version, oldest first.
+    pub hours: &'a [HourSummary],
+    /// The first hour that is recent.
+    pub recent: i64,
+    pub now: Timestamp,
     pub config: &'a DetectConfig,
 }
 
-/// A detector: its name, and what it says of a tool. With `Some(signal)`, `concerns` tells which failures it is about.
-struct Detector {
-    signal: fn(&Figures<'_>) -> Option<Signal>,
-    concerns: fn(&Figures<'_>, &FailureSummary) -> bool,
+/// The version before that ran.
+pub struct Before {
+    pub counts: Counts,
+    pub durations: Sketch,
+    /// The commit that replaced it.
+    pub since: CommitId,
 }
 
-const DETECTORS: [Detector; 3] = [
+impl Figures<'_> {
+    /// Runs and failures of each hour that had some, where a row of failures of one kind counts once: outages are not many failures.
+    fn trials(&self) -> Vec<(i64, Counts)> {
+        let mut hours: BTreeMap<i64, Counts> = BTreeMap::new();
+        for hour in self.hours {
+            let sum = hours.entry(hour.hour).or_default();
+            let trials = trials(hour);
+            (sum.runs, sum.failures) = (sum.runs + trials.runs, sum.failures + trials.failures);
+        }
+        hours.into_iter().filter(|(_, counts)| counts.runs > 0).collect()
+    }
+
+    /// Whether a kind of failure is more than a single sighting.
+    fn is_repeated(&self, failure: &FailureSummary) -> bool {
+        failure.failures >= self.config.minimum_failures
+    }
+}
+
+fn trials(hour: &HourSummary) -> Counts {
+    let failures = hour.episodes.min(hour.counts.failures);
+    Counts { runs: hour.counts.successes() + failures, failures }
+}
+
+fn begin_of(hour: i64) -> Timestamp {
+    Timestamp::from_millisecond(hour_begins(hour)).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// A detector: what it says of a tool, and which failures its signal is about.
+struct Detector {
+    signal: fn(&Figures<'_>) -> Option<Signal>,
+    concerns: fn(&Figures<'_>, &Signal, &FailureSummary) -> bool,
+}
+
+const DETECTORS: [Detector; 6] = [
     Detector { signal: low_success::signal, concerns: low_success::concerns },
     Detector { signal: recent_failures::signal, concerns: recent_failures::concerns },
     Detector { signal: regression::signal, concerns: regression::concerns },
+    Detector { signal: burst::signal, concerns: burst::concerns },
+    Detector { signal: drift::signal, concerns: drift::concerns },
+    Detector { signal: forecast::signal, concerns: forecast::concerns },
 ];
 
 /// The tools that ran, and what needs attention among them.
@@ -60,64 +110,91 @@ pub fn detect(view: &View, tools: &[Tool], tip: &CommitId) -> Result<Detected> {
     let since = now.saturating_sub(SignedDuration::from_hours(24 * i64::from(config.window_days)))?;
     let recent = now.saturating_sub(SignedDuration::from_hours(config.recent_hours as i64))?;
     let names: Vec<String> = tools.iter().map(|tool| tool.name.clone()).collect();
-    let summaries = view.store.versions(Some(names.as_slice()).filter(|names| names.len() <= ONE_BY_ONE), since)?;
+    // A rule over all tools needs all of them, whichever have news.
+    let few = names.len() <= ONE_BY_ONE && !low_success::is_over_all(config.rule);
+    let summaries = if names.is_empty() { Vec::new() } else { view.store.versions(few.then_some(names.as_slice()), since)? };
     let mut by_tool: BTreeMap<&str, Vec<&VersionSummary>> = BTreeMap::new();
     for summary in &summaries {
         by_tool.entry(&summary.tool).or_default().push(summary);
     }
-    let mut detected = Detected::default();
+    let mut current: BTreeMap<&str, &VersionSummary> = BTreeMap::new();
     for tool in tools {
         let Some(own) = by_tool.get(tool.name.as_str()) else { continue };
         let Some(version) = view.repo.version_at(tip, &tool.paths)? else { continue };
-        let Some(current) = own.iter().find(|summary| summary.version == version) else { continue };
-        detected.analysed += 1;
-        if current.counts.failures == 0 {
+        current.extend(own.iter().find(|summary| summary.version == version).map(|summary| (tool.name.as_str(), *summary)));
+    }
+    let low = low_success::low(config, &by_tool, &current);
+    let mut detected = Detected { analysed: current.len() as u64, opportunities: Vec::new() };
+    for tool in tools {
+        let Some(summary) = current.get(tool.name.as_str()) else { continue };
+        let before = before(view, tool, tip, &by_tool[tool.name.as_str()], since)?;
+        if summary.counts.failures == 0 && before.is_none() {
             continue;
         }
-        let failures = view.store.failures(&tool.name, &version, since, recent)?;
-        let before = before(view, tool, tip, own)?;
-        let figures = Figures { tool, version, counts: current.counts, before, failures: &failures, config };
-        detected.opportunities.extend(opportunities(&figures, current.first, now));
+        let figures = Figures {
+            tool,
+            version: summary.version.clone(),
+            counts: summary.counts,
+            is_low: low.contains(tool.name.as_str()),
+            before,
+            failures: &view.store.failures(&tool.name, &summary.version, since, recent)?,
+            hours: &view.store.hours(&tool.name, &summary.version, since)?,
+            recent: hour_of(recent.as_millisecond()),
+            now,
+            config,
+        };
+        detected.opportunities.extend(opportunities(&figures, summary));
     }
     Ok(detected)
 }
 
-/// The counts of the newest earlier version that ran, and the commit that replaced it.
-fn before(view: &View, tool: &Tool, tip: &CommitId, own: &[&VersionSummary]) -> Result<Option<(Counts, CommitId)>> {
+/// The newest earlier version that ran.
+fn before(view: &View, tool: &Tool, tip: &CommitId, own: &[&VersionSummary], since: Timestamp) -> Result<Option<Before>> {
     if own.len() < 2 {
         return Ok(None);
     }
     const VERSIONS_BACK: usize = 8;
     let revisions = view.repo.revisions(tip, &tool.paths, VERSIONS_BACK)?;
     let Some(newest) = revisions.first() else { return Ok(None) };
-    let counts = revisions.iter().skip(1).find_map(|revision| own.iter().find(|summary| summary.version == revision.version));
-    Ok(counts.map(|summary| (summary.counts, newest.commit.clone())))
+    let ran = revisions.iter().skip(1).find_map(|revision| own.iter().find(|summary| summary.version == revision.version));
+    let Some(summary) = ran else { return Ok(None) };
+    let mut durations = Sketch::default();
+    if view.config.detect.latency {
+        view.store.hours(&tool.name, &summary.version, since)?.iter().for_each(|hour| durations.merge(&hour.durations));
+    }
+    Ok(Some(Before { counts: summary.counts, durations, since: newest.commit.clone() }))
 }
 
-fn opportunities(figures: &Figures<'_>, first: Timestamp, now: Timestamp) -> Vec<Opportunity> {
+fn opportunities(figures: &Figures<'_>, summary: &VersionSummary) -> Vec<Opportunity> {
     let raised: Vec<(&Detector, Signal)> =
         DETECTORS.iter().filter_map(|detector| Some((detector, (detector.signal)(figures)?))).collect();
-    let opportunity = |failure: &FailureSummary| {
-        let signals: Vec<Signal> = raised
-            .iter()
-            .filter(|(detector, _)| (detector.concerns)(figures, failure))
-            .map(|(_, signal)| signal.clone())
-            .collect();
-        (!signals.is_empty()).then(|| Opportunity {
-            id: ImprovementId::of(&figures.tool.name, &failure.failure.fingerprint),
-            tool: figures.tool.name.clone(),
-            version: figures.version.clone(),
-            counts: figures.counts,
-            failure: failure.failure.clone(),
-            failures: failure.failures,
-            distinct_inputs: failure.distinct_inputs,
-            signals,
-            priority: priority(figures),
-            score: score(figures.counts.runs, failure.failures, first, now),
-            last_seen: failure.last,
-        })
+    let about = |failure: &FailureSummary| {
+        let concerned = raised.iter().filter(|(detector, signal)| (detector.concerns)(figures, signal, failure));
+        let signals: Vec<Signal> = concerned.map(|(_, signal)| signal.clone()).collect();
+        (!signals.is_empty()).then(|| opportunity(figures, summary, failure, signals))
     };
-    figures.failures.iter().filter_map(opportunity).collect()
+    let slower = latency::signal(figures).map(|(signal, message)| {
+        let failure = Failure { message, ..Failure::new(&Exit::Code(0), Some(latency::CLASS.into()), "", Vec::new()) };
+        let nothing = FailureSummary { failure, failures: 0, recent: 0, distinct_inputs: 0, last: summary.last };
+        Opportunity { priority: Priority::Low, ..opportunity(figures, summary, &nothing, vec![signal]) }
+    });
+    figures.failures.iter().filter_map(about).chain(slower).collect()
+}
+
+fn opportunity(figures: &Figures<'_>, summary: &VersionSummary, about: &FailureSummary, signals: Vec<Signal>) -> Opportunity {
+    Opportunity {
+        id: ImprovementId::of(&figures.tool.name, &about.failure.fingerprint),
+        tool: figures.tool.name.clone(),
+        version: figures.version.clone(),
+        counts: figures.counts,
+        failure: about.failure.clone(),
+        failures: about.failures,
+        distinct_inputs: about.distinct_inputs,
+        signals,
+        priority: priority(figures),
+        score: score(figures.counts.runs, about.failures, summary.first, figures.now),
+        last_seen: about.last,
+    }
 }
 
 fn priority(figures: &Figures<'_>) -> Priority {

@@ -1,12 +1,12 @@
 //! Regression after a commit: this version fails more than the one before it, by the rule that also watches our own work.
 
-use super::Figures;
+use super::{Before, Figures};
 use crate::model::Signal;
 use crate::stats;
 use crate::world::store::FailureSummary;
 
 pub(super) fn signal(figures: &Figures<'_>) -> Option<Signal> {
-    let (before, since) = figures.before.as_ref()?;
+    let Before { counts: before, since, .. } = figures.before.as_ref()?;
     let distinct = figures.failures.iter().map(|failure| failure.distinct_inputs).sum();
     stats::alarms(*before, figures.counts, distinct).then(|| Signal::Regression {
         before: *before,
@@ -16,6 +16,6 @@ pub(super) fn signal(figures: &Figures<'_>) -> Option<Signal> {
     })
 }
 
-pub(super) fn concerns(figures: &Figures<'_>, failure: &FailureSummary) -> bool {
-    failure.failures >= figures.config.minimum_failures
+pub(super) fn concerns(figures: &Figures<'_>, _: &Signal, failure: &FailureSummary) -> bool {
+    figures.is_repeated(failure)
 }

@@ -148,8 +148,19 @@ pub(super) fn describe_opportunity(opportunity: &Opportunity) -> String {
             Signal::Regression { before, after, .. } => {
                 format!("{:.2} before, {:.2} now", before.success_rate(), after.success_rate())
             }
+            Signal::Burst { failures, runs, hours, expected, .. } => {
+                format!("{failures} failures in {runs} runs within {hours} h, {expected:.1} expected")
+            }
+            Signal::Drift { before, after, .. } => {
+                format!("{:.2} until it drifted, {:.2} since", before.success_rate(), after.success_rate())
+            }
+            Signal::Forecast { now, then, hours, .. } => format!("{now:.2} now, {then:.2} foretold in {hours} h"),
+            Signal::Slower { before, after, .. } => format!("{before:.1} ms before, {after:.1} ms now"),
         })
         .collect();
+    if opportunity.failures == 0 {
+        return format!("{}: {}", opportunity.failure.class, signals.join("; "));
+    }
     format!("{} × {}: {}", opportunity.failures, opportunity.failure.class, signals.join("; "))
 }
 

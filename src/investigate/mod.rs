@@ -33,6 +33,13 @@ const SHOWN: usize = 70;
 /// # Errors
 /// When the repository or the store cannot be read. A tool that cannot be run is a conclusion, not an error.
 pub fn investigate(view: &View, tool: &Tool, opportunity: &Opportunity, commit: &CommitId) -> Result<Investigation> {
+    if opportunity.failures == 0 {
+        let reason = format!(
+            "{}; no run fails, so no patch could be judged: `fractal stats {}` shows since when",
+            opportunity.failure.message, tool.name
+        );
+        return Ok(bare(opportunity, commit, Conclusion::NoFailure { reason }));
+    }
     let evidence = Evidence::gather(view, tool, opportunity)?;
     let bench = match Bench::at(view, tool, commit, evidence.longest) {
         Ok(bench) => bench,

@@ -66,6 +66,10 @@ pub enum Conclusion {
     NotRunnable {
         reason: String,
     },
+    /// Something is worse, but no run fails, so that no patch could be judged.
+    NoFailure {
+        reason: String,
+    },
 }
 
 impl Conclusion {
@@ -76,7 +80,8 @@ impl Conclusion {
             Conclusion::Environment { reason }
             | Conclusion::Flaky { reason }
             | Conclusion::NotReproducible { reason }
-            | Conclusion::NotRunnable { reason } => Some(reason),
+            | Conclusion::NotRunnable { reason }
+            | Conclusion::NoFailure { reason } => Some(reason),
         }
     }
 
@@ -88,6 +93,7 @@ impl Conclusion {
             Conclusion::Flaky { .. } => "flaky",
             Conclusion::NotReproducible { .. } => "not reproducible",
             Conclusion::NotRunnable { .. } => "not runnable",
+            Conclusion::NoFailure { .. } => "no failure",
         }
     }
 }

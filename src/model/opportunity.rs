@@ -15,6 +15,14 @@ pub enum Signal {
     RecentFailures { failures: u64, hours: u64 },
     /// The version fails more than the one before it; `log_bayes_factor` is the natural logarithm.
     Regression { before: Counts, after: Counts, log_bayes_factor: f64, since: Option<CommitId> },
+    /// More failures within so many hours than the runs before let expect; `p` is the probability of as many.
+    Burst { failures: u64, runs: u64, hours: u64, expected: f64, p: f64 },
+    /// The version fails more than it did itself until then; `log_evidence` is the natural logarithm.
+    Drift { before: Counts, after: Counts, since: Timestamp, log_evidence: f64 },
+    /// The success rate falls, and will with this probability lie below the threshold after so many hours.
+    Forecast { now: f64, then: f64, threshold: f64, hours: u64, probability: f64 },
+    /// Runs take longer than those of the version before; durations at a quantile, in milliseconds.
+    Slower { quantile: f64, before: f64, after: f64, log_bayes_factor: f64, since: CommitId },
 }
 
 /// How urgent: high under a success rate of 0.5, medium under the threshold, else low.
@@ -34,9 +42,9 @@ pub struct Opportunity {
     pub version: Version,
     /// All runs of this version.
     pub counts: Counts,
-    /// The failure that this is about.
+    /// The failure that this is about; made up where nothing fails.
     pub failure: Failure,
-    /// Runs that failed this way.
+    /// Runs that failed this way. Without any there is nothing to run again and nothing to repair.
     pub failures: u64,
     pub distinct_inputs: u64,
     pub signals: Vec<Signal>,

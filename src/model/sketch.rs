@@ -1,6 +1,5 @@
 //! Durations as a sketch: how many lay where, to one per cent, in a form that adds up.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Relative error of a quantile.
@@ -13,7 +12,8 @@ pub const SKETCH_ERROR: f64 = 0.01;
 /// by bucket, so the sketch of all runs does not depend on the order in which they came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sketch {
-    buckets: BTreeMap<u16, u64>,
+    /// In their order. Thousands of sketches are read at a time, so a list and no tree.
+    buckets: Vec<(u16, u64)>,
 }
 
 /// ln γ = 2·artanh α.
@@ -24,19 +24,33 @@ fn ln_gamma() -> f64 {
 impl Sketch {
     /// Adds one duration; less than a microsecond counts as one.
     pub fn add(&mut self, duration: Duration) {
-        *self.buckets.entry(bucket(duration)).or_default() += 1;
+        let bucket = bucket(duration);
+        match self.buckets.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+            Ok(at) => self.buckets[at].1 += 1,
+            Err(at) => self.buckets.insert(at, (bucket, 1)),
+        }
     }
 
     /// Adds all of another sketch.
     pub fn merge(&mut self, other: &Sketch) {
-        for (bucket, count) in &other.buckets {
-            *self.buckets.entry(*bucket).or_default() += count;
+        let mut merged: Vec<(u16, u64)> = Vec::with_capacity(self.buckets.len() + other.buckets.len());
+        let (mut own, mut theirs) = (self.buckets.iter().peekable(), other.buckets.iter().peekable());
+        while let Some((bucket, count)) = match (own.peek(), theirs.peek()) {
+            (Some(a), Some(b)) if a.0 <= b.0 => own.next(),
+            (Some(_), None) => own.next(),
+            _ => theirs.next(),
+        } {
+            match merged.last_mut().filter(|last| last.0 == *bucket) {
+                Some(last) => last.1 += count,
+                None => merged.push((*bucket, *count)),
+            }
         }
+        self.buckets = merged;
     }
 
     /// Durations in it.
     pub fn count(&self) -> u64 {
-        self.buckets.values().sum()
+        self.buckets.iter().map(|(_, count)| count).sum()
     }
 
     /// The duration below which a share `q` of all lies, within [`SKETCH_ERROR`]; `None` without any.
@@ -45,7 +59,7 @@ impl Sketch {
         let rank = (q.clamp(0.0, 1.0) * last as f64).floor() as u64;
         let mut below = 0;
         let found = self.buckets.iter().find(|(_, count)| {
-            below += **count;
+            below += count;
             below > rank
         });
         found.map(|(bucket, _)| middle(*bucket))
@@ -59,7 +73,20 @@ impl Sketch {
 
     /// How many were longer than a duration, within [`SKETCH_ERROR`] of it.
     pub fn above(&self, duration: Duration) -> u64 {
-        self.buckets.range(bucket(duration) + 1..).map(|(_, count)| count).sum()
+        let bucket = bucket(duration);
+        self.buckets.iter().rev().take_while(|(longer, _)| *longer > bucket).map(|(_, count)| count).sum()
+    }
+
+    /// Without so many of the shortest.
+    pub fn without_shortest(&self, count: u64) -> Sketch {
+        Sketch { buckets: without(self.buckets.iter(), count) }
+    }
+
+    /// Without so many of the longest.
+    pub fn without_longest(&self, count: u64) -> Sketch {
+        let mut buckets = without(self.buckets.iter().rev(), count);
+        buckets.reverse();
+        Sketch { buckets }
     }
 
     /// Its buckets, each with the duration in its middle.
@@ -83,11 +110,26 @@ impl Sketch {
     pub fn decode(mut bytes: &[u8]) -> Option<Sketch> {
         let (mut sketch, mut at) = (Sketch::default(), 0u16);
         while !bytes.is_empty() {
-            at = at.checked_add(u16::try_from(take(&mut bytes)?).ok()?)?;
-            *sketch.buckets.entry(at).or_default() += take(&mut bytes)?;
+            let apart = u16::try_from(take(&mut bytes)?).ok()?;
+            let count = take(&mut bytes)?;
+            at = at.checked_add(apart)?;
+            match sketch.buckets.last_mut().filter(|_| apart == 0) {
+                Some(last) => last.1 = last.1.checked_add(count)?,
+                None => sketch.buckets.push((at, count)),
+            }
         }
         Some(sketch)
     }
+}
+
+/// Takes `count` away from the first buckets.
+fn without<'b>(buckets: impl Iterator<Item = &'b (u16, u64)>, mut count: u64) -> Vec<(u16, u64)> {
+    let left = buckets.filter_map(|(bucket, held)| {
+        let taken = count.min(*held);
+        count -= taken;
+        (*held > taken).then_some((*bucket, held - taken))
+    });
+    left.collect()
 }
 
 fn bucket(duration: Duration) -> u16 {
@@ -139,6 +181,21 @@ mod tests {
         }
         assert_eq!(sketch.above(Duration::from_secs(1)), 0);
         assert_eq!(Sketch::default().quantile(0.5), None);
+    }
+
+    #[test]
+    fn the_shortest_or_the_longest_can_be_left_out() {
+        let of = |durations: &[u64]| {
+            durations.iter().fold(Sketch::default(), |mut sketch, millis| {
+                sketch.add(Duration::from_millis(*millis));
+                sketch
+            })
+        };
+        let all = of(&[1, 1, 1, 50, 90, 90]);
+        assert_eq!(all.without_shortest(4), of(&[90, 90]));
+        assert_eq!(all.without_shortest(2), of(&[1, 50, 90, 90]));
+        assert_eq!(all.without_longest(1), of(&[1, 1, 1, 50, 90]));
+        assert_eq!((all.without_shortest(0), all.without_longest(9)), (all.clone(), Sketch::default()));
     }
 
     proptest! {

@@ -6,6 +6,7 @@ mod bench_monitor;
 mod bench_repair;
 mod catalog;
 mod common;
+mod detection;
 mod docs;
 mod engine;
 mod escape;

@@ -17,8 +17,8 @@ use super::stage::Stage;
 use super::stages::Stages;
 use crate::deploy::{self, Decision, Facts};
 use crate::model::{
-    ActionKind, Approver, Candidate, Character, CommitId, Conclusion, End, Event, Finding, ImprovementId, Observation, Opportunity,
-    Tool,
+    ActionKind, Approver, Candidate, Character, CommitId, Conclusion, End, Event, Finding, ImprovementId, Observation,
+    Opportunity, Tool,
 };
 use crate::monitor::Watch;
 use crate::prioritize;

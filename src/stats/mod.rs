@@ -7,6 +7,7 @@
 
 mod alarm;
 mod burst;
+pub mod concurrent;
 mod discovery;
 mod drift;
 mod episodes;

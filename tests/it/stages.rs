@@ -106,7 +106,10 @@ fn may_leave(end: Stage, event: &Event) -> bool {
     match (text["event"].as_str(), text["what"]["observation"].as_str(), text["action"]["action"].as_str()) {
         (Some("detected"), _, _) => true,
         (Some("intended"), _, Some("revert")) | (Some("observed"), Some("reverted" | "gone"), _) => on_the_base,
-        (Some("observed"), Some("merged"), _) => matches!(end, Stage::Stuck | Stage::Closed),
+        // An earlier attempt, whatever became of the work since.
+        (Some("observed"), Some("merged"), _) => {
+            matches!(end, Stage::Declined | Stage::Unsolved | Stage::Stuck | Stage::Closed)
+        }
         _ => false,
     }
 }

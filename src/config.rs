@@ -12,6 +12,7 @@ mod validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::check::LEASE_MAX;
 pub use self::reference::reference;
 pub use self::rollout::{RolloutConfig, Sticky};
 pub use self::sandbox::{Protection, SandboxConfig};
@@ -89,6 +90,12 @@ pub struct EngineConfig {
     pub maintenance: Span,
     /// Opportunities taken on in one cycle; the others wait for the next.
     pub opportunities_per_cycle: usize,
+    /// Nothing outward is done: no branch, no landing, no revert, no note, no push.
+    pub paused: bool,
+    /// How long a tool that a loop works on is left to it when nothing more is heard of that loop. Loops prolong it while they work.
+    pub lease: Span,
+    /// By how much the clocks of machines with loops may differ.
+    pub clock_skew: Span,
 }
 
 /// How tools are found that are not declared.
@@ -367,6 +374,9 @@ impl Config {
                 interval: Span::seconds(interval),
                 maintenance: Span::seconds(maintenance_hours * 3600),
                 opportunities_per_cycle: 8,
+                paused: false,
+                lease: Span::seconds(900),
+                clock_skew: Span::seconds(60),
             },
             discover: DiscoverConfig { enabled: true, folders: vec![".".into()], limit: 500 },
             record: record_defaults(),

@@ -6,8 +6,12 @@ use std::process::ExitCode;
 use super::render::{self, Teller};
 use super::{Outcome, Output, now, person, run};
 use crate::engine::{Loop, Wish, wish};
-use crate::world::git::{PAUSE_REF, Repo};
+use crate::model::CommitId;
+use crate::world::git::Repo;
+use crate::world::git::remote::{Hooks, Move};
 use crate::world::lock::LockError;
+use crate::world::pause::{Level, PAUSE_REF, pauses};
+use crate::world::read_config;
 
 /// Lifts what is a matter of trust, never what is a matter of fact: the improvement is validated again if the base has moved.
 #[derive(clap::Args)]
@@ -27,12 +31,16 @@ pub(super) struct Revert {
     output: Output,
 }
 
-/// A ref, `refs/fractal/paused`, that every outward act reads first; pushing or fetching it pauses elsewhere too.
+/// A ref, `refs/fractal/paused`, that every outward act reads first. The same do a file `.fractal/paused`, `[engine] paused` and the
+/// environment variable `FRACTAL_PAUSE`, each with the reason.
 #[derive(clap::Args)]
 pub(super) struct Pause {
     /// Why, for the others
     #[arg(default_value = "")]
     reason: String,
+    /// Every loop that pushes to the same remote (`[deploy] remote`)
+    #[arg(long)]
+    remote: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -40,6 +48,9 @@ pub(super) struct Pause {
 /// Removes the ref that `pause` wrote.
 #[derive(clap::Args)]
 pub(super) struct Resume {
+    /// Every loop that pushes to the same remote, too
+    #[arg(long)]
+    remote: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -78,7 +89,10 @@ impl Pause {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
         let repo = Repo::open(repo)?;
         let reason = if self.reason.is_empty() { format!("paused by {}", person()) } else { self.reason.clone() };
-        repo.pause(&reason)?;
+        let blob = repo.set_text(PAUSE_REF, &reason)?;
+        if self.remote {
+            at_remote(&repo, Some(blob))?;
+        }
         told(self.output.json, true, &format!("paused: {reason}; nothing outward is done until `fractal resume`"));
         Ok(ExitCode::SUCCESS)
     }
@@ -87,11 +101,31 @@ impl Pause {
 impl Resume {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
         let repo = Repo::open(repo)?;
-        let was = repo.is_paused();
+        let was = pauses(&repo).iter().any(|pause| pause.level == Level::Ref);
         repo.remove_own_ref(PAUSE_REF)?;
-        told(self.output.json, false, if was { "resumed" } else { "it was not paused" });
+        if self.remote {
+            at_remote(&repo, None)?;
+        }
+        let left = pauses(&repo);
+        let text = match left.first() {
+            Some(other) => format!("still {other}"),
+            None if was || self.remote => "resumed".to_string(),
+            None => "it was not paused".to_string(),
+        };
+        told(self.output.json, !left.is_empty(), &text);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Sets the switch at the remote, or removes it there.
+fn at_remote(repo: &Repo, to: Option<CommitId>) -> anyhow::Result<()> {
+    let remote = read_config(repo)?.deploy.remote;
+    anyhow::ensure!(!remote.is_empty(), "there is no `[deploy] remote` in fractal.toml");
+    let from = repo.remote_refs(&remote, &[PAUSE_REF])?.remove(PAUSE_REF);
+    if from == to {
+        return repo.saw(PAUSE_REF, to.as_ref());
+    }
+    repo.push(&remote, &[Move { name: PAUSE_REF.to_string(), from, to }], Hooks::Skip)
 }
 
 fn told(json: bool, paused: bool, text: &str) {

@@ -9,6 +9,7 @@ use super::render::{self, Paint};
 use super::{OUTSIDE, Outcome, Output};
 use crate::config::{Config, Protection};
 use crate::world::git::Repo;
+use crate::world::pause::pauses;
 use crate::world::sandbox::{Attempt, Found, Sandbox, Shield};
 use crate::world::{read_config, store};
 
@@ -88,6 +89,14 @@ fn state(repo: &Path) -> (Config, Vec<State>) {
     let base = opened.base(&config.base);
     tell("base branch", base.map_err(|error| error.to_string()));
     let store = store::open_to_read(&opened, &config).and_then(|store| store.counters());
+    let set = pauses(&opened);
+    tell(
+        "kill switch",
+        match set.is_empty() {
+            true => Ok("is not set".to_string()),
+            false => Ok(set.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+        },
+    );
     tell("store", store.map(|_| "can be read".to_string()).map_err(|error| error.to_string()));
     (config, states)
 }

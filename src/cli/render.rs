@@ -336,9 +336,7 @@ impl Teller {
                     "  maintenance: {executions_removed} old executions and {scratch_removed} lost scratch folders removed"
                 ))
             }
-            Progress::Paused { reason } => {
-                p.yellow(&format!("  paused: {reason} (nothing outward is done; `fractal resume` goes on)"))
-            }
+            Progress::Paused { reason, lift } => p.yellow(&format!("  paused: {reason} (nothing outward is done; {lift})")),
             Progress::CycleEnded { report } => p.dim(&format!(
                 "  {} tools analysed, {} opportunities, {} proposed, {} landed, {} kept, {} reverted, {} declined, {} waiting",
                 report.tools_analysed,

@@ -146,8 +146,8 @@ fn show_stats(stats: &Stats, now: jiff::Timestamp, paint: Paint) {
         _ => "no".to_string(),
     };
     render::say(&format!("{} {running}", paint.bold("running")));
-    if let Some(reason) = &stats.paused {
-        render::say(&paint.yellow(&format!("paused  {reason} (`fractal resume` goes on)")));
+    for pause in &stats.pauses {
+        render::say(&paint.yellow(&format!("paused  {} ({})", pause.reason, pause.how_to_lift())));
     }
     render::say(&format!(
         "{} {} completed, last check {}; {} maintenance runs, last {}; {} tools analysed",

@@ -12,6 +12,8 @@ const MIB_MAX: u64 = 1 << 20;
 /// A request is in memory as a whole.
 const BODY_MIB_MAX: u64 = 1 << 10;
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// No claim on a tool can last longer: one that says so comes from a clock that is wrong.
+pub const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
 const TRIAL_MIN: Duration = Duration::from_millis(10);
 
 /// Refuses values that have the right type and no meaning.
@@ -46,6 +48,10 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     at_most("deploy.versions_mib", config.deploy.versions_mib, MIB_MAX)?;
     steps(&config.deploy.rollout.canary)?;
     at_least("engine.interval", config.engine.interval, INTERVAL_MIN)?;
+    at_least("engine.lease", config.engine.lease, INTERVAL_MIN)?;
+    for (name, value) in [("engine.lease", config.engine.lease), ("engine.clock_skew", config.engine.clock_skew)] {
+        demand(value.0 <= LEASE_MAX, || format!("`{name}` is {value}; it can be at most {}", Span(LEASE_MAX)))?;
+    }
     at_least("validate.time_floor", config.validate.time_floor, TRIAL_MIN)?;
     at_least("validate.suite_time", config.validate.suite_time, TRIAL_MIN)?;
     expressions("record.secrets", &config.record.secrets)?;

@@ -39,7 +39,7 @@ pub(super) enum Acted {
 pub(super) struct Journal<'a> {
     pub view: &'a View,
     /// `None` in a dry run.
-    effects: Option<Effects>,
+    pub(super) effects: Option<Effects>,
     pub improvements: BTreeMap<ImprovementId, Improvement>,
     listener: &'a (dyn Fn(Progress) + Sync),
     stop: &'a AtomicBool,
@@ -94,6 +94,11 @@ impl<'a> Journal<'a> {
         if events.is_empty() {
             return Ok(());
         }
+        let before = self.improvements.get(id).map_or(0, |known| known.records.len());
+        self.hold(&tool_of(self.improvements.get(id), &events))?;
+        if self.improvements.get(id).map_or(0, |known| known.records.len()) != before {
+            return Err(LogError::Raced(id.clone()).into());
+        }
         let at = self.view.clock.now();
         let known = self.improvements.entry(id.clone()).or_insert_with(|| Improvement::new(id.clone()));
         let mut folded = known.clone();
@@ -138,8 +143,8 @@ impl<'a> Journal<'a> {
             self.append(id, vec![Event::Started { key: action.key.clone() }, Event::Done { key: action.key.clone() }])?;
             return Ok(Acted::Planned);
         };
-        if effects.is_paused() {
-            return Ok(Acted::Waits(paused(self.view)));
+        if let Some(pause) = effects.paused() {
+            return Ok(Acted::Waits(pause.to_string()));
         }
         if effects.probe(action)? {
             self.append(id, vec![Event::Done { key: action.key.clone() }])?;
@@ -148,10 +153,14 @@ impl<'a> Journal<'a> {
         self.append(id, vec![Event::Started { key: action.key.clone() }])?;
         let at = self.view.clock.now();
         // Read again immediately before: a pause between the record and the act still stops the act.
-        let Some(effects) = self.effects.as_ref().filter(|effects| !effects.is_paused()) else {
-            return Ok(Acted::Waits(paused(self.view)));
-        };
-        match effects.perform(action, at) {
+        let Some(effects) = &self.effects else { return Ok(Acted::Planned) };
+        if let Some(pause) = effects.paused() {
+            return Ok(Acted::Waits(pause.to_string()));
+        }
+        let performed = effects.perform(action, at);
+        self.absorb()?;
+        let Some(effects) = &self.effects else { return Ok(Acted::Planned) };
+        match performed {
             Ok(()) => {
                 if !effects.probe(action)? {
                     bail!("{action} seemed to work, but its effect is not there");
@@ -181,15 +190,6 @@ impl<'a> Journal<'a> {
     fn failed(&mut self, id: &ImprovementId, action: &Action, why: String) -> Result<String> {
         self.append(id, vec![Event::Failed { key: action.key.clone(), error: why.clone() }])?;
         Ok(why)
-    }
-
-    /// Lets other machines see the log; a remote that cannot be reached now gets it after the next cycle.
-    pub(super) fn publish_log(&self) {
-        if let Some(effects) = self.effects.as_ref().filter(|effects| !effects.is_paused())
-            && let Err(error) = effects.publish_log()
-        {
-            tracing::warn!("the log was not pushed: {error:#}");
-        }
     }
 
     /// Remembers how far history was looked through.
@@ -283,7 +283,11 @@ pub(super) fn append_one(view: &View, improvement: &Improvement, event: Event) -
     Ok(())
 }
 
-fn paused(view: &View) -> String {
-    let reason = view.repo.pause_reason().filter(|reason| !reason.is_empty());
-    format!("paused{}; `fractal resume` goes on", reason.map(|reason| format!(" ({reason})")).unwrap_or_default())
+/// The tool that an improvement is about, which its first record says.
+fn tool_of(known: Option<&Improvement>, events: &[Event]) -> String {
+    let detected = events.iter().find_map(|event| match event {
+        Event::Detected { opportunity } => Some(opportunity.tool.clone()),
+        _ => None,
+    });
+    detected.unwrap_or_else(|| known.map_or("?", Improvement::tool).to_string())
 }

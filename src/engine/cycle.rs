@@ -9,7 +9,7 @@ use super::improvement::{self, Improvement};
 use super::maintenance;
 use super::news::News;
 use super::offer::learned;
-use super::progress::{CycleReport, Progress, describe_analysis, describe_investigation, describe_opportunity};
+use super::progress::{CycleReport, Progress, describe_analysis, describe_investigation};
 use super::reconcile::reconcile;
 use super::search::{Next, Wanted};
 use super::shadow;
@@ -27,6 +27,7 @@ use crate::world::View;
 use crate::world::bench::BenchError;
 use crate::world::catalog::{Catalog, catalog};
 use crate::world::git::MoveError;
+use crate::world::pause::pauses;
 
 /// Times one proposal is rebuilt in one cycle because the base moved under it.
 const REBUILDS_MAX: u32 = 2;
@@ -45,11 +46,12 @@ pub(super) struct Cycle<'v, 'j> {
 /// When the repository, the log or the store cannot be read or written. Everything done so far is in the log.
 pub(super) fn run(journal: &mut Journal<'_>, stages: &dyn Stages) -> Result<CycleReport> {
     let view = journal.view;
+    journal.begin()?;
     let tip = view.repo.tip(&view.base)?;
     let dry_run = journal.is_dry_run();
     journal.tell(Progress::CycleStarted { base: view.base.clone(), commit: tip.short().to_string(), dry_run });
-    if view.repo.is_paused() {
-        journal.tell(Progress::Paused { reason: view.repo.pause_reason().unwrap_or_default() });
+    for pause in pauses(&view.repo) {
+        journal.tell(Progress::Paused { lift: pause.how_to_lift(), reason: pause.reason });
     }
     let tools = catalog(&view.repo, &view.config, &tip)?;
     let mut cycle = Cycle { journal, stages, tools, report: CycleReport::default() };
@@ -65,7 +67,7 @@ pub(super) fn run(journal: &mut Journal<'_>, stages: &dyn Stages) -> Result<Cycl
     let Cycle { mut report, journal, .. } = cycle;
     report.actions = journal.actions_done;
     journal.count(1, report.tools_analysed, 0)?;
-    journal.publish_log();
+    journal.publish_log()?;
     journal.tell(Progress::CycleEnded { report: report.clone() });
     Ok(report)
 }
@@ -84,25 +86,21 @@ impl<'v> Cycle<'v, '_> {
         chosen.map(|improvement| improvement.id.clone()).collect()
     }
 
-    fn tool_of(&self, id: &ImprovementId) -> Result<String> {
+    pub(super) fn tool_of(&self, id: &ImprovementId) -> Result<String> {
         Ok(self.journal.get(id)?.tool().to_string())
     }
 
     // ---- watch ----
 
     fn watch_all(&mut self) -> Result<()> {
-        for id in self.in_stage(&[Stage::Watching, Stage::Kept, Stage::Inconclusive, Stage::Stuck]) {
-            if let Some(by) = self.journal.get(&id)?.revert_wanted_by.clone() {
-                self.revert(&id, &format!("{by} asked for it."), None, Approver::Person(by.clone()))?;
-            }
-        }
-        let watched = self.in_stage(&[Stage::Watching]);
-        let tools = watched.iter().map(|id| self.tool_of(id)).collect::<Result<Vec<_>>>()?;
+        self.each(&[Stage::Watching, Stage::Kept, Stage::Inconclusive, Stage::Stuck], |cycle, id| {
+            let Some(by) = cycle.journal.get(id)?.revert_wanted_by.clone() else { return Ok(()) };
+            cycle.revert(id, &format!("{by} asked for it."), None, Approver::Person(by.clone()))
+        })?;
+        let watched = self.journal.improvements.values().filter(|improvement| improvement.stage == Stage::Watching);
+        let tools: Vec<String> = watched.map(|improvement| improvement.tool().to_string()).collect();
         self.journal.settle(&tools)?;
-        for id in watched {
-            self.watch(&id)?;
-        }
-        Ok(())
+        self.each(&[Stage::Watching], Self::watch)
     }
 
     fn watch(&mut self, id: &ImprovementId) -> Result<()> {
@@ -158,10 +156,7 @@ impl<'v> Cycle<'v, '_> {
     // ---- land ----
 
     fn land_all(&mut self) -> Result<()> {
-        for id in self.in_stage(&[Stage::Proposed]) {
-            self.land(&id, 0)?;
-        }
-        Ok(())
+        self.each(&[Stage::Proposed], |cycle, id| cycle.land(id, 0))
     }
 
     fn land(&mut self, id: &ImprovementId, rebuilt: u32) -> Result<()> {
@@ -200,7 +195,10 @@ impl<'v> Cycle<'v, '_> {
                         Ok(())
                     }
                     Acted::Planned => Ok(()),
-                    Acted::Stale(_) if rebuilt < REBUILDS_MAX => self.land(id, rebuilt + 1),
+                    Acted::Stale(_) if rebuilt < REBUILDS_MAX => {
+                        self.journal.look_again()?;
+                        self.land(id, rebuilt + 1)
+                    }
                     Acted::Waits(why) | Acted::Stale(why) => self.waits(id, format!("landing waits: {why}")),
                     Acted::Failed(why) => self.end(id, End::Stuck { reason: format!("landing failed: {why}") }),
                 }
@@ -212,9 +210,7 @@ impl<'v> Cycle<'v, '_> {
 
     fn improve_all(&mut self) -> Result<()> {
         // What a killed run left in the middle comes first.
-        for id in self.in_stage(&[Stage::Detected, Stage::Investigated]) {
-            self.work_on(&id, 0)?;
-        }
+        self.each(&[Stage::Detected, Stage::Investigated], Self::go_on)?;
         let tip = self.tip()?;
         let news = News::read(self.view(), &self.tools, &tip)?;
         let names: Vec<String> = news.tools.iter().map(|tool| tool.name.clone()).collect();
@@ -222,7 +218,7 @@ impl<'v> Cycle<'v, '_> {
         let detected = self.stages.detect(self.view(), &news.tools, &tip)?;
         self.report.tools_analysed = detected.analysed;
         let ranked = prioritize::prioritize(detected.opportunities);
-        self.take_on(ranked.iter().map(|ranked| &ranked.opportunity))?;
+        self.take_on(ranked.iter().map(|ranked| &ranked.opportunity).collect())?;
         // What is left, for whatever reason, is looked at again.
         let left: BTreeSet<String> = ranked
             .iter()
@@ -233,60 +229,8 @@ impl<'v> Cycle<'v, '_> {
         self.journal.looked(&news, &left.into_iter().collect::<Vec<_>>())
     }
 
-    /// Works on as many opportunities as one cycle may, in their order.
-    fn take_on<'o>(&mut self, opportunities: impl Iterator<Item = &'o Opportunity>) -> Result<()> {
-        let mut taken = 0;
-        for opportunity in opportunities {
-            if !self.is_news(opportunity) {
-                continue;
-            }
-            if let Some(other) = self.open_elsewhere(opportunity) {
-                self.journal.tell(Progress::Waiting {
-                    id: opportunity.id.clone(),
-                    tool: opportunity.tool.clone(),
-                    stage: Stage::New,
-                    reason: format!("improvement {} of the same tool comes first", other.short()),
-                });
-                continue;
-            }
-            if taken == self.view().config.engine.opportunities_per_cycle || self.journal.should_stop() {
-                break;
-            }
-            taken += 1;
-            self.report.opportunities += 1;
-            self.journal.tell(Progress::Detected {
-                id: opportunity.id.clone(),
-                tool: opportunity.tool.clone(),
-                priority: opportunity.priority,
-                score: opportunity.score,
-                summary: describe_opportunity(opportunity),
-                opportunity: Box::new(opportunity.clone()),
-            });
-            let id = opportunity.id.clone();
-            self.journal.append(&id, vec![Event::Detected { opportunity: opportunity.clone() }])?;
-            self.work_on(&id, 0)?;
-        }
-        Ok(())
-    }
-
-    /// Not worked on yet, or ended on another version.
-    fn is_news(&self, opportunity: &Opportunity) -> bool {
-        match self.journal.improvements.get(&opportunity.id) {
-            None => true,
-            Some(known) => known.stage.is_end() && known.version() != Some(&opportunity.version),
-        }
-    }
-
-    /// Another improvement of the same tool that is not finished: two at once could not be told apart afterwards.
-    fn open_elsewhere(&self, opportunity: &Opportunity) -> Option<&ImprovementId> {
-        let open = |stage: Stage| !stage.is_end() && stage != Stage::New;
-        let mut others =
-            self.journal.improvements.values().filter(|other| other.id != opportunity.id && other.tool() == opportunity.tool);
-        others.find(|other| open(other.stage)).map(|other| &other.id)
-    }
-
     /// From detected (or investigated) to proposed and, if allowed, landed.
-    fn work_on(&mut self, id: &ImprovementId, rebuilt: u32) -> Result<()> {
+    pub(super) fn work_on(&mut self, id: &ImprovementId, rebuilt: u32) -> Result<()> {
         let tip = self.tip()?;
         let improvement = self.journal.get(id)?;
         let stale = improvement.investigation.as_ref().is_some_and(|investigation| investigation.commit != tip);

@@ -3,6 +3,7 @@
 //! [`Loop`] is the public way in, for the command line and for programs that embed it.
 
 mod actions;
+mod claims;
 mod cycle;
 pub mod figures;
 mod improvement;

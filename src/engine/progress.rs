@@ -112,8 +112,10 @@ pub enum Progress {
         executions_removed: u64,
         scratch_removed: usize,
     },
+    /// Nothing outward is done, and what lifts that.
     Paused {
         reason: String,
+        lift: String,
     },
     CycleEnded {
         report: CycleReport,

@@ -16,14 +16,18 @@ use crate::world::git::reverted_by;
 pub(super) fn reconcile(cycle: &mut Cycle<'_, '_>) -> Result<()> {
     let ids: Vec<ImprovementId> = cycle.journal.improvements.keys().cloned().collect();
     for id in &ids {
-        finish(cycle, id)?;
+        let done = finish(cycle, id);
+        cycle.stepped(id, done)?;
     }
     let news = News::since_last_time(cycle.journal, &cycle.tip()?)?;
+    let mut noticed_all = true;
     for id in &ids {
-        notice(cycle, id, &news)?;
+        let done = notice(cycle, id, &news);
+        noticed_all &= cycle.stepped(id, done)?;
     }
+    // What another loop was to write down is looked for again.
     let tip = cycle.tip()?;
-    cycle.journal.remember_seen(&tip)
+    if noticed_all { cycle.journal.remember_seen(&tip) } else { Ok(()) }
 }
 
 /// What the base got since people's doings were last looked for.

@@ -19,6 +19,7 @@ use crate::world::catalog::{Catalog, catalog};
 use crate::world::clock::Clock;
 use crate::world::git::LogError;
 use crate::world::lock::{Holder, LoopLock};
+use crate::world::pause::{Pause, pauses};
 use crate::world::shadow::read;
 
 /// The figures of the loop.
@@ -45,6 +46,8 @@ pub struct Stats {
     pub uptime_seconds: Option<i64>,
     /// The reason, while outward acts are paused.
     pub paused: Option<String>,
+    /// Every switch that is set.
+    pub pauses: Vec<Pause>,
 }
 
 /// How many opportunities got how far.
@@ -169,6 +172,7 @@ impl History {
         let counters = self.view.store.counters()?;
         let count = |wanted: &dyn Fn(&Event) -> bool| self.events().filter(|event| wanted(event)).count() as u64;
         let holder = LoopLock::holder(&self.view.repo.state_dir());
+        let pauses = pauses(&self.view.repo);
         let now = self.view.clock.now();
         let failed = |event: &Event| {
             matches!(event, Event::NoCandidate { .. } | Event::Ended { how: End::Stuck { .. } | End::Closed { .. } })
@@ -188,7 +192,8 @@ impl History {
             holder,
             last_check: counters.last_check,
             last_maintenance: counters.last_maintenance,
-            paused: self.view.repo.is_paused().then(|| self.view.repo.pause_reason().unwrap_or_default()),
+            paused: pauses.first().map(|pause| pause.reason.clone()),
+            pauses,
         })
     }
 

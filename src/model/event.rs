@@ -148,6 +148,11 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether it says what a person wants: that counts whoever worked on the improvement meanwhile.
+    pub fn is_wish(&self) -> bool {
+        matches!(self, Event::Observed { what: Observation::Approved { .. } | Observation::RevertRequested { .. } })
+    }
+
     /// The event's name as written in the log.
     pub fn name(&self) -> &'static str {
         match self {

@@ -1,14 +1,20 @@
 //! Writes that others can see. Each of them can be probed: asked whether it has already happened.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use jiff::Timestamp;
 
+use super::clock::Clock;
 use super::git::worktree::WorkTree;
-use super::git::{Identity, LOG_REF, LogError, MoveError, NOTES_REF, Repo};
+use super::git::{Identity, LogError, MoveError, Repo};
+use super::hold::Holding;
 use super::rollout::Rollout;
 use super::shadow::Waiting;
 use super::store::{self, Dirty, Retention, Store, StoreError};
 use super::{View, WorldError, rollout, shadow};
+use crate::config::Config;
 use crate::model::{Action, ActionKind, CommitId, ImprovementId, Patch, Record};
 
 /// Why an action did not happen.
@@ -42,10 +48,15 @@ impl From<MoveError> for ActionError {
 
 /// The permission to write. Held by the engine's action log and by nothing else.
 pub struct Effects {
-    repo: Repo,
-    store: Box<dyn Store>,
-    identity: Identity,
-    remote: Option<String>,
+    pub(super) repo: Repo,
+    pub(super) store: Box<dyn Store>,
+    pub(super) identity: Identity,
+    pub(super) remote: Option<String>,
+    pub(super) base: String,
+    pub(super) config: Config,
+    pub(super) clock: Clock,
+    pub(super) holding: Holding,
+    pub(super) news: RefCell<BTreeSet<ImprovementId>>,
 }
 
 impl Effects {
@@ -62,7 +73,9 @@ impl Effects {
         let deploy = &view.config.deploy;
         let identity = Identity { name: deploy.author_name.clone(), email: deploy.author_email.clone() };
         let remote = Some(deploy.remote.clone()).filter(|remote| !remote.is_empty());
-        Ok(Effects { repo, store, identity, remote })
+        let (base, config, clock) = (view.base.clone(), view.config.clone(), view.clock.clone());
+        let holding = Holding::new(repo.state_dir());
+        Ok(Effects { repo, store, identity, remote, base, config, clock, holding, news: RefCell::default() })
     }
 
     /// Appends to the decision log.
@@ -87,11 +100,6 @@ impl Effects {
     /// When it cannot be removed.
     pub fn clear_the_way(&self) -> anyhow::Result<()> {
         self.repo.release_left_index_lock()
-    }
-
-    /// Whether outward acts are paused; read immediately before each of them.
-    pub fn is_paused(&self) -> bool {
-        self.repo.is_paused()
     }
 
     /// Whether the action has already happened, and finishes what a killed run left half done of it (a work tree that did not
@@ -126,37 +134,41 @@ impl Effects {
     pub fn perform(&self, action: &Action, at: Timestamp) -> Result<(), ActionError> {
         match &action.kind {
             ActionKind::PutBranch { branch, expect, commit } => {
-                self.push(&heads(branch), expect.as_ref(), commit)?;
+                self.push(&heads(branch), expect.as_ref(), commit, at)?;
                 Ok(self.repo.move_ref(&heads(branch), expect.as_ref(), commit, "fractal: propose")?)
             }
-            ActionKind::Land { base, expect, commit } => self.advance(base, expect, commit, "fractal: land"),
-            ActionKind::Revert { base, expect, commit, .. } => self.advance(base, expect, commit, "fractal: revert"),
-            ActionKind::Note { commit, text } => {
-                self.repo.write_note(commit, text, &self.identity, at)?;
-                if let (Some(remote), Some(note)) = (&self.remote, self.repo.resolve(NOTES_REF)?) {
-                    let there = self.repo.remote_ref(remote, NOTES_REF)?;
-                    self.repo.push(remote, NOTES_REF, there.as_ref(), &note)?;
-                }
-                Ok(())
-            }
+            ActionKind::Land { base, expect, commit } => self.advance(base, expect, commit, at, "fractal: land"),
+            ActionKind::Revert { base, expect, commit, .. } => self.advance(base, expect, commit, at, "fractal: revert"),
+            ActionKind::Note { commit, text } => self.note(commit, text, at),
         }
     }
 
-    /// Moves the base, and the user's work tree with it when the base is checked out and clean.
-    fn advance(&self, base: &str, expect: &CommitId, commit: &CommitId, why: &str) -> Result<(), ActionError> {
+    /// Moves the base at the remote, and here as [`Effects::advance_here`] does, unless that would have to wait.
+    fn advance(&self, base: &str, expect: &CommitId, commit: &CommitId, at: Timestamp, why: &str) -> Result<(), ActionError> {
+        self.may_advance(base, expect, commit)?;
+        self.push(&heads(base), Some(expect), commit, at)?;
+        self.advance_here(base, expect, commit, why)
+    }
+
+    /// Whether the work tree follows a move of the base.
+    fn may_advance(&self, base: &str, expect: &CommitId, commit: &CommitId) -> Result<bool, ActionError> {
         let tip = self.repo.tip(base)?;
         if &tip != expect {
             return Err(ActionError::Stale(format!("`{base}` moved from {} to {}", expect.short(), tip.short())));
         }
-        let follows = match self.repo.work_tree(base)? {
-            WorkTree::Busy(why) => return Err(ActionError::Wait(why)),
+        match self.repo.work_tree(base)? {
+            WorkTree::Busy(why) => Err(ActionError::Wait(why)),
             WorkTree::CleanOnBase => match self.repo.can_follow(expect, commit)? {
-                Some(path) => return Err(ActionError::Wait(format!("`{path}` in the work tree is in the way"))),
-                None => true,
+                Some(path) => Err(ActionError::Wait(format!("`{path}` in the work tree is in the way"))),
+                None => Ok(true),
             },
-            WorkTree::Elsewhere => false,
-        };
-        self.push(&heads(base), Some(expect), commit)?;
+            WorkTree::Elsewhere => Ok(false),
+        }
+    }
+
+    /// Moves the base here, and the user's work tree with it when the base is checked out and clean.
+    pub(super) fn advance_here(&self, base: &str, expect: &CommitId, commit: &CommitId, why: &str) -> Result<(), ActionError> {
+        let follows = self.may_advance(base, expect, commit)?;
         self.repo.move_ref(&heads(base), Some(expect), commit, why)?;
         match follows.then(|| self.repo.follow(expect, commit)) {
             None | Some(Ok(())) => Ok(()),
@@ -171,20 +183,6 @@ impl Effects {
                 Err(ActionError::Wait(format!("the work tree did not follow: {error:#}")))
             }
         }
-    }
-
-    fn push(&self, name: &str, expect: Option<&CommitId>, commit: &CommitId) -> Result<(), ActionError> {
-        let Some(remote) = &self.remote else { return Ok(()) };
-        // A remote that cannot be reached may be there later; one that refuses a push said so for a reason.
-        let there = self.repo.remote_ref(remote, name).map_err(|error| ActionError::Wait(format!("{error:#}")))?;
-        if there.as_ref() == Some(commit) {
-            return Ok(());
-        }
-        if there.as_ref() != expect {
-            let at = there.map_or("absent".to_string(), |commit| format!("at {}", commit.short()));
-            return Err(ActionError::Stale(format!("`{name}` on `{remote}` is {at}: fetch first")));
-        }
-        Ok(self.repo.push(remote, name, expect, commit)?)
     }
 
     /// Remembers how far history was looked through for what people did.
@@ -204,22 +202,6 @@ impl Effects {
             return Ok(());
         }
         self.repo.move_ref(SEEN_REF, now.as_ref(), commit, "fractal: seen")
-    }
-
-    /// Pushes the decision log to the configured remote, where another machine goes on from it.
-    ///
-    /// # Errors
-    /// When the push fails, or the remote's log has records that ours has not.
-    pub fn publish_log(&self) -> anyhow::Result<()> {
-        let (Some(remote), Some(ours)) = (&self.remote, self.repo.resolve(LOG_REF)?) else { return Ok(()) };
-        let there = self.repo.remote_ref(remote, LOG_REF)?;
-        match &there {
-            Some(there) if there == &ours => Ok(()),
-            Some(there) if !self.repo.contains(&ours, there)? => {
-                anyhow::bail!("`{LOG_REF}` on `{remote}` has records that are not here; fetch it first")
-            }
-            _ => self.repo.push(remote, LOG_REF, there.as_ref(), &ours),
-        }
     }
 
     /// Lets live runs be repeated on these proposals, and on no others.
@@ -279,6 +261,6 @@ impl Effects {
 /// The base as it was when people's doings were last looked for. Losing it costs one longer look.
 pub const SEEN_REF: &str = "refs/fractal/seen";
 
-fn heads(branch: &str) -> String {
+pub(super) fn heads(branch: &str) -> String {
     format!("refs/heads/{branch}")
 }

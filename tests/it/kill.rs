@@ -1,8 +1,9 @@
 //! kill -9 is a normal event: whenever a cycle is killed, the next one goes on, nothing happens twice, nothing is lost.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use super::support::{Repository, Told, kill_after_line};
+use super::remote::with_origin;
+use super::support::{Repository, Told, text};
 
 /// Cycles until nothing is left to do, at most.
 const CYCLES_MAX: usize = 4;
@@ -11,34 +12,6 @@ fn cycle(repository: &Repository) -> Command {
     let mut command = repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
     command.args(["run", "--json"]);
     command
-}
-
-/// Kills a cycle right after the decision log moved for the `n`-th time; whether it got that far. The file of the ref is
-/// watched without a pause, so the kill comes between an append and what follows it.
-fn kill_after_append(repository: &Repository, n: usize) -> bool {
-    let file = repository.root().join(".git/refs/fractal/log");
-    let read = || std::fs::read(&file).unwrap_or_default();
-    let mut last = read();
-    let mut child = cycle(repository).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
-    let mut moves = 0;
-    let ended = loop {
-        let now = read();
-        // A ref that is being replaced may be seen empty.
-        if !now.is_empty() && now != last {
-            moves += 1;
-            last = now;
-        }
-        if moves >= n {
-            break false;
-        }
-        if child.try_wait().expect("is a child").is_some() {
-            break true;
-        }
-        std::thread::yield_now();
-    };
-    child.kill().expect("may kill it");
-    child.wait().expect("is a child");
-    !ended
 }
 
 /// Runs cycles to the end and says what the repository looks like then.
@@ -51,7 +24,19 @@ fn end_state(repository: &Repository) -> Vec<String> {
     }
     repository.assert_clean();
     let notes = repository.git(&["notes", "--ref=fractal", "list"]);
+    let mut there = String::new();
+    if !repository.git(&["remote"]).is_empty() {
+        // The same as here, and no claim is left.
+        let at = |arguments: &[&str]| repository.git(&[&["--git-dir", "../origin.git"], arguments].concat());
+        assert_eq!(at(&["rev-parse", "main"]), repository.tip("main"));
+        if !notes.is_empty() {
+            assert_eq!(at(&["rev-parse", "refs/notes/fractal"]), repository.tip("refs/notes/fractal"));
+        }
+        assert_eq!(at(&["rev-parse", "refs/fractal/log^{tree}"]), repository.tip("refs/fractal/log^{tree}"));
+        there = at(&["for-each-ref", "--format=%(refname)"]).replace('\n', " ");
+    }
     vec![
+        there,
         repository.stage(),
         repository.git(&["rev-parse", "main:tools"]),
         repository.git(&["ls-tree", "-r", "--name-only", "main", "tests"]),
@@ -69,43 +54,68 @@ fn quick(repository: Repository) -> Repository {
     repository
 }
 
-/// Kills at the first, second, … moment until a cycle gets to its end unharmed; every time the same end must follow.
-fn whenever_it_is_killed(ready: &Repository, fewest: usize) {
+/// Kills a cycle right after its first, second, … write that outlives it, until one gets to its end unharmed; every time the same end
+/// must follow.
+fn whenever_it_is_killed(what: &str, ready: &Repository, fewest: usize) {
     let undisturbed = end_state(&ready.copy());
-    let lines = (1..).take_while(|n| {
+    let mut table = Vec::new();
+    for n in 1.. {
         let repository = ready.copy();
-        let killed = kill_after_line(cycle(&repository), *n);
-        assert_eq!(end_state(&repository), undisturbed, "killed after line {n}");
-        killed
-    });
-    assert!(lines.count() >= fewest);
-    let appends = (1..).take_while(|n| {
-        let repository = ready.copy();
-        let killed = kill_after_append(&repository, *n);
-        assert_eq!(end_state(&repository), undisturbed, "killed after append {n}");
-        killed
-    });
-    assert!(appends.count() >= fewest);
+        let killed = cycle(&repository).env("FRACTAL_DIE_AT", n.to_string()).output().expect("runs");
+        let (errors, signal) = (text(&killed.stderr), std::os::unix::process::ExitStatusExt::signal(&killed.status));
+        if signal.is_none() {
+            assert!(killed.status.success() && !errors.contains("here: "), "{errors}");
+            break;
+        }
+        let after = errors.lines().find_map(|line| line.strip_prefix("here: ")).expect("says where").to_string();
+        assert_eq!((signal, end_state(&repository)), (Some(9), undisturbed.clone()), "killed at {n}, after {after}: {errors}");
+        table.push(after);
+    }
+    println!("{what}: SIGKILL after each of {} writes, the same end each time", table.len());
+    for (n, after) in table.iter().enumerate() {
+        println!("{:4}  {after}", n + 1);
+    }
+    assert!(table.len() >= fewest, "{table:#?}");
 }
 
 #[test]
 fn a_repair_that_is_killed_anywhere_is_finished_once() {
-    whenever_it_is_killed(&quick(Repository::failing()), 5);
+    whenever_it_is_killed("repair", &quick(Repository::failing()), 12);
 }
 
 #[test]
 fn keeping_an_improvement_that_is_killed_anywhere_is_finished_once() {
     let repository = Repository::landed();
     repository.calculates_well();
-    whenever_it_is_killed(&repository, 3);
+    whenever_it_is_killed("keep", &repository, 6);
 }
 
 #[test]
 fn a_revert_that_is_killed_anywhere_is_finished_once() {
     let repository = Repository::landed_orders();
     repository.orders_with_long_references();
-    whenever_it_is_killed(&repository, 3);
-    assert_eq!(end_state(&repository)[0], "reverted");
+    whenever_it_is_killed("revert", &repository, 10);
+    assert_eq!(end_state(&repository)[1], "reverted");
+}
+
+#[test]
+fn a_repair_that_is_pushed_and_killed_anywhere_is_finished_once() {
+    whenever_it_is_killed("repair, with a remote", &quick(with_origin(Repository::failing())), 16);
+}
+
+#[test]
+fn keeping_a_pushed_improvement_that_is_killed_anywhere_is_finished_once() {
+    let repository = with_origin(Repository::landed());
+    repository.calculates_well();
+    whenever_it_is_killed("keep, with a remote", &repository, 10);
+}
+
+#[test]
+fn a_revert_that_is_pushed_and_killed_anywhere_is_finished_once() {
+    let repository = with_origin(Repository::landed_orders());
+    repository.orders_with_long_references();
+    whenever_it_is_killed("revert, with a remote", &repository, 14);
+    assert_eq!(end_state(&repository)[1], "reverted");
 }
 
 /// The narrowest moments lie between two lines: here a ref is what a kill would have left, and the rest is not.

@@ -4,9 +4,8 @@ use std::fs;
 
 use crate::support::{Repository, executable, word};
 
-/// A failing tool whose improvements go to a bare repository beside it.
-fn with_origin() -> Repository {
-    let repository = Repository::failing();
+/// The same repository, whose improvements go to a bare repository beside it from now on.
+pub fn with_origin(repository: Repository) -> Repository {
     repository.git(&["init", "--quiet", "--bare", "--initial-branch=main", "../origin.git"]);
     repository.git(&["remote", "add", "origin", "../origin.git"]);
     repository.configure(&format!("{}\n[deploy]\nremote = \"origin\"\n", repository.read("fractal.toml")));
@@ -21,7 +20,7 @@ fn at_origin(repository: &Repository, name: &str) -> String {
 
 #[test]
 fn what_lands_is_pushed_with_its_branch_its_note_and_the_log() {
-    let repository = with_origin();
+    let repository = with_origin(Repository::failing());
     repository.run();
     let branch = repository.branches().remove(0);
     for name in ["refs/heads/main", "refs/fractal/log", &format!("refs/heads/{branch}")] {
@@ -37,7 +36,7 @@ fn what_lands_is_pushed_with_its_branch_its_note_and_the_log() {
 
 #[test]
 fn a_server_that_refuses_the_base_stops_the_landing_and_nothing_moves_here() {
-    let repository = with_origin();
+    let repository = with_origin(Repository::failing());
     let before = repository.tip("main");
     let hook = "#!/bin/sh\nwhile read -r old new name; do\n\
                 test \"$name\" != refs/heads/main || { echo 'main is protected'; exit 1; }\ndone\n";
@@ -54,7 +53,7 @@ fn a_server_that_refuses_the_base_stops_the_landing_and_nothing_moves_here() {
 
 #[test]
 fn a_local_hook_that_refuses_stops_everything_with_its_words() {
-    let repository = with_origin();
+    let repository = with_origin(Repository::failing());
     let before = repository.tip("main");
     executable(&repository.root().join(".git/hooks/pre-push"), "#!/bin/sh\necho 'not on a Friday' >&2\nexit 1\n");
     repository.run();
@@ -65,21 +64,18 @@ fn a_local_hook_that_refuses_stops_everything_with_its_words() {
     repository.assert_clean();
 }
 
-#[test]
-fn a_remote_that_moved_is_noticed_and_landed_on_after_it_was_fetched() {
-    let repository = with_origin();
-    let before = repository.tip("main");
+/// A person pushes a commit from elsewhere; its id.
+fn pushed_from_elsewhere(repository: &Repository) -> String {
     repository.git(&["clone", "--quiet", "../origin.git", "../other"]);
     repository.git(&["-C", "../other", "commit", "--quiet", "--allow-empty", "-m", "meanwhile"]);
     repository.git(&["-C", "../other", "push", "--quiet", "origin", "main"]);
-    let theirs = at_origin(&repository, "refs/heads/main");
-    let told = repository.run();
-    assert!(told.waiting().contains("fetch first"), "{}", told.waiting());
-    assert_eq!(
-        (repository.stage().as_str(), repository.tip("main"), at_origin(&repository, "refs/heads/main")),
-        ("proposed", before, theirs.clone())
-    );
-    repository.git(&["pull", "--quiet", "--ff-only", "origin", "main"]);
+    at_origin(repository, "refs/heads/main")
+}
+
+#[test]
+fn a_base_that_went_on_at_the_remote_is_followed_and_landed_on() {
+    let repository = with_origin(Repository::failing());
+    let theirs = pushed_from_elsewhere(&repository);
     repository.run();
     assert_eq!((repository.stage().as_str(), repository.tip("main^")), ("watching", theirs));
     assert_eq!(at_origin(&repository, "refs/heads/main"), repository.tip("main"));
@@ -87,8 +83,28 @@ fn a_remote_that_moved_is_noticed_and_landed_on_after_it_was_fetched() {
 }
 
 #[test]
+fn a_base_that_went_on_at_the_remote_and_another_way_here_is_a_persons_to_bring_together() {
+    let repository = with_origin(Repository::failing());
+    let theirs = pushed_from_elsewhere(&repository);
+    repository.git(&["commit", "--quiet", "--allow-empty", "-m", "here"]);
+    let ours = repository.tip("main");
+    let told = repository.run();
+    assert!(told.waiting().contains("fetch first"), "{}", told.waiting());
+    assert_eq!(
+        (repository.stage().as_str(), repository.tip("main"), at_origin(&repository, "refs/heads/main")),
+        ("proposed", ours, theirs.clone())
+    );
+    repository.git(&["pull", "--quiet", "--rebase", "origin", "main"]);
+    repository.git(&["push", "--quiet", "origin", "main"]);
+    repository.run();
+    assert_eq!((repository.stage().as_str(), repository.tip("main~2")), ("watching", theirs));
+    assert_eq!(at_origin(&repository, "refs/heads/main"), repository.tip("main"));
+    repository.assert_clean();
+}
+
+#[test]
 fn a_remote_that_cannot_be_reached_is_tried_again() {
-    let repository = with_origin();
+    let repository = with_origin(Repository::failing());
     let before = repository.tip("main");
     fs::rename(repository.beside("origin.git"), repository.beside("away.git")).expect("renames");
     for _ in 0..2 {

@@ -33,6 +33,7 @@ use crate::model::{ExecutionId, plain_line};
 use crate::world::clock::Stopwatch;
 use crate::world::git::exchange::{Exchange, ExchangeError, Published};
 use crate::world::git::{Identity, Repo};
+use crate::world::pause::paused;
 use crate::world::store::{Forget, Forgotten, Store, StoreError};
 
 /// Times we begin again because the remote has moved.
@@ -179,7 +180,7 @@ impl Sync<'_> {
         self.learn(&mirror, &writer)?;
         self.receive(&mirror, &writer)?;
         self.report.writer = writer.clone();
-        self.report.paused = self.repo.is_paused();
+        self.report.paused = paused(self.repo).is_some();
         if self.report.paused {
             return Ok(());
         }
@@ -300,7 +301,7 @@ impl Sync<'_> {
         }
         (self.tell)(Step::Pushing);
         // Read again immediately before.
-        if self.repo.is_paused() {
+        if paused(self.repo).is_some() {
             self.report.paused = true;
             return Ok(());
         }

@@ -15,7 +15,7 @@ use crate::model::{CommitId, ImprovementId, Record};
 /// The ref of the log.
 pub const LOG_REF: &str = "refs/fractal/log";
 const FORMAT: &str = "fractal log 1\n";
-const RETRIES: usize = 32;
+pub(super) const RETRIES: usize = 32;
 
 /// Why the log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,19 @@ impl Repo {
             all.insert(ImprovementId(id.to_string()), parse(&file, blob.content())?);
         }
         Ok(all)
+    }
+
+    /// The records of one improvement.
+    ///
+    /// # Errors
+    /// As [`Repo::read_log`].
+    pub fn read_improvement(&self, id: &ImprovementId) -> Result<Vec<Record>, LogError> {
+        let file = format!("improvements/{id}.jsonl");
+        let Some((_, tree)) = self.log_tree()? else { return Ok(Vec::new()) };
+        match tree.get_path(file.as_ref()) {
+            Ok(entry) => parse(&file, self.inner.find_blob(entry.id())?.content()),
+            Err(_) => Ok(Vec::new()),
+        }
     }
 
     /// The tip of the log: unchanged tip, unchanged log.
@@ -135,10 +148,15 @@ impl Repo {
 
     fn log_tree(&self) -> Result<Option<(CommitId, git2::Tree<'_>)>, LogError> {
         let Some(tip) = self.log_tip()? else { return Ok(None) };
-        let tree = self.commit(&tip)?.tree()?;
+        let tree = self.log_tree_of(&tip)?;
+        Ok(Some((tip, tree)))
+    }
+
+    pub(super) fn log_tree_of(&self, tip: &CommitId) -> Result<git2::Tree<'_>, LogError> {
+        let tree = self.commit(tip)?.tree()?;
         let format = tree.get_path("format".as_ref()).ok().and_then(|entry| self.inner.find_blob(entry.id()).ok());
         match format {
-            Some(blob) if blob.content() == FORMAT.as_bytes() => Ok(Some((tip, tree))),
+            Some(blob) if blob.content() == FORMAT.as_bytes() => Ok(tree),
             Some(blob) => Err(LogError::Foreign(format!(
                 "its format is `{}`, this version reads `{}`",
                 String::from_utf8_lossy(blob.content()).trim().chars().take(60).collect::<String>(),
@@ -149,7 +167,7 @@ impl Repo {
     }
 }
 
-fn parse(file: &str, content: &[u8]) -> Result<Vec<Record>, LogError> {
+pub(super) fn parse(file: &str, content: &[u8]) -> Result<Vec<Record>, LogError> {
     content
         .split(|byte| *byte == b'\n')
         .enumerate()

@@ -4,12 +4,15 @@
 //! leases (pushing) goes through the `git` command. Nothing here touches the user's index or files, except
 //! [`worktree`], which advances them only where they are exactly what the old commit says.
 
+pub mod claims;
 mod commit;
 pub mod exchange;
 mod history;
 mod index;
+mod join;
 mod log;
 mod refs;
+pub mod remote;
 mod tree;
 pub mod worktree;
 
@@ -21,8 +24,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 pub use commit::{Identity, RevertError, difference};
 pub use history::{Revision, reverted_by};
+pub use join::Joined;
 pub use log::{LOG_REF, LogError};
-pub use refs::{MoveError, NOTES_REF, PAUSE_REF};
+pub use refs::{MoveError, NOTES_REF};
 pub use tree::TreeFile;
 
 use crate::model::CommitId;

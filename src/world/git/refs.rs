@@ -1,5 +1,6 @@
 //! Refs: every move is a compare-and-swap, and can be probed afterwards.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -8,15 +9,13 @@ use jiff::Timestamp;
 use super::commit::signature;
 use super::{Identity, Repo, id_of};
 use crate::model::CommitId;
+use crate::world::fault;
 use crate::world::host::Moment;
-use crate::world::process::{self, Spawn};
 
 /// Where outcomes are noted: `git log --notes=fractal`.
 pub const NOTES_REF: &str = "refs/notes/fractal";
-/// While this ref exists nothing outward is done.
-pub const PAUSE_REF: &str = "refs/fractal/paused";
-
-const PUSH_TIME: Duration = Duration::from_secs(300);
+/// Where notes are put together.
+const NOTES_DRAFT: &str = "refs/fractal/notes";
 /// The lock of a ref is held for milliseconds: one that does not change for so long was left by a process that was killed.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -88,6 +87,7 @@ impl Repo {
         match moved {
             Ok(()) => {
                 self.moment(Moment::After(name, Some(to)));
+                fault::point(&format!("`{name}` moved"));
                 Ok(())
             }
             Err(error) if error.code() == git2::ErrorCode::Locked => {
@@ -148,26 +148,60 @@ impl Repo {
         }
     }
 
-    /// Whether somebody paused us.
-    pub fn is_paused(&self) -> bool {
-        self.inner.find_reference(PAUSE_REF).is_ok()
-    }
-
-    /// Pauses every outward act: a blob with the reason, so plain git shows why (`git show refs/fractal/paused`).
+    /// Removes a branch of ours; not when it is checked out.
     ///
     /// # Errors
-    /// When the ref cannot be written.
-    pub fn pause(&self, reason: &str) -> Result<()> {
-        let blob = self.inner.blob(reason.as_bytes())?;
-        self.inner.reference(PAUSE_REF, blob, true, "fractal: pause")?;
-        Ok(())
+    /// When it is not below `refs/heads/fractal/`, or cannot be removed.
+    pub fn remove_own_branch(&self, name: &str) -> Result<()> {
+        let Some(branch) = name.strip_prefix("refs/heads/").filter(|branch| branch.starts_with("fractal/")) else {
+            bail!("`{name}` is not ours to remove");
+        };
+        if self.checks_out(branch) {
+            return Ok(());
+        }
+        Ok(self.inner.find_reference(name)?.delete()?)
     }
 
-    /// Why we are paused, if we are.
-    pub fn pause_reason(&self) -> Option<String> {
-        let reference = self.inner.find_reference(PAUSE_REF).ok()?;
-        let blob = reference.peel_to_blob().ok()?;
-        Some(String::from_utf8_lossy(blob.content()).trim().to_string())
+    /// Every ref whose name begins so, with the commit it leads to.
+    ///
+    /// # Errors
+    /// When refs cannot be listed.
+    pub fn refs_below(&self, beginning: &str) -> Result<BTreeMap<String, CommitId>> {
+        let mut found = BTreeMap::new();
+        for reference in self.inner.references_glob(&format!("{beginning}*"))?.flatten() {
+            if let Some(oid) = reference.target() {
+                found.insert(String::from_utf8_lossy(reference.name_bytes()).into_owned(), id_of(oid));
+            }
+        }
+        Ok(found)
+    }
+
+    /// A blob that a ref leads to, as text; `None` when the ref does not exist.
+    ///
+    /// # Errors
+    /// When the ref is there and does not lead to a blob.
+    pub fn text_at(&self, name: &str) -> Result<Option<String>> {
+        match self.inner.find_reference(name) {
+            Ok(reference) => {
+                let blob = reference.peel_to_blob().with_context(|| format!("`{name}` does not lead to a blob"))?;
+                Ok(Some(String::from_utf8_lossy(blob.content()).trim().to_string()))
+            }
+            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("reading `{name}`")),
+        }
+    }
+
+    /// Lets a ref of ours lead to a blob with this text, so that plain git shows it (`git show REF`); its object id.
+    ///
+    /// # Errors
+    /// When the ref is not below `refs/fractal/`, or cannot be written.
+    pub fn set_text(&self, name: &str, text: &str) -> Result<CommitId> {
+        if !name.starts_with("refs/fractal/") {
+            bail!("`{name}` is not ours to write");
+        }
+        let blob = self.inner.blob(text.as_bytes())?;
+        self.inner.reference(name, blob, true, "fractal")?;
+        Ok(id_of(blob))
     }
 
     /// Our note on a commit.
@@ -176,61 +210,43 @@ impl Repo {
         Some(String::from_utf8_lossy(note.message_bytes()).into_owned())
     }
 
-    /// Writes our note on a commit over an earlier one.
+    /// Notes with our note on a commit over an earlier one: on top of what is here and of what the remote has. Nothing but a ref of ours
+    /// leads to them yet.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn write_note(&self, commit: &CommitId, text: &str, by: &Identity, at: Timestamp) -> Result<()> {
+    /// When they cannot be written.
+    pub fn next_notes(
+        &self,
+        there: Option<&CommitId>,
+        (commit, text): (&CommitId, &str),
+        by: &Identity,
+        at: Timestamp,
+    ) -> Result<CommitId> {
         let signature = signature(by, at)?;
-        let commit = self.oid(commit)?;
-        self.moment(Moment::Before(NOTES_REF));
-        self.past_locks(NOTES_REF, || self.inner.note(&signature, &signature, Some(NOTES_REF), commit, text, true))?;
-        self.moment(Moment::After(NOTES_REF, None));
-        Ok(())
-    }
-
-    /// Pushes `commit` to `name` on a remote with the `git` command, so that hooks and the server's rules apply; the remote ref
-    /// must be at `expect` (`None`: absent).
-    ///
-    /// # Errors
-    /// What git said when the push was refused.
-    pub fn push(&self, remote: &str, name: &str, expect: Option<&CommitId>, commit: &CommitId) -> Result<()> {
-        if let Some(host) = &self.host {
-            return host.push(remote, name, expect, commit);
-        }
-        let lease = format!("--force-with-lease={name}:{}", expect.map_or("", |commit| commit.as_str()));
-        let refspec = format!("{commit}:{name}");
-        self.git(&["push", "--porcelain", &lease, "--", remote, &refspec], PUSH_TIME)
-            .with_context(|| format!("pushing `{name}` to `{remote}`"))?;
-        Ok(())
-    }
-
-    /// Where a ref of a remote is now.
-    ///
-    /// # Errors
-    /// When the remote cannot be asked.
-    pub fn remote_ref(&self, remote: &str, name: &str) -> Result<Option<CommitId>> {
-        if let Some(host) = &self.host {
-            return host.remote_ref(remote, name);
-        }
-        let listing = self.git(&["ls-remote", "--", remote, name], PUSH_TIME)?;
-        let line = listing.lines().find(|line| line.ends_with(&format!("\t{name}")));
-        Ok(line.and_then(|line| line.split('\t').next()).map(|id| CommitId(id.to_string())))
-    }
-
-    fn git(&self, arguments: &[&str], limit: Duration) -> Result<String> {
-        let mut argv: Vec<std::ffi::OsString> = vec!["git".into()];
-        argv.extend(arguments.iter().map(std::ffi::OsString::from));
-        let spawn = Spawn {
-            env: vec![("GIT_TERMINAL_PROMPT".into(), "0".into())],
-            clear_env: false,
-            ..Spawn::new(argv, self.root(), limit)
+        let here = self.resolve(NOTES_REF)?;
+        let base = match (&here, there) {
+            (Some(here), Some(there)) if !self.contains(here, there)? => Some(there),
+            (Some(here), _) => Some(here),
+            (None, there) => there,
         };
-        let finished = process::run(&spawn);
-        if finished.exit != crate::model::Exit::Code(0) {
-            let said = String::from_utf8_lossy(&finished.stderr).trim().to_string();
-            bail!("git {}: {}: {said}", arguments.first().unwrap_or(&""), finished.exit);
+        match base {
+            Some(base) => drop(self.inner.reference(NOTES_DRAFT, self.oid(base)?, true, "fractal: notes")?),
+            None => self.remove_own_ref(NOTES_DRAFT)?,
         }
-        Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
+        let write = |commit: git2::Oid, text: &str| {
+            self.past_locks(NOTES_DRAFT, || self.inner.note(&signature, &signature, Some(NOTES_DRAFT), commit, text, true))
+                .map(drop)
+        };
+        // What is only here, because it could not be pushed.
+        if here.is_some() && base != here.as_ref() {
+            for (_, annotated) in self.inner.notes(Some(NOTES_REF))?.flatten() {
+                let note = self.inner.find_note(Some(NOTES_REF), annotated)?;
+                if self.inner.find_note(Some(NOTES_DRAFT), annotated).is_err() {
+                    write(annotated, &String::from_utf8_lossy(note.message_bytes()))?;
+                }
+            }
+        }
+        write(self.oid(commit)?, text)?;
+        self.resolve(NOTES_DRAFT)?.context("the notes that were written are not there")
     }
 }

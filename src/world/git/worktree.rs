@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 
 use super::Repo;
 use crate::model::CommitId;
+use crate::world::fault;
 
 /// What the user's work tree has to do with a move of the base branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +112,10 @@ impl Repo {
         for path in gone {
             self.remove_from_work_tree(path)?;
         }
-        self.write_index(&tree, &paths)
+        fault::point("the files of the work tree followed");
+        self.write_index(&tree, &paths)?;
+        fault::point("the index followed");
+        Ok(())
     }
 
     /// Removes a file, and its folders as far as nothing else is in them, as git does.

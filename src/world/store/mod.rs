@@ -11,6 +11,7 @@ pub use postgres::PostgresStore;
 use serde::{Deserialize, Serialize};
 pub use sqlite::SqliteStore;
 
+use super::claims::Claims;
 use super::git::Repo;
 use crate::config::Config;
 use crate::model::{
@@ -403,6 +404,10 @@ pub trait Store: Send {
     fn hints(&self) -> Result<BTreeMap<String, Hints>, StoreError>;
     /// Executions, and the room they take in bytes.
     fn size(&self) -> Result<(u64, u64), StoreError>;
+    /// Where several loops claim tools, when the store is for many machines.
+    fn claims(&self) -> Option<&dyn Claims> {
+        None
+    }
     /// Whether nothing was ever recorded.
     fn is_empty(&self) -> Result<bool, StoreError>;
 }

@@ -4,6 +4,7 @@
 //! figures mean what they mean in SQLite, which the conformance suite (`tests/it/store.rs`) holds both to.
 
 mod address;
+mod claims;
 mod connection;
 mod lock;
 mod names;
@@ -36,6 +37,7 @@ use super::{
     StoreError, VersionSummary,
 };
 use crate::model::{BlobId, Execution, ExecutionId, Hints, Mark, NewExecution, Recording, Version};
+use crate::world::claims::Claims;
 
 /// How often we begin again because somebody has removed names in the meantime.
 const ROUNDS: usize = 10;
@@ -367,6 +369,10 @@ impl Store for PostgresStore {
             let number = |column: usize| -> Result<u64, StoreError> { Ok(row.try_get::<_, i64>(column)?.unsigned_abs()) };
             Ok((number(0)?, number(1)?))
         })
+    }
+
+    fn claims(&self) -> Option<&dyn Claims> {
+        Some(self)
     }
 
     fn is_empty(&self) -> Result<bool, StoreError> {

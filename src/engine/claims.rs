@@ -1,0 +1,202 @@
+//! What this loop takes on, so that no other loop works on the same at the same time; what others work on is left to them.
+//!
+//! A tool is claimed when the first fact about it is to be recorded, or before something expensive is begun, and given back when the
+//! step is over. What others recorded meanwhile is read then: a step that was decided on older facts is given up, and the next cycle
+//! decides anew.
+
+use std::cmp::Reverse;
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use super::actions::Journal;
+use super::cycle::Cycle;
+use super::improvement::Improvement;
+use super::progress::{Progress, describe_opportunity};
+use super::stage::Stage;
+use crate::model::{Event, ImprovementId, Opportunity};
+use crate::world::Elsewhere;
+use crate::world::git::LogError;
+
+impl Journal<'_> {
+    /// Brings here what others did; see [`crate::world`].
+    pub(super) fn begin(&mut self) -> Result<()> {
+        if let Some(effects) = &self.effects {
+            effects.begin(self.view.clock.now())?;
+        }
+        self.absorb()
+    }
+
+    /// Claims a tool, or fails with [`Elsewhere`]. Afterwards everything that others recorded about it is known.
+    pub(super) fn hold(&mut self, tool: &str) -> Result<()> {
+        if let Some(effects) = &self.effects {
+            effects.hold(tool, self.view.clock.now())?;
+        }
+        self.absorb()
+    }
+
+    /// Gives back what is claimed, after the log was published.
+    pub(super) fn leave(&mut self) -> Result<()> {
+        if let Some(effects) = &self.effects {
+            effects.leave(self.view.clock.now())?;
+        }
+        self.absorb()
+    }
+
+    /// Looks again at what others did.
+    pub(super) fn look_again(&mut self) -> Result<()> {
+        if let Some(effects) = &self.effects {
+            effects.meet(self.view.clock.now())?;
+        }
+        self.absorb()
+    }
+
+    /// Lets other machines see the log; a remote that cannot be reached now gets it after the next cycle.
+    pub(super) fn publish_log(&mut self) -> Result<()> {
+        if let Some(effects) = self.effects.as_ref().filter(|effects| !effects.holds_back())
+            && let Err(error) = effects.publish_log(self.view.clock.now())
+        {
+            tracing::warn!("the log was not pushed: {error:#}");
+        }
+        self.absorb()
+    }
+
+    /// Folds anew what got records from elsewhere.
+    pub(super) fn absorb(&mut self) -> Result<()> {
+        let changed = self.effects.as_ref().map(|effects| effects.news()).unwrap_or_default();
+        changed.iter().try_for_each(|id| self.reload(id))
+    }
+
+    fn reload(&mut self, id: &ImprovementId) -> Result<()> {
+        let records = self.view.repo.read_improvement(id)?;
+        let folded = Improvement::fold(id.clone(), records)
+            .map_err(|error| LogError::Foreign(format!("improvements/{id}.jsonl: {error}")))?;
+        self.improvements.insert(id.clone(), folded);
+        Ok(())
+    }
+}
+
+/// Why a step is another loop's; `None` for any other failure.
+fn elsewhere(error: &anyhow::Error) -> Option<String> {
+    let raced = matches!(error.downcast_ref::<LogError>(), Some(LogError::Raced(_)));
+    (raced || error.downcast_ref::<Elsewhere>().is_some()).then(|| format!("{error:#}"))
+}
+
+impl Cycle<'_, '_> {
+    /// A step of each improvement that is in one of these stages, least recently served first.
+    pub(super) fn each(&mut self, wanted: &[Stage], step: fn(&mut Self, &ImprovementId) -> Result<()>) -> Result<()> {
+        let mut chosen: Vec<(Option<Timestamp>, ImprovementId)> = Vec::new();
+        for improvement in self.journal.improvements.values().filter(|improvement| wanted.contains(&improvement.stage)) {
+            chosen.push((improvement.records.last().map(|record| record.at), improvement.id.clone()));
+        }
+        chosen.sort();
+        for (_, id) in chosen {
+            // Another step, or another loop, may have moved it on.
+            if wanted.contains(&self.journal.get(&id)?.stage) {
+                let done = step(self, &id);
+                self.stepped(&id, done)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a step: what another loop works on is left to it, what was claimed is given back. Whether the step was ours.
+    pub(super) fn stepped(&mut self, id: &ImprovementId, done: Result<()>) -> Result<bool> {
+        let Err(error) = done else { return self.journal.leave().map(|()| true) };
+        let why = elsewhere(&error);
+        self.journal.leave()?;
+        let Some(why) = why else { return Err(error) };
+        self.journal.reload(id)?;
+        if self.journal.get(id)?.stage == Stage::New {
+            self.journal.improvements.remove(id);
+        } else {
+            self.waits(id, why)?;
+        }
+        Ok(false)
+    }
+
+    /// Goes on with what a killed run, or a moved base, left in the middle.
+    pub(super) fn go_on(&mut self, id: &ImprovementId) -> Result<()> {
+        let tool = self.tool_of(id)?;
+        self.journal.hold(&tool)?;
+        match self.journal.get(id)?.stage {
+            Stage::Detected | Stage::Investigated => self.work_on(id, 0),
+            _ => Ok(()),
+        }
+    }
+
+    /// Works on as many opportunities as one cycle may, in a fair order.
+    pub(super) fn take_on(&mut self, mut opportunities: Vec<&Opportunity>) -> Result<()> {
+        self.order_fairly(&mut opportunities);
+        let mut taken = 0;
+        for opportunity in opportunities {
+            if !self.is_news(opportunity) || self.is_behind_another(opportunity) {
+                continue;
+            }
+            if taken == self.view().config.engine.opportunities_per_cycle || self.journal.should_stop() {
+                break;
+            }
+            let id = opportunity.id.clone();
+            let done = self.take(opportunity);
+            taken += usize::from(self.stepped(&id, done)?);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, opportunity: &Opportunity) -> Result<()> {
+        let held = self.journal.hold(&opportunity.tool);
+        if let Err(error) = &held
+            && let Some(reason) = elsewhere(error)
+        {
+            self.left(opportunity, reason);
+        }
+        held?;
+        // Another loop may have done it since this one looked.
+        if !self.is_news(opportunity) || self.is_behind_another(opportunity) {
+            return Ok(());
+        }
+        self.report.opportunities += 1;
+        self.journal.tell(Progress::Detected {
+            id: opportunity.id.clone(),
+            tool: opportunity.tool.clone(),
+            priority: opportunity.priority,
+            score: opportunity.score,
+            summary: describe_opportunity(opportunity),
+            opportunity: Box::new(opportunity.clone()),
+        });
+        self.journal.append(&opportunity.id, vec![Event::Detected { opportunity: opportunity.clone() }])?;
+        self.work_on(&opportunity.id, 0)
+    }
+
+    /// Within a priority the tool that was served longest ago comes first, and before it those that never were, in their order.
+    fn order_fairly(&self, opportunities: &mut [&Opportunity]) {
+        let served = |tool: &str| {
+            let own = self.journal.improvements.values().filter(|improvement| improvement.tool() == tool);
+            own.filter_map(|improvement| improvement.records.last()).map(|record| record.at).max()
+        };
+        opportunities.sort_by_cached_key(|opportunity| (Reverse(opportunity.priority), served(&opportunity.tool)));
+    }
+
+    /// Not worked on yet, or ended on another version.
+    pub(super) fn is_news(&self, opportunity: &Opportunity) -> bool {
+        match self.journal.improvements.get(&opportunity.id) {
+            None => true,
+            Some(known) => known.stage.is_end() && known.version() != Some(&opportunity.version),
+        }
+    }
+
+    /// Whether another improvement of the same tool is not finished: two at once could not be told apart afterwards.
+    fn is_behind_another(&self, opportunity: &Opportunity) -> bool {
+        let open = |stage: Stage| !stage.is_end() && stage != Stage::New;
+        let mut others =
+            self.journal.improvements.values().filter(|other| other.id != opportunity.id && other.tool() == opportunity.tool);
+        let Some(other) = others.find(|other| open(other.stage)) else { return false };
+        self.left(opportunity, format!("improvement {} of the same tool comes first", other.id.short()));
+        true
+    }
+
+    fn left(&self, opportunity: &Opportunity, reason: String) {
+        let (id, tool) = (opportunity.id.clone(), opportunity.tool.clone());
+        self.journal.tell(Progress::Waiting { id, tool, stage: Stage::New, reason });
+    }
+}

@@ -12,46 +12,20 @@ use fractal::world::git::{Identity, LOG_REF, Repo};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::{CALCULATOR, CALCULATOR_TEST, Repository, lines, word};
+use crate::support::{MOMENTS, Repository, lines, word};
 
 const LOOPS: usize = 4;
 const TOOLS: [&str; 5] = ["ash", "birch", "cedar", "elm", "fir"];
 /// For all of the work of all loops, on a machine that has other things to do.
 const DEADLINE: Duration = Duration::from_secs(540);
 
-/// A gate that costs little: what counts here is who does what.
-const SETTINGS: &str = "[engine]\ninterval = \"1s\"\nlease = \"6s\"\nclock_skew = \"1s\"\n\n[detect]\nminimum_executions = 5\n\n\
-    [investigate]\ninputs = 2\nruns = 1\n\n[validate]\nincident_runs = 1\nstable_runs = 1\nreplays = 4\nmutants = 0\n\
-    shadow_inputs = 0\nsynthetic_inputs = 0\nlive_shadow = 0.0\n\n[deploy]\nremote = \"origin\"\n";
-
 /// A repository in which all tools fail, and its remote.
 fn failing() -> Repository {
-    let mut config = SETTINGS.to_string();
-    let mut files = vec![("tools/__init__.py".to_string(), ""), ("tests/__init__.py".to_string(), "")];
-    let tests: Vec<String> = TOOLS.iter().map(|tool| CALCULATOR_TEST.replace("calculator", tool)).collect();
-    for (tool, test) in TOOLS.iter().zip(&tests) {
-        files.push((format!("tools/{tool}.py"), CALCULATOR));
-        files.push((format!("tests/test_{tool}.py"), test.as_str()));
-        config.push_str(&format!(
-            "\n[[tool]]\nname = \"{tool}\"\npaths = [\"tools/{tool}.py\"]\nrun = [\"python3\", \"tools/{tool}.py\"]\n\
-             test = [\"python3\", \"-m\", \"unittest\", \"tests.test_{tool}\"]\ntests = [\"tests/test_{tool}.py\"]\n\
-             needs = [\"tools/__init__.py\", \"tests/__init__.py\"]\nsuccess = {{ exit = [0, 2] }}\neffects = \"none\"\n"
-        ));
-    }
-    let named: Vec<(&str, &str)> = files.iter().map(|(path, content)| (path.as_str(), *content)).collect();
-    let first = "name = \"first\"\npaths = [\"tools/__init__.py\"]\nrun = [\"true\"]\n";
-    let repository = Repository::holding(&named, first);
-    repository.configure(&config);
-    repository.write(".gitignore", "__pycache__/\n");
-    repository.commit("tools");
-    for tool in TOOLS {
-        for number in 1..=7 {
-            assert_eq!(repository.exec(tool, &[["add", "sub", "div"][number % 3], &number.to_string(), "4"]), 0);
-        }
-        for number in 1..=5 {
-            assert_eq!(repository.exec(tool, &["div", &number.to_string(), "0"]), 1);
-        }
-    }
+    let config = format!(
+        "{MOMENTS}[engine]\ninterval = \"1s\"\nlease = \"6s\"\nclock_skew = \"1s\"\n\n\
+         [deploy]\nland_reverts = true\nremote = \"origin\"\n\n"
+    );
+    let repository = Repository::greeting(&TOOLS, &config);
     repository.git(&["init", "--quiet", "--bare", "--initial-branch=main", "../origin.git"]);
     repository.git(&["remote", "add", "origin", "../origin.git"]);
     repository.git(&["push", "--quiet", "origin", "main"]);
@@ -117,8 +91,8 @@ fn published(repository: &Repository) -> BTreeMap<String, Vec<Value>> {
 }
 
 fn is_landed(records: &[Value]) -> bool {
-    let lands = records.iter().filter(|record| record["event"] == "intended" && record["action"] == "land");
-    let keys: BTreeSet<String> = lands.map(|land| word(&land["key"])).collect();
+    let lands = records.iter().filter(|record| record["event"] == "intended" && record["action"]["action"] == "land");
+    let keys: BTreeSet<String> = lands.map(|land| word(&land["action"]["key"])).collect();
     records.iter().any(|record| record["event"] == "done" && keys.contains(record["key"].as_str().unwrap_or_default()))
 }
 
@@ -196,17 +170,17 @@ fn assert_all_was_done_once(repository: &Repository) {
         let keys: BTreeSet<String> = done.iter().map(|done| word(&done["key"])).collect();
         assert_eq!(keys.len(), done.len(), "{tool}: something was done twice: {done:#?}");
         let lands: Vec<&Value> =
-            records.iter().filter(|record| record["event"] == "intended" && record["action"] == "land").collect();
-        let landed = lands.iter().filter(|land| keys.contains(land["key"].as_str().unwrap_or_default())).count();
+            records.iter().filter(|record| record["event"] == "intended" && record["action"]["action"] == "land").collect();
+        let landed = lands.iter().filter(|land| keys.contains(land["action"]["key"].as_str().unwrap_or_default())).count();
         assert_eq!(landed, 1, "{tool} landed once");
         // Whatever was done was intended before, in the same file.
         for key in &keys {
-            let intended = records.iter().position(|record| record["event"] == "intended" && record["key"] == *key.as_str());
+            let intended = records.iter().position(|record| record["event"] == "intended" && record["action"]["key"] == *key.as_str());
             let done = records.iter().position(|record| record["event"] == "done" && record["key"] == *key.as_str());
             assert!(intended.is_some() && intended < done, "{tool}: {key}");
         }
         // And it is on the base.
-        let commit = word(&lands.last().expect("one")["commit"]);
+        let commit = word(&lands.last().expect("one")["action"]["commit"]);
         assert!(
             repository.try_git(&["--git-dir", "../origin.git", "merge-base", "--is-ancestor", &commit, "main"]).status.success()
         );
@@ -238,7 +212,7 @@ fn record(event: Event) -> Record {
 
 #[test]
 fn two_logs_become_one_and_no_record_is_lost() {
-    let repository = Repository::of("calculator", CALCULATOR, CALCULATOR_TEST);
+    let repository = Repository::greeter();
     let (here, other) = (repository.root(), clone_of(&repository, 1));
     let (here, other) = (Repo::open(&here).expect("opens"), Repo::open(&other).expect("opens"));
     let (both, mine, theirs) = (ImprovementId("b".repeat(32)), ImprovementId("a".repeat(32)), ImprovementId("c".repeat(32)));

@@ -79,27 +79,20 @@ fn doctor(repository: &Repository) -> String {
     text(&repository.fractal(&["doctor", "--json"]).stdout)
 }
 
-fn quick(repository: Repository) -> Repository {
-    let less = "[investigate]\ninputs = 2\nruns = 1\n\n[validate]\nincident_runs = 1\nreplays = 4\n";
-    repository.edit("fractal.toml", "[validate]\n", less);
-    repository.commit("look at less");
-    repository
-}
-
 #[test]
 fn a_switch_set_between_any_two_steps_stops_before_the_next_effect() {
-    between_all_steps(&quick(Repository::failing()), &[Level::Ref, Level::File, Level::Configuration], 12);
+    between_all_steps(&Repository::greeter(), &[Level::Ref, Level::File, Level::Configuration], 14);
 }
 
 #[test]
 fn a_switch_set_between_any_two_steps_stops_before_the_next_push() {
-    let ready = with_origin(quick(Repository::failing()));
+    let ready = with_origin(Repository::greeter());
     between_all_steps(&ready, &[Level::Remote, Level::Ref, Level::File, Level::Configuration], 14);
 }
 
 #[test]
 fn every_switch_is_told_by_its_name_and_lifted_where_it_was_set() {
-    let repository = with_origin(quick(Repository::failing()));
+    let repository = with_origin(Repository::greeter());
     let before = outward(&repository);
     let names = || {
         let status: Value = serde_json::from_str(&repository.says(&["status", "--json"])).expect("JSON");
@@ -129,7 +122,7 @@ fn every_switch_is_told_by_its_name_and_lifted_where_it_was_set() {
 
 #[test]
 fn what_cannot_be_read_counts_as_a_switch_that_is_set() {
-    let repository = quick(Repository::failing());
+    let repository = Repository::greeter();
     let before = outward(&repository);
     repository.git(&["update-ref", "refs/fractal/paused", "HEAD"]);
     let told = repository.run();

@@ -8,7 +8,11 @@ use crate::support::{Repository, executable, word};
 pub fn with_origin(repository: Repository) -> Repository {
     repository.git(&["init", "--quiet", "--bare", "--initial-branch=main", "../origin.git"]);
     repository.git(&["remote", "add", "origin", "../origin.git"]);
-    repository.configure(&format!("{}\n[deploy]\nremote = \"origin\"\n", repository.read("fractal.toml")));
+    let config = repository.read("fractal.toml");
+    repository.configure(&match config.contains("[deploy]\n") {
+        true => config.replace("[deploy]\n", "[deploy]\nremote = \"origin\"\n"),
+        false => format!("{config}\n[deploy]\nremote = \"origin\"\n"),
+    });
     repository.commit("push to origin");
     repository.git(&["push", "--quiet", "origin", "main"]);
     repository

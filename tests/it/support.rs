@@ -115,6 +115,11 @@ class OrdersTest(unittest.TestCase):
 /// The gate with fewer inputs, so that many loops can be tested; all of it is run by the story and the benchmark.
 pub const SETTINGS: &str = "[detect]\nminimum_executions = 5\n\n[validate]\nstable_runs = 2\nmutants = 3\nshadow_inputs = 6\nsynthetic_inputs = 4\n\n[monitor]\nexecutions = 5\nminimum_executions = 3\n";
 
+/// The same for tests in which only moments count: a gate that costs next to nothing, and what it accepts lands.
+pub const MOMENTS: &str = "profile = \"development\"\n\n[investigate]\ninputs = 2\nruns = 1\n\n[validate]\ngood_inputs = 3\n\
+    incident_runs = 1\nstable_runs = 1\nreplays = 4\nmutants = 0\nshadow_inputs = 0\nsynthetic_inputs = 0\nlive_shadow = 0.0\n\n\
+    [monitor]\nexecutions = 5\nminimum_executions = 3\n\n";
+
 /// A committed repository in a folder with a home of its own beside it.
 pub struct Repository {
     folder: TempDir,
@@ -156,6 +161,43 @@ impl Repository {
         repository.configure(&format!("{SETTINGS}\n[[tool]]\n{tool}effects = \"none\"\n"));
         repository.commit("tools");
         repository
+    }
+
+    /// Tools in shell that greet, each broken by a commit of its own for names that begin with `crash`, and what was recorded since.
+    pub fn greeting(tools: &[&str], config: &str) -> Repository {
+        let good = "#!/bin/sh\necho \"hello $1\"\n";
+        let bad = "#!/bin/sh\ncase \"$1\" in crash*) echo 'boom: no such name' >&2; exit 3;; esac\necho \"hello $1\"\n";
+        let files: Vec<(String, &str)> = tools.iter().map(|tool| (format!("{tool}.sh"), good)).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, content)| (path.as_str(), *content)).collect();
+        let tool = |name: &&str| {
+            format!("[[tool]]\nname = \"{name}\"\npaths = [\"{name}.sh\"]\nrun = [\"sh\", \"{name}.sh\"]\neffects = \"none\"\n")
+        };
+        let repository = Repository::holding(&files, "name = \"none\"\npaths = [\"none\"]\nrun = [\"true\"]\n");
+        repository.configure(&format!("{config}{}", tools.iter().map(tool).collect::<String>()));
+        repository.commit("the tools that there are");
+        for name in tools {
+            repository.write(&format!("{name}.sh"), bad);
+            repository.commit(&format!("{name}: look at the name first"));
+        }
+        for name in tools {
+            for who in ["crash1", "crash2", "crash3", "ann", "bob", "eve"] {
+                assert_eq!(repository.exec(name, &[who]), if who.starts_with("crash") { 3 } else { 0 });
+            }
+        }
+        repository
+    }
+
+    /// One such tool, which is about to be repaired.
+    pub fn greeter() -> Repository {
+        static ONCE: OnceLock<Repository> = OnceLock::new();
+        let made = || Repository::greeting(&["greet"], &format!("{MOMENTS}[deploy]\nland_reverts = true\n\n"));
+        ONCE.get_or_init(made).copy()
+    }
+
+    pub fn greets_well(&self) {
+        for who in ["ann", "bob", "eve", "joe", "sue"] {
+            assert_eq!(self.exec("greet", &[who]), 0);
+        }
     }
 
     /// A calculator that has failed often enough to be repaired.

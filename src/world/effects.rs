@@ -1,6 +1,6 @@
 //! Writes that others can see. Each of them can be probed: asked whether it has already happened.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use anyhow::Context;
@@ -57,6 +57,8 @@ pub struct Effects {
     pub(super) clock: Clock,
     pub(super) holding: Holding,
     pub(super) news: RefCell<BTreeSet<ImprovementId>>,
+    /// The remote did not answer at the beginning of this cycle.
+    pub(super) away: Cell<bool>,
 }
 
 impl Effects {
@@ -75,7 +77,18 @@ impl Effects {
         let remote = Some(deploy.remote.clone()).filter(|remote| !remote.is_empty());
         let (base, config, clock) = (view.base.clone(), view.config.clone(), view.clock.clone());
         let holding = Holding::new(repo.state_dir());
-        Ok(Effects { repo, store, identity, remote, base, config, clock, holding, news: RefCell::default() })
+        Ok(Effects {
+            repo,
+            store,
+            identity,
+            remote,
+            base,
+            config,
+            clock,
+            holding,
+            news: RefCell::default(),
+            away: Cell::new(false),
+        })
     }
 
     /// Appends to the decision log.

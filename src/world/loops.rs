@@ -30,11 +30,11 @@ impl Effects {
         paused(&self.repo)
     }
 
-    /// Whether nothing may be pushed now, because a switch is set here or at the remote.
+    /// Whether nothing is pushed now, because a switch is set here or at the remote, or because the remote did not answer.
     pub fn holds_back(&self) -> bool {
         let Some(remote) = &self.remote else { return false };
         let there = || self.repo.remote_refs(remote, &[PAUSE_REF]).is_ok_and(|there| there.contains_key(PAUSE_REF));
-        self.paused().is_some() || there()
+        self.away.get() || self.paused().is_some() || there()
     }
 
     fn terms(&self, now: Timestamp) -> Terms {
@@ -87,7 +87,7 @@ impl Effects {
         let is_away = self.holds_back();
         let intend = |token: &str| self.holding.intend(work, token);
         let taken = match is_away {
-            true => Err(anyhow::anyhow!("paused")),
+            true => Err(anyhow::anyhow!("paused, or the remote is away")),
             false => self.with_claims(|claims| claims.take(work, &terms, &intend)),
         };
         match taken {
@@ -298,8 +298,10 @@ impl Effects {
         let Some(remote) = &self.remote else { return self.give_back() };
         if let Err(why) = self.repo.remote_refs(remote, &[LOG_REF]) {
             tracing::warn!("`{remote}` could not be looked at: {why:#}");
+            self.away.set(true);
             return Ok(());
         }
+        self.away.set(false);
         self.meet(now)?;
         if self.holds_back() { Ok(()) } else { self.give_back() }
     }

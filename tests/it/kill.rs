@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::remote::with_origin;
-use super::support::{Repository, Told, text};
+use super::support::{Repository, Told, tell, text};
 
 /// Cycles until nothing is left to do, at most.
 const CYCLES_MAX: usize = 4;
@@ -64,9 +64,9 @@ fn whenever_it_is_killed(what: &str, ready: &Repository, fewest: usize, end: &st
         assert_eq!((signal, end_state(&repository)), (Some(9), undisturbed.clone()), "killed at {n}, after {after}: {errors}");
         table.push(after);
     }
-    println!("{what}: SIGKILL after each of {} writes, the same end each time", table.len());
+    tell(&format!("{what}: SIGKILL after each of {} writes, the same end each time", table.len()));
     for (n, after) in table.iter().enumerate() {
-        println!("{:4}  {after}", n + 1);
+        tell(&format!("{:4}  {after}", n + 1));
     }
     assert!(table.len() >= fewest, "{table:#?}");
 }

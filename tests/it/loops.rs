@@ -12,7 +12,7 @@ use fractal::world::git::{Identity, LOG_REF, Repo};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::{MOMENTS, Repository, lines, word};
+use crate::support::{MOMENTS, Repository, lines, tell, word};
 
 const LOOPS: usize = 4;
 const TOOLS: [&str; 5] = ["ash", "birch", "cedar", "elm", "fir"];
@@ -68,7 +68,7 @@ fn start(repository: &Repository, folder: &PathBuf, number: usize, told: &Sender
     let errors = child.stderr.take().expect("has errors");
     std::thread::spawn(move || {
         for line in BufReader::new(errors).lines().map_while(Result::ok) {
-            println!("loop {number}: {line}");
+            tell(&format!("loop {number}: {line}"));
         }
     });
     Running { child }
@@ -146,7 +146,7 @@ fn four_loops_on_one_remote_of_which_two_are_killed_do_all_work_once() {
     for one in running.values_mut() {
         assert!(one.child.wait().expect("is a child").success());
     }
-    println!("four loops, two killed, {} improvements landed in {:.0?}", TOOLS.len(), since.elapsed());
+    tell(&format!("four loops, two killed, {} improvements landed in {:.0?}", TOOLS.len(), since.elapsed()));
     assert_all_was_done_once(&repository);
     let went_on = running.keys().next().expect("two are left");
     assert_what_a_loop_knows_is_what_is_published(&repository, &folders[*went_on]);
@@ -175,7 +175,8 @@ fn assert_all_was_done_once(repository: &Repository) {
         assert_eq!(landed, 1, "{tool} landed once");
         // Whatever was done was intended before, in the same file.
         for key in &keys {
-            let intended = records.iter().position(|record| record["event"] == "intended" && record["action"]["key"] == *key.as_str());
+            let intended =
+                records.iter().position(|record| record["event"] == "intended" && record["action"]["key"] == *key.as_str());
             let done = records.iter().position(|record| record["event"] == "done" && record["key"] == *key.as_str());
             assert!(intended.is_some() && intended < done, "{tool}: {key}");
         }
@@ -246,4 +247,25 @@ fn two_logs_become_one_and_no_record_is_lost() {
     }
     let again = here.join_log(&published, &by(), jiff::Timestamp::now()).expect("joins");
     assert!(again.changed.is_empty() && again.late.is_empty());
+}
+
+#[test]
+fn a_tool_that_was_never_served_comes_before_one_that_was() {
+    let config = format!("{MOMENTS}[engine]\nopportunities_per_cycle = 1\n\n[deploy]\nland_reverts = true\n\n");
+    let repository = Repository::greeting(&["ash", "birch"], &config);
+    let taken = || repository.run().of("detected").map(|told| word(&told["tool"])).collect::<Vec<_>>();
+    let first = taken();
+    assert_eq!(first.len(), 1);
+    // Its repair is kept, and it fails again on another version, more recently than the one that waits.
+    for who in ["ann", "bob", "eve", "joe", "sue"] {
+        assert_eq!(repository.exec(&first[0], &[who]), 0);
+    }
+    repository.write(&format!("{}.sh", first[0]), "case \"$1\" in crash*) echo bang >&2; exit 4;; esac\necho \"hello $1\"\n");
+    repository.commit("another mistake");
+    for who in ["crash1", "crash2", "crash3", "ann", "bob", "eve"] {
+        repository.exec(&first[0], &[who]);
+    }
+    let (second, third) = (taken(), taken());
+    assert_eq!((second.len(), &third), (1, &first), "{second:?}");
+    assert_ne!(second, first);
 }

@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 
 use crate::remote::with_origin;
-use crate::support::{Repository, lines, text, word};
+use crate::support::{Repository, lines, tell, text, word};
 
 /// Where it can be set while a loop runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,7 +69,7 @@ fn between_all_steps(ready: &Repository, levels: &[Level], fewest: usize) {
         assert!(done.status.success(), "{errors}");
         let after = errors.lines().find(|line| line.starts_with("here: ")).unwrap_or_default();
         assert_eq!(outward(&repository), before, "paused by {level:?} {after}");
-        println!("{n:4}  {level:?}: {after}");
+        tell(&format!("{n:4}  {level:?}: {after}"));
         (steps, held_back) = (steps + 1, held_back + usize::from(said.contains("paused")));
     }
     assert!(steps >= fewest && held_back > steps / 2, "{steps} steps, held back in {held_back}");

@@ -472,6 +472,13 @@ pub fn kill_after_line(mut command: Command, n: usize) -> bool {
     reached
 }
 
+/// Says something to whoever runs the tests with `--nocapture`.
+pub fn tell(what: &str) {
+    if std::env::args().any(|argument| argument == "--nocapture") {
+        let _ = writeln!(std::io::stderr(), "{what}");
+    }
+}
+
 pub fn executable(path: &Path, script: &str) {
     let mut file = fs::File::create(path).expect("makes the file");
     file.write_all(script.as_bytes()).expect("writes the file");

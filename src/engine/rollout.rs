@@ -77,7 +77,8 @@ fn pinned(repo: &Repo, config: &Config, tool: &Tool) -> Result<Option<Instead>> 
 /// `None` when the run has no part in a rollout. Nothing of that may follow from the version that it would be drawn to.
 fn draw(repo: &Repo, config: &Config, tool: &Tool, clock: &Clock, start: &mut Start) -> Option<Part> {
     let share = rollout::share(repo, &tool.name)?;
-    let attended = clock.now() < share.until && !config.deploy.rollout.canary.is_empty() && !repo.is_paused();
+    let attended =
+        clock.now() < share.until && !config.deploy.rollout.canary.is_empty() && crate::world::pause::paused(repo).is_none();
     if !attended || why_not(tool).is_some() || repo.head().ok()? != share.base {
         return None;
     }
@@ -244,7 +245,7 @@ impl Cycle<'_, '_> {
         let Some(case) = self.case(id)? else { return Ok(false) };
         match case.next {
             Next::Share(percent) => {
-                if self.view().repo.is_paused() {
+                if crate::world::pause::paused(&self.view().repo).is_some() {
                     self.waits(id, "paused; `fractal resume` goes on".to_string())?;
                     return Ok(true);
                 }

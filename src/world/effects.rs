@@ -76,7 +76,9 @@ impl Effects {
         let identity = Identity { name: deploy.author_name.clone(), email: deploy.author_email.clone() };
         let remote = Some(deploy.remote.clone()).filter(|remote| !remote.is_empty());
         let (base, config, clock) = (view.base.clone(), view.config.clone(), view.clock.clone());
-        let holding = Holding::new(repo.state_dir());
+        // Simulated loops share a clone.
+        let own = repo.host().map_or(String::new(), |host| host.holder().replace(' ', "-"));
+        let holding = Holding::new(repo.state_dir().join(own));
         Ok(Effects {
             repo,
             store,

@@ -134,7 +134,7 @@ impl Ground {
     /// # Errors
     /// When the ref cannot be written.
     pub fn pause(&self, paused: bool) -> Result<()> {
-        let name = super::git::PAUSE_REF;
+        let name = super::pause::PAUSE_REF;
         if paused {
             let blob = self.repo.blob(b"a person")?;
             return Ok(drop(self.repo.reference(name, blob, true, "")?));

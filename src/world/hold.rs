@@ -135,7 +135,7 @@ impl Heart {
         let store = store::open(&repo, &self.config)?;
         let refs = RefClaims { repo: &repo, remote, by: &self.identity };
         let claims = store.claims().unwrap_or(&refs);
-        match claims.renew(&claim, &terms(&self.config.engine, now), &|token| holding.intend(&work, token))? {
+        match claims.renew(&claim, &terms(&repo, &self.config.engine, now), &|token| holding.intend(&work, token))? {
             Some(next) => holding.set(&work, Some(next)),
             // Another loop has it: the next fact that is to be recorded finds that out.
             None => holding.clear(false)?,
@@ -145,10 +145,14 @@ impl Heart {
 }
 
 /// On which terms this process claims.
-pub(super) fn terms(engine: &EngineConfig, now: jiff::Timestamp) -> Terms {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let holder = format!("{host}, process {}", std::process::id());
+pub(super) fn terms(repo: &Repo, engine: &EngineConfig, now: jiff::Timestamp) -> Terms {
+    let holder = repo.host().map_or_else(this_process, |host| host.holder());
     Terms { holder, now, lease: engine.lease.0, skew: engine.clock_skew.0 }
+}
+
+fn this_process() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}, process {}", std::process::id())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

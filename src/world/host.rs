@@ -1,8 +1,11 @@
 //! What a simulation puts in the place of the machine: a remote, a store, and what may happen around each write that others can see.
 //! In real life nobody is there, and nothing of this is asked.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 
+use super::git::remote::Move;
 use super::ground::Objects;
 use super::store::{Store, StoreError};
 use crate::model::{Action, CommitId};
@@ -21,17 +24,23 @@ pub trait Host: Send + Sync {
     /// Something may happen now. A simulated kill does not come back: it unwinds.
     fn moment(&self, moment: Moment<'_>);
 
-    /// See `Repo::push`.
+    /// See `Repo::push`: all moves or none.
     ///
     /// # Errors
     /// When the remote refuses, or when nobody knows what became of the push.
-    fn push(&self, remote: &str, name: &str, expect: Option<&CommitId>, commit: &CommitId) -> Result<()>;
+    fn push(&self, moves: &[Move]) -> Result<()>;
 
-    /// See `Repo::remote_ref`.
+    /// All refs of the remote.
     ///
     /// # Errors
     /// When the remote cannot be reached.
-    fn remote_ref(&self, remote: &str, name: &str) -> Result<Option<CommitId>>;
+    fn remote_refs(&self) -> Result<BTreeMap<String, CommitId>>;
+
+    /// The loop as claims name it.
+    fn holder(&self) -> String;
+
+    /// A text that was not there before.
+    fn salt(&self) -> String;
 
     /// The answer of a probe. A test that plants a bug changes it.
     fn probed(&self, action: &Action, happened: bool) -> bool;

@@ -38,7 +38,7 @@ impl Effects {
     }
 
     fn terms(&self, now: Timestamp) -> Terms {
-        terms(&self.config.engine, now)
+        terms(&self.repo, &self.config.engine, now)
     }
 
     fn in_refs(&self) -> RefClaims<'_> {
@@ -94,7 +94,8 @@ impl Effects {
             Ok(Taken::Theirs(theirs)) => Err(Elsewhere::Held(theirs).into()),
             Ok(Taken::Ours(claim)) => {
                 self.holding.set(work, Some(claim));
-                if self.remote.is_some() || self.store.claims().is_some() {
+                // Simulated time does not pass by itself.
+                if (self.remote.is_some() || self.store.claims().is_some()) && self.repo.host().is_none() {
                     let (root, config, identity) = (self.repo.root().to_path_buf(), self.config.clone(), self.identity.clone());
                     self.holding.keep_alive(Heart { root, config, identity, clock: self.clock.clone() });
                 }

@@ -21,6 +21,7 @@ use crate::engine::{CycleError, CycleReport, History, Progress, Wish, cycle_on, 
 use crate::model::{Action, CommitId, ImprovementId, Patch};
 use crate::world::clock::Clock;
 use crate::world::git::LOG_REF;
+use crate::world::git::remote::Move;
 use crate::world::ground::{Ground, Objects};
 use crate::world::host::{Host, Moment};
 use crate::world::store::{Store, StoreError};
@@ -66,7 +67,7 @@ pub(super) struct State {
     /// The refs of the remote, when there is one.
     pub(super) remote: Option<BTreeMap<String, CommitId>>,
     /// Pushes of processes that were killed, still under way.
-    late: Vec<(String, Option<CommitId>, CommitId)>,
+    late: Vec<Vec<Move>>,
     pub(super) rates: Rates,
     pub(super) loops: usize,
     pub(super) tools: Vec<String>,
@@ -130,22 +131,30 @@ impl State {
     }
 
     /// Moves a ref of the remote under a lease.
-    fn deliver(&mut self, name: &str, expect: Option<&CommitId>, commit: &CommitId) -> Result<()> {
-        let Some(remote) = &mut self.remote else { bail!("there is no such remote") };
-        let old = remote.get(name).cloned();
-        if old.as_ref() != expect && self.plant != Some(Plant::BlindLease) {
-            bail!("`{name}` (stale info)");
+    fn deliver(&mut self, moves: &[Move]) -> Result<()> {
+        let Some(remote) = &self.remote else { bail!("there is no such remote") };
+        let stale = moves.iter().find(|one| remote.get(&one.name) != one.from.as_ref());
+        if let Some(one) = stale.filter(|_| self.plant != Some(Plant::BlindLease)) {
+            bail!("`{}` (stale info)", one.name);
         }
-        remote.insert(name.to_string(), commit.clone());
-        self.tell(format!("`{name}` on the remote is {}", commit.short()));
-        checks::moved(self, Place::Remote, name, old.as_ref(), commit);
+        for one in moves {
+            let Some(remote) = &mut self.remote else { continue };
+            let Some(to) = &one.to else {
+                remote.remove(&one.name);
+                self.tell(format!("`{}` is gone on the remote", one.name));
+                continue;
+            };
+            let old = remote.insert(one.name.clone(), to.clone());
+            self.tell(format!("`{}` on the remote is {}", one.name, to.short()));
+            checks::moved(self, Place::Remote, &one.name, old.as_ref(), to);
+        }
         Ok(())
     }
 
     /// What a killed process had sent arrives.
     fn deliver_late(&mut self) {
-        for (name, expect, commit) in std::mem::take(&mut self.late) {
-            let arrived = self.deliver(&name, expect.as_ref(), &commit).is_ok();
+        for moves in std::mem::take(&mut self.late) {
+            let arrived = self.deliver(&moves).is_ok();
             self.tell(format!("a push of a killed process comes late and {}", if arrived { "arrives" } else { "is refused" }));
         }
     }
@@ -410,7 +419,8 @@ impl Host for Machine {
         }
     }
 
-    fn push(&self, _: &str, name: &str, expect: Option<&CommitId>, commit: &CommitId) -> Result<()> {
+    fn push(&self, moves: &[Move]) -> Result<()> {
+        let name = moves.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join("`, `");
         self.sim.with(|state| outward(state, true));
         self.sim.happen(&format!("before `{name}` is pushed"));
         let pushed = self.sim.with(|state| {
@@ -418,14 +428,14 @@ impl Host for Machine {
             if fate < 4 {
                 state.tally.faults += 1;
             }
-            let way = (name.to_string(), expect.cloned(), commit.clone());
+            let way = moves.to_vec();
             match fate {
                 0 => {
                     state.tell(format!("the push of `{name}` gets lost"));
                     bail!("pushing `{name}`: the remote hung up")
                 }
                 1 => {
-                    let arrived = state.deliver(name, expect, commit).is_ok();
+                    let arrived = state.deliver(moves).is_ok();
                     state.tell(format!("the answer to the push of `{name}` gets lost ({arrived})"));
                     bail!("pushing `{name}`: the remote hung up")
                 }
@@ -435,11 +445,11 @@ impl Host for Machine {
                     bail!("pushing `{name}`: time out")
                 }
                 3 => {
-                    state.deliver(name, expect, commit)?;
+                    state.deliver(moves)?;
                     state.late.push(way);
                     Ok(())
                 }
-                _ => state.deliver(name, expect, commit),
+                _ => state.deliver(moves),
             }
         });
         self.sim.happen(&format!("after `{name}` was pushed"));
@@ -447,11 +457,19 @@ impl Host for Machine {
         pushed
     }
 
-    fn remote_ref(&self, _: &str, name: &str) -> Result<Option<CommitId>> {
+    fn remote_refs(&self) -> Result<BTreeMap<String, CommitId>> {
         self.sim.with(|state| match state.remote_fails() {
             true => bail!("the remote cannot be reached"),
-            false => Ok(state.remote.as_ref().and_then(|remote| remote.get(name)).cloned()),
+            false => Ok(state.remote.clone().unwrap_or_default()),
         })
+    }
+
+    fn holder(&self) -> String {
+        self.sim.with(|state| state.here())
+    }
+
+    fn salt(&self) -> String {
+        self.sim.with(|state| state.dice.below(u64::MAX).to_string())
     }
 
     fn probed(&self, _: &Action, happened: bool) -> bool {

@@ -45,7 +45,8 @@ impl RefClaims<'_> {
         let (holder, since, until) = (terms.holder.clone(), terms.now, terms.until());
         let mut claim = Claim { work: work.to_string(), holder, since, until, token: String::new() };
         // The same loop in the same second makes another claim all the same.
-        let message = format!("{}\n\n{}\n", serde_json::to_string(&claim)?, uuid::Uuid::new_v4().simple());
+        let salt = self.repo.host().map_or_else(|| uuid::Uuid::new_v4().simple().to_string(), |host| host.salt());
+        let message = format!("{}\n\n{salt}\n", serde_json::to_string(&claim)?);
         let tree = git.find_tree(git.treebuilder(None)?.write()?)?;
         let by = signature(self.by, terms.now)?;
         let parent = before.map(|token| self.repo.commit(&CommitId(token.to_string()))).transpose()?;

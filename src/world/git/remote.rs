@@ -64,7 +64,11 @@ impl Repo {
         arguments.extend(["--".to_string(), remote.to_string()]);
         arguments.extend(moves.iter().map(|one| format!("{}:{}", text(&one.to), one.name)));
         let names: Vec<&str> = moves.iter().map(|one| one.name.as_str()).collect();
-        self.git(&arguments, Vec::new()).with_context(|| format!("pushing `{}` to `{remote}`", names.join("`, `")))?;
+        let pushed = match self.host() {
+            Some(host) => host.push(moves),
+            None => self.git(&arguments, Vec::new()).map(drop),
+        };
+        pushed.with_context(|| format!("pushing `{}` to `{remote}`", names.join("`, `")))?;
         fault::point(&format!("`{}` pushed", names.join("`, `")));
         for one in moves {
             self.saw(&one.name, one.to.as_ref())?;
@@ -79,14 +83,16 @@ impl Repo {
     pub fn remote_refs(&self, remote: &str, patterns: &[&str]) -> Result<BTreeMap<String, CommitId>> {
         let mut arguments: Vec<String> = ["ls-remote", "--refs", "--", remote].map(String::from).into();
         arguments.extend(patterns.iter().map(ToString::to_string));
-        let answer = self.git(&arguments, Vec::new())?;
         let wanted = |name: &str| {
             patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
                 Some(beginning) => name.starts_with(beginning),
                 None => name == *pattern,
             })
         };
-        let lines = String::from_utf8_lossy(&answer.stdout).into_owned();
+        if let Some(host) = self.host() {
+            return Ok(host.remote_refs()?.into_iter().filter(|(name, _)| wanted(name)).collect());
+        }
+        let lines = String::from_utf8_lossy(&self.git(&arguments, Vec::new())?.stdout).into_owned();
         let refs = lines.lines().filter_map(|line| line.split_once('\t')).filter(|(_, name)| wanted(name));
         Ok(refs.map(|(id, name)| (name.to_string(), CommitId(id.to_string()))).collect())
     }
@@ -96,6 +102,13 @@ impl Repo {
     /// # Errors
     /// When the remote cannot be reached, or has one of them no longer.
     pub fn fetch(&self, remote: &str, names: &[&str]) -> Result<()> {
+        if let Some(host) = self.host() {
+            let there = host.remote_refs()?;
+            return names.iter().try_for_each(|name| match there.get(*name) {
+                Some(at) => self.saw(name, Some(at)),
+                None => bail!("couldn't find remote ref {name}"),
+            });
+        }
         let mut arguments: Vec<String> = ["fetch", "--quiet", "--no-tags", "--no-prune", "--force"].map(String::from).into();
         arguments.extend(["--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules"].map(String::from));
         arguments.extend(["--stdin", "--", remote].map(String::from));

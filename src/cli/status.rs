@@ -136,7 +136,9 @@ fn show(everything: &Everything, now: jiff::Timestamp) {
 /// The reason, and what live runs showed where that is not the reason itself.
 fn waits_for(item: &OpenItem) -> String {
     let shadow = item.shadow.as_ref().filter(|shadow| !item.reason.contains(&shadow.to_string()));
-    format!("{}{}", item.reason, shadow.map(ShadowCounts::told).unwrap_or_default())
+    let rollout = item.rollout.as_ref().filter(|rollout| !item.reason.contains(&rollout.to_string()));
+    let rollout = rollout.map(|rollout| format!("; canary: {rollout}")).unwrap_or_default();
+    format!("{}{}{rollout}", item.reason, shadow.map(ShadowCounts::told).unwrap_or_default())
 }
 
 fn show_stats(stats: &Stats, now: jiff::Timestamp, paint: Paint) {

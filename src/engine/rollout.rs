@@ -25,7 +25,7 @@ use crate::world::store::{Query, Which};
 use crate::world::{View, files, pin, versions};
 
 /// Runs are drawn for so long after the last cycle.
-const UNATTENDED: SignedDuration = SignedDuration::from_hours(24);
+const UNATTENDED: SignedDuration = SignedDuration::from_hours(48);
 /// Failing runs of a version that are looked through for marks.
 const MARKS_MAX: usize = 10_000;
 
@@ -210,13 +210,15 @@ fn incident(improvement: &Improvement) -> Vec<Fingerprint> {
 
 /// What a proposal that may land waits for, and what live runs showed; `None` when it is not rolled out.
 pub(super) fn told(view: &View, tool: &Tool, improvement: &Improvement) -> Result<Option<(String, RolloutEvidence)>> {
-    let told = |case: Case| match case.next {
-        Next::Wait(reason) => (reason, case.evidence),
-        Next::Stop(reason) => (format!("is stopped in the next cycle: {reason}"), case.evidence),
-        Next::Share(percent) if percent < 100 => {
-            (format!("gets {percent} % of the live runs from the next cycle on"), case.evidence)
-        }
-        Next::Share(_) => (format!("lands in the next cycle: {}", case.evidence), case.evidence),
+    let told = |Case { next, evidence, .. }: Case| {
+        let so_far = if evidence.steps.is_empty() { String::new() } else { format!("; so far {evidence}") };
+        let reason = match next {
+            Next::Wait(reason) => reason,
+            Next::Stop(reason) => format!("is stopped in the next cycle: {reason}"),
+            Next::Share(percent) if percent < 100 => format!("gets {percent} % of the live runs from the next cycle on{so_far}"),
+            Next::Share(_) => format!("lands in the next cycle{so_far}"),
+        };
+        (reason, evidence)
     };
     Ok(look(view, tool, improvement)?.map(told))
 }

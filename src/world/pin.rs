@@ -29,7 +29,8 @@ pub struct Pin {
 pub fn of(repo: &Repo, tool: &str) -> Result<Option<Pin>> {
     match fs::read(path(repo, tool)) {
         Ok(text) => Ok(Some(serde_json::from_slice(&text).with_context(|| format!("the pin of `{tool}`"))?)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        // Where our folder is no folder nothing was ever pinned.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(error).with_context(|| format!("the pin of `{tool}`")),
     }
 }

@@ -77,7 +77,8 @@ fn a_proposal_whose_live_runs_do_well_gets_more_of_them_step_by_step_and_lands()
             assert_eq!((&line["execution"], &line["percent"]), (&run["id"], &share.into()));
             assert_eq!(word(&run["version"]), if line["arm"] == "new" { new.clone() } else { old.clone() });
             seen.insert(word(&run["version"]));
-            if drawn(&repository).iter().filter(|line| line["arm"] == "new" && line["percent"] == share).count() == 2 {
+            let of_step = |arm| drawn(&repository).iter().filter(|line| line["arm"] == arm && line["percent"] == share).count();
+            if of_step("new") >= 2 && of_step("old") >= 1 {
                 break;
             }
         }
@@ -91,7 +92,7 @@ fn a_proposal_whose_live_runs_do_well_gets_more_of_them_step_by_step_and_lands()
     assert_eq!(repository.stage(), "watching");
     assert!(repository.read("tools/calculator.py") != CALCULATOR, "the work tree followed");
     let shown = repository.says(&["show", &repository.id()]);
-    let steps = [format!("40 % of the live runs get version {}", &new[..8]), "lands".into(), "40 %: 0 of 2 runs failed, ".into()];
+    let steps = [format!("40 % of the live runs get version {}", &new[..8]), "lands".into(), "40 %: 0 of ".into()];
     assert!(steps.iter().all(|step| shown.contains(step)), "{shown}");
     assert!(!repository.root().join(".git/fractal/rollout/calculator").exists(), "left behind");
     repository.assert_clean();
@@ -186,7 +187,7 @@ fn sticky_runs_of_one_caller_stay_with_one_version() {
         for number in ["1", "2"] {
             let mut command = repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
             command.env("FRACTAL_CALLER", format!("agent-{caller}")).args(["exec", "calculator", "--", "add", "1", number]);
-            assert!(command.status().expect("runs").success());
+            assert!(command.output().expect("runs").status.success());
         }
     }
     let mut arms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -323,15 +324,20 @@ fn versions_are_made_whole_by_many_at_once_and_after_kills() {
     }
     let (unfinished, made) = folders(&repository);
     assert_eq!((unfinished, made.len()), (Vec::new(), 1));
-    for _ in 0..3 {
+    let (mut killed_half_way, deadline) = (0, Instant::now() + PATIENCE);
+    while killed_half_way < 3 {
+        assert!(Instant::now() < deadline, "{killed_half_way} were caught half way");
         fs::remove_dir_all(&cache).expect("removes");
         let mut child = spawn(&repository);
-        let deadline = Instant::now() + PATIENCE;
-        while folders(&repository).0.is_empty() {
-            assert!(Instant::now() < deadline && folders(&repository).1.is_empty(), "it is not made");
-        }
+        let half_made = loop {
+            let (unfinished, made) = folders(&repository);
+            if !unfinished.is_empty() || !made.is_empty() || Instant::now() > deadline {
+                break made.is_empty();
+            }
+        };
         child.kill().expect("may kill it");
         child.wait().expect("is a child");
+        killed_half_way += usize::from(half_made);
         assert_eq!(adds(&repository), "7.0");
         let (_, made) = folders(&repository);
         let files = fs::read_dir(made[0].join("many")).expect("is there").count();

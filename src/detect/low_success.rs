@@ -68,8 +68,8 @@ mod tests {
         assert_eq!(all(LowSuccess::EBh, &tools), [false, true, false, false, false]);
         // Among many tools the same counts are less surprising.
         let mut many = vec![(20, 11)];
-        assert_eq!(all(LowSuccess::Bh, &many)[0], true);
+        assert!(all(LowSuccess::Bh, &many)[0]);
         many.extend(std::iter::repeat_n((20, 4), 60));
-        assert_eq!(all(LowSuccess::Bh, &many)[0], false);
+        assert!(!all(LowSuccess::Bh, &many)[0]);
     }
 }

@@ -117,10 +117,11 @@ impl<'v> Cycle<'v, '_> {
             since: landed.at,
             incident: &opportunity.failure.fingerprint,
             struck: &improvement.struck,
+            undecided: improvement.undecided(),
         };
         let analysis = self.stages.analyse(self.view(), &watch)?;
         let summary = describe_analysis(&analysis);
-        if let Finding::Waiting { needed } = analysis.finding {
+        if let (Finding::Waiting { needed }, []) = (&analysis.finding, &analysis.replays[..]) {
             let reason = format!("{summary}; the watch needs {needed} more runs");
             return self.waits(id, reason);
         }

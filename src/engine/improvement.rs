@@ -107,6 +107,12 @@ impl Improvement {
         }
     }
 
+    /// Inputs of the last alarm, if it did not decide and more of them are awaited.
+    pub fn undecided(&self) -> usize {
+        let waiting = self.analysis.as_ref().filter(|analysis| matches!(analysis.finding, Finding::Waiting { .. }));
+        waiting.map_or(0, |analysis| analysis.replays.len())
+    }
+
     /// Folds the records of one improvement.
     ///
     /// # Errors

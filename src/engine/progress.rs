@@ -196,6 +196,12 @@ pub(super) fn describe_analysis(analysis: &Analysis) -> String {
         }
         Finding::FalseAlarm { reason } | Finding::Unconfirmed { reason } => format!("alarm: {counts}; {reason}"),
         Finding::Inconclusive { reason } => format!("{counts}; {reason}"),
+        Finding::Waiting { .. } if !analysis.replays.is_empty() => {
+            format!(
+                "alarm: {counts}; {} failing inputs run again on both versions do not decide, more are awaited",
+                analysis.replays.len()
+            )
+        }
         Finding::Good | Finding::Waiting { .. } => counts,
     }
 }

@@ -125,7 +125,7 @@ fn replay(view: &View, tool: &Tool, (old, new): (&Revision, &Revision), incident
     let incident = incident.unwrap_or_else(|| Failure::wrong_output().fingerprint);
     let struck = BTreeSet::new();
     let (before, after) = (&old.commit, &new.commit);
-    replayed(view, &Watch { tool, before, after, since: new.at, incident: &incident, struck: &struck })
+    replayed(view, &Watch { tool, before, after, since: new.at, incident: &incident, struck: &struck, undecided: 0 })
 }
 
 /// The runs of one version in order of time.

@@ -29,6 +29,6 @@ pub use self::episodes::collapse_episodes;
 pub use self::forecast::{CROSSING_LIKELY, Forecast, forecast};
 pub use self::intervals::{cautious_failure_rate, clopper_pearson_lower, clopper_pearson_upper, wilson};
 pub use self::latency::{LATENCY_RATIO, LATENCY_RUNS, Slower, slower};
-pub use self::paired::{CONFIRM_P, combine_fisher, permutation_p, replays_p};
+pub use self::paired::{ACQUIT_P, CONFIRM_P, combine_fisher, permutation_p, replays_p};
 pub use self::shadow::{SHADOW_CERTAIN, log_evidence};
 pub use self::special::{ln_at_least, ln_at_most, ln_beta, ln_beta_inc, ln_gamma, normal_above};

@@ -192,7 +192,7 @@ fn a_slower_version_is_told_to_a_person_and_never_repaired() {
 
 #[test]
 fn a_repair_that_goes_on_where_it_broke_off_is_not_slower() {
-    let broken = |n: u64| if n % 2 == 0 { (5, true) } else { (100 + n % 40, false) };
+    let broken = |n: u64| if n.is_multiple_of(2) { (5, true) } else { (100 + n % 40, false) };
     let scene = two_versions(broken, |n| (100 + n % 40, false));
     assert_eq!(scene.signals(), []);
 }

@@ -64,6 +64,32 @@ fn inputs_that_fail_on_both_versions_do_not_revert() {
 }
 
 #[test]
+fn few_failing_inputs_that_do_not_decide_are_not_left_to_a_person_but_waited_for() {
+    let repository = Repository::landed_orders();
+    repository.configure(&repository.read("fractal.toml").replace("[monitor]\nexecutions = 5", "[monitor]\nexecutions = 50"));
+    repository.commit("a longer watch");
+    let long = |number: u64| (97 * (100_000_000_000_000_000 + 1_234_567 * number) + 1).to_string();
+    let fails = |reference: &str| assert_eq!(repository.exec("orders", &["3", reference]), 1, "{reference}");
+    // Two that fail on both versions, and between them one that only the new one fails.
+    fails("other");
+    fails(&long(1));
+    fails("some");
+    let told = repository.run();
+    let analysis = told.of("analysed").next().expect("there is an alarm")["analysis"].clone();
+    assert_eq!(
+        (&analysis["finding"], analysis["replays"].as_array().map(Vec::len)),
+        (&"waiting".into(), Some(3)),
+        "{analysis:#}"
+    );
+    assert_eq!(repository.stage(), "watching");
+    let again = repository.run();
+    assert_eq!(again.of("analysed").count(), 0, "without news nothing is run again");
+    (2..=5).for_each(|number| fails(&long(number)));
+    let told = repository.run();
+    assert_eq!((told.report()["reverted"].as_u64(), repository.stage().as_str()), (Some(1), "reverted"), "{:#?}", told.0);
+}
+
+#[test]
 fn a_person_has_an_improvement_reverted_while_it_is_watched_and_after_it_was_kept() {
     for repository in [Repository::landed(), Repository::kept()] {
         let (id, landed) = (repository.id(), repository.tip("main"));

@@ -108,7 +108,7 @@ impl Sketch {
 
     /// From bytes; what is no sketch is `None`.
     pub fn decode(mut bytes: &[u8]) -> Option<Sketch> {
-        let (mut sketch, mut at) = (Sketch::default(), 0u16);
+        let (mut sketch, mut at) = (Sketch { buckets: Vec::with_capacity(bytes.len() / 2) }, 0u16);
         while !bytes.is_empty() {
             let apart = u16::try_from(take(&mut bytes)?).ok()?;
             let count = take(&mut bytes)?;

@@ -34,7 +34,8 @@ pub struct Drift {
 impl Drift {
     /// The next runs in order of time.
     pub fn add(&mut self, block: Counts) {
-        if self.baseline.runs < DRIFT_BASELINE_RUNS {
+        let is_calm = self.blocks == 0 && block.failures == 0;
+        if self.baseline.runs < DRIFT_BASELINE_RUNS || is_calm {
             return self.settle(block);
         }
         let expected = cautious_failure_rate(self.baseline);

@@ -1,6 +1,6 @@
 //! Intervals of a rate.
 
-use super::special::ln_at_most;
+use super::special::{ln_at_most, ln_beta};
 use crate::model::Counts;
 
 /// 97.5 % quantile of the standard normal distribution: a two-sided 95 % interval.
@@ -23,6 +23,9 @@ pub fn wilson(successes: u64, runs: u64) -> (f64, f64) {
     (((centre - half) / scale).max(0.0), ((centre + half) / scale).min(1.0))
 }
 
+/// Steps of Newton's method at most; it needs about six.
+const STEPS_MAX: usize = 60;
+
 /// The largest rate that is compatible with so many events: they and fewer have the probability `alpha` at it. 1 without runs.
 ///
 /// The one-sided exact bound: u with P(X ≤ events; runs, u) = α. Source: C. J. Clopper, E. S. Pearson, "The use of confidence or
@@ -31,19 +34,21 @@ pub fn clopper_pearson_upper(events: u64, runs: u64, alpha: f64) -> f64 {
     if events >= runs {
         return 1.0;
     }
-    let (mut low, mut high) = (events as f64 / runs as f64, 1.0);
-    // The tail falls as the rate grows. Each step halves what is left, which 200 steps make nothing.
-    for _ in 0..200 {
-        let middle = 0.5 * (low + high);
-        match ln_at_most(events, runs, middle) > alpha.ln() {
-            true => low = middle,
-            false => high = middle,
-        }
-        if high - low <= 1e-12 * high {
+    let (k, n) = (events as f64, runs as f64);
+    let (least, scale) = (k / n, ln_beta(k + 1.0, n - k));
+    let mut rate = least;
+    for _ in 0..STEPS_MAX {
+        // The logarithm of the tail is concave in the rate, so Newton's steps come from above after the first one.
+        let tail = ln_at_most(events, runs, rate);
+        let density = if events == 0 { 0.0 } else { k * rate.ln() } + (n - k - 1.0) * (-rate).ln_1p() - scale;
+        let next = (rate + (tail - alpha.ln()) / (density - tail).exp()).clamp(least, 0.5 * (rate + 1.0));
+        let apart = (next - rate).abs();
+        rate = next;
+        if apart <= 1e-12 * rate {
             break;
         }
     }
-    high
+    rate
 }
 
 /// The smallest rate that is compatible with so many events, by the same reasoning from the other side; 0 without runs.

@@ -250,7 +250,7 @@ const STARTS: [(Names, Places); 2] = [
         &["Spawn::new", "process::run", "Kept::start"],
         &[
             ("src/world/sandbox/", "tools, tests and candidates, confined"),
-            ("src/world/git/refs.rs", "git"),
+            ("src/world/git/remote.rs", "git"),
             ("src/world/git/exchange/remote.rs", "git"),
             ("src/cli/demo/stage_set.rs", "the demo's own commands: git and `fractal exec`"),
         ],
@@ -293,7 +293,7 @@ fn the_rule_on_processes_can_fail() {
     assert_eq!(starts("src/world/trial/x.rs", "use std::process::Command;\nfn f() { Command::new(\"x\"); }").len(), 1);
     assert_eq!(starts("src/world/bench.rs", "fn f() { super::process::run(&Spawn::new(a, b, c)); }").len(), 2);
     assert_eq!(starts("src/world/bench.rs", "fn f() { Kept::start(&spawn); }").len(), 1);
-    assert_eq!(starts("src/world/git/refs.rs", "fn f() { process::run(&Spawn::new(a, b, c)); }").len(), 0);
+    assert_eq!(starts("src/world/git/remote.rs", "fn f() { process::run(&Spawn::new(a, b, c)); }").len(), 0);
     assert_eq!(starts("src/world/bench.rs", "fn f() { self.sandbox.run(scratch, argv, stdin, cwd, time); }").len(), 0);
 }
 

@@ -10,7 +10,7 @@ use super::maintenance;
 use super::news::News;
 use super::offer::learned;
 use super::progress::{CycleReport, Progress, describe_analysis, describe_investigation};
-use super::reconcile::reconcile;
+use super::reconcile::{branch_is_a_persons, reconcile};
 use super::search::{Next, Wanted};
 use super::shadow;
 use super::stage::Stage;
@@ -333,11 +333,10 @@ impl<'v> Cycle<'v, '_> {
         let accepted = (candidate, &attempt, &verdict, test);
         let proposal = deploy::propose(tool, opportunity, &investigation, accepted, self.view().clock.now())?;
         let commit = self.journal.write_commit(&proposal.parent, &proposal.patch, &proposal.message)?;
-        let expect = match (self.view().repo.resolve(&format!("refs/heads/{}", proposal.branch))?, &self.journal.get(id)?.branch)
-        {
-            (Some(head), Some((_, ours))) if &head == ours => Some(head),
-            _ => None,
-        };
+        let head = self.view().repo.resolve(&format!("refs/heads/{}", proposal.branch))?;
+        let improvement = self.journal.get(id)?;
+        // Where we left it, whether it is there or not: a person may have been faster while we worked.
+        let expect = improvement.left_at.clone().or(head.filter(|head| improvement.put.contains(head)));
         let kind = ActionKind::PutBranch { branch: proposal.branch.clone(), expect, commit };
         self.put_branch(id, vec![event], kind)
     }
@@ -350,6 +349,7 @@ impl<'v> Cycle<'v, '_> {
                 Ok(())
             }
             Acted::Waits(why) => self.waits(id, why),
+            Acted::Stale(_) if branch_is_a_persons(self, id)? => Ok(()),
             Acted::Stale(why) | Acted::Failed(why) => {
                 self.end(id, End::Stuck { reason: format!("its branch could not be made: {why}") })
             }

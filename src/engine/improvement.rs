@@ -40,6 +40,10 @@ pub struct Improvement {
     pub actions: BTreeMap<ActionKey, (Action, Progress)>,
     /// Our branch with the commit we put there.
     pub branch: Option<(String, CommitId)>,
+    /// Where we last left the branch in this round: a person who finds it elsewhere, or nowhere, was there.
+    pub left_at: Option<CommitId>,
+    /// Every commit that the branch was at by our doing.
+    pub put: BTreeSet<CommitId>,
     /// The base on which that commit was validated.
     pub branched_from: Option<CommitId>,
     /// Commits that carried it on the base at some time.
@@ -93,6 +97,8 @@ impl Improvement {
             turned_down: BTreeSet::new(),
             actions: BTreeMap::new(),
             branch: None,
+            left_at: None,
+            put: BTreeSet::new(),
             branched_from: None,
             carriers: BTreeSet::new(),
             landed: None,
@@ -138,6 +144,7 @@ impl Improvement {
             Event::Detected { opportunity } => {
                 self.opportunity = Some(opportunity.clone());
                 self.rollout = None;
+                self.left_at = None;
                 self.begin_round();
             }
             Event::Investigated { investigation } => {
@@ -209,9 +216,16 @@ impl Improvement {
 
     fn done(&mut self, key: &ActionKey, at: Timestamp) {
         self.progress(key, Progress::Done);
-        if let Some((Action { kind: ActionKind::Land { expect, commit, .. }, .. }, _)) = self.actions.get(key) {
-            self.carriers.insert(commit.clone());
-            self.landed = Some(Landed { commit: commit.clone(), before: expect.clone(), at });
+        match self.actions.get(key).map(|(action, _)| &action.kind) {
+            Some(ActionKind::Land { expect, commit, .. }) => {
+                self.carriers.insert(commit.clone());
+                self.landed = Some(Landed { commit: commit.clone(), before: expect.clone(), at });
+            }
+            Some(ActionKind::PutBranch { commit, .. }) => {
+                self.put.insert(commit.clone());
+                self.left_at = Some(commit.clone());
+            }
+            _ => {}
         }
     }
 
@@ -325,5 +339,35 @@ fn moves_on(event: &Event) -> bool {
             Observation::Merged { .. } | Observation::Reverted { .. } | Observation::Gone { .. } | Observation::BaseMoved { .. }
         ),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by simulation: what a pause had left open of one round was carried out in the next one.
+    #[test]
+    fn what_was_left_open_is_not_carried_out_after_something_else_was_decided() {
+        let mut improvement = Improvement::new(ImprovementId("i".into()));
+        let action = Action::new(ActionKind::Note { commit: CommitId("c".into()), text: "kept".into() });
+        improvement.actions.insert(action.key.clone(), (action.clone(), Progress::Started));
+        improvement.stage = Stage::Watching;
+        assert_eq!(improvement.unfinished(), Some(&action));
+        let event = Event::Observed { what: Observation::Gone { tip: CommitId("t".into()) } };
+        improvement.apply(Record { at: Timestamp::UNIX_EPOCH, event }).expect("can follow");
+        assert_eq!(improvement.unfinished(), None);
+    }
+
+    /// Found by simulation: an attempt that was replaced meanwhile could not be merged, and nobody watched it.
+    #[test]
+    fn an_earlier_attempt_that_a_person_merges_is_compared_with_its_own_base() {
+        let mut improvement = Improvement::new(ImprovementId("i".into()));
+        (improvement.stage, improvement.branched_from) = (Stage::Detected, Some(CommitId("base".into())));
+        let merged = CommitId("merged".into());
+        let event = Event::Observed { what: Observation::Merged { commit: merged.clone() } };
+        improvement.apply(Record { at: Timestamp::UNIX_EPOCH, event }).expect("can follow");
+        let landed = Landed { commit: merged, before: CommitId("base".into()), at: Timestamp::UNIX_EPOCH };
+        assert_eq!((improvement.stage, improvement.landed), (Stage::Watching, Some(landed)));
     }
 }

@@ -135,6 +135,20 @@ fn done_revert(improvement: &Improvement) -> Option<CommitId> {
     })
 }
 
+/// Closes an improvement whose branch is no longer where we left it.
+pub(super) fn branch_is_a_persons(cycle: &mut Cycle<'_, '_>, id: &ImprovementId) -> Result<bool> {
+    let improvement = cycle.journal.get(id)?;
+    let (Some((branch, _)), Some(ours)) = (improvement.branch.clone(), &improvement.left_at) else { return Ok(false) };
+    let (what, reason) = match cycle.view().repo.resolve(&format!("refs/heads/{branch}"))? {
+        Some(head) if &head == ours => return Ok(false),
+        Some(head) => (Observation::BranchTaken { head }, format!("a person committed on `{branch}`, so it is theirs now")),
+        None => (Observation::BranchDeleted, format!("a person deleted `{branch}`; the patch is not proposed again")),
+    };
+    cycle.observe(id, what, reason.clone())?;
+    cycle.end(id, End::Closed { reason })?;
+    Ok(true)
+}
+
 /// What people did with one improvement.
 fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<()> {
     let improvement = cycle.journal.get(id)?;
@@ -150,7 +164,7 @@ fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<
         | Stage::Closed
             if improvement.landed.is_none() =>
         {
-            let Some((branch, ours)) = improvement.branch.clone() else { return Ok(()) };
+            let Some((_, ours)) = improvement.branch.clone() else { return Ok(()) };
             let carrier = match repo.contains(&news.tip, &ours)? {
                 true => Some(ours.clone()),
                 false => news.carried.get(id.as_str()).cloned(),
@@ -159,24 +173,14 @@ fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<
             let carrier = carrier.filter(|commit| !improvement.carriers.contains(commit));
             if let Some(commit) = carrier {
                 let observation = Observation::Merged { commit: commit.clone() };
-                return cycle.observe(id, observation, format!("a person merged it as {}", commit.short()));
+                cycle.observe(id, observation, format!("a person merged it as {}", commit.short()))?;
+                // And may have reverted it since.
+                return notice(cycle, id, news);
             }
             if improvement.stage != Stage::Proposed {
                 return Ok(());
             }
-            match repo.resolve(&format!("refs/heads/{branch}"))? {
-                Some(head) if head == ours => Ok(()),
-                Some(head) => {
-                    let reason = format!("a person committed on `{branch}`, so it is theirs now");
-                    cycle.observe(id, Observation::BranchTaken { head }, reason.clone())?;
-                    cycle.end(id, End::Closed { reason })
-                }
-                None => {
-                    let reason = format!("a person deleted `{branch}`; the patch is not proposed again");
-                    cycle.observe(id, Observation::BranchDeleted, reason.clone())?;
-                    cycle.end(id, End::Closed { reason })
-                }
-            }
+            branch_is_a_persons(cycle, id).map(drop)
         }
         Stage::Watching | Stage::Reverting | Stage::Kept | Stage::Inconclusive | Stage::Stuck => {
             let Some(landed) = improvement.landed.clone() else { return Ok(()) };

@@ -123,11 +123,6 @@ impl Effects {
     /// # Errors
     /// When that cannot be found out.
     pub fn probe(&self, action: &Action) -> anyhow::Result<bool> {
-        let happened = self.has_happened(action)?;
-        Ok(self.repo.host().map_or(happened, |host| host.probed(action, happened)))
-    }
-
-    fn has_happened(&self, action: &Action) -> anyhow::Result<bool> {
         match &action.kind {
             ActionKind::PutBranch { branch, commit, .. } => Ok(self.repo.resolve(&heads(branch))?.as_ref() == Some(commit)),
             ActionKind::Land { base, expect, commit } | ActionKind::Revert { base, expect, commit, .. } => {
@@ -149,6 +144,12 @@ impl Effects {
     pub fn perform(&self, action: &Action, at: Timestamp) -> Result<(), ActionError> {
         match &action.kind {
             ActionKind::PutBranch { branch, expect, commit } => {
+                // A person's branch here is not overwritten at the remote either.
+                let here = self.repo.resolve(&heads(branch))?;
+                if here.as_ref() != expect.as_ref() {
+                    let at = here.map_or("absent".to_string(), |commit| format!("at {}", commit.short()));
+                    return Err(ActionError::Stale(format!("`{branch}` is {at}")));
+                }
                 self.push(&heads(branch), expect.as_ref(), commit, at)?;
                 Ok(self.repo.move_ref(&heads(branch), expect.as_ref(), commit, "fractal: propose")?)
             }

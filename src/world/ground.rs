@@ -137,7 +137,8 @@ impl Ground {
         let name = super::pause::PAUSE_REF;
         if paused {
             let blob = self.repo.blob(b"a person")?;
-            return Ok(drop(self.repo.reference(name, blob, true, "")?));
+            self.repo.reference(name, blob, true, "")?;
+            return Ok(());
         }
         match self.repo.find_reference(name) {
             Ok(mut reference) => Ok(reference.delete()?),

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::git::remote::Move;
 use super::ground::Objects;
 use super::store::{Store, StoreError};
-use crate::model::{Action, CommitId};
+use crate::model::CommitId;
 
 /// Around the move of a ref.
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +41,6 @@ pub trait Host: Send + Sync {
 
     /// A text that was not there before.
     fn salt(&self) -> String;
-
-    /// The answer of a probe. A test that plants a bug changes it.
-    fn probed(&self, action: &Action, happened: bool) -> bool;
 
     /// The execution store.
     ///

@@ -42,6 +42,7 @@ mod scans;
 mod searched;
 mod server;
 mod shadow;
+mod simulation;
 mod source;
 mod sources;
 mod spool;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::script::{faults, id_of};
 use super::sim::{Cycled, State};
 use crate::engine::{History, Improvement, Stage};
-use crate::model::{ActionKind, CommitId, Event, FileEdit, Observation};
+use crate::model::{CommitId, FileEdit, ImprovementId};
 use crate::world::git::{LOG_REF, NOTES_REF, reverted_by};
 use crate::world::ground::Edits;
 
@@ -62,7 +62,7 @@ fn look(state: &mut State, place: Place, name: &str, old: Option<&CommitId>, new
     }
     match name {
         BASE => base(state, old, new),
-        ours if ours.starts_with(OURS) => branch(state, ours, old, new),
+        ours if ours.starts_with(OURS) => branch(state, place, ours, old, new),
         _ => Ok(Some("somebody's branch was moved".into())),
     }
 }
@@ -121,20 +121,35 @@ fn base(state: &mut State, old: Option<&CommitId>, new: &CommitId) -> Result<Opt
         Some(reverted) => revert(state, old, new, reverted),
         None => {
             state.tally.landed += 1;
-            Ok(not_validated(state, new)?.map(|why| format!("what landed is not what was validated: {why}")))
+            match validated(state, new)? {
+                Err(why) => Ok(Some(format!("what landed is not what was validated: {why}"))),
+                Ok(alone) => unasked(state, new, alone),
+            }
         }
     }
 }
 
-/// Why a commit is not a validated patch on a validated base, with its notes and nothing else.
-fn not_validated(state: &State, commit: &CommitId) -> Result<Option<String>> {
+/// What must not land without a person's approval, and has none.
+fn unasked(state: &State, commit: &CommitId, alone: bool) -> Result<Option<String>> {
+    let id = id_in(&state.ground.message(commit)).unwrap_or_default();
+    let was_undone = state.undone.contains(&id) && !state.amnesia;
+    if (alone && !was_undone) || state.approved.contains(&(id, change_of(state, commit)?)) {
+        return Ok(None);
+    }
+    let why = if was_undone { "after an earlier attempt was reverted" } else { "that the gate wanted a person for" };
+    Ok(Some(format!("something landed unasked {why}")))
+}
+
+/// Whether a commit is a validated patch on a validated base, with its notes and nothing else: whether it may land without a person, or
+/// what is wrong with it.
+fn validated(state: &State, commit: &CommitId) -> Result<Result<bool, String>> {
     let parents = state.ground.parents(commit);
-    let [parent] = parents.as_slice() else { return Ok(Some("it has not one parent".into())) };
+    let [parent] = parents.as_slice() else { return Ok(Err("it has not one parent".into())) };
     let mut changes = state.ground.changes(commit)?;
     changes.retain(|path, _| !path.starts_with(".fractal/notes/"));
     let mut on_parent = state.validated.iter().filter(|validated| validated.parent == *parent).peekable();
     if on_parent.peek().is_none() {
-        return Ok(Some(format!("nothing was validated on {}", parent.short())));
+        return Ok(Err(format!("nothing was validated on {}", parent.short())));
     }
     let wanted = |patch: &crate::model::Patch| -> Edits {
         let edits = patch.edits.iter().map(|(path, edit)| match edit {
@@ -143,13 +158,17 @@ fn not_validated(state: &State, commit: &CommitId) -> Result<Option<String>> {
         });
         edits.filter(|(path, content)| state.ground.file(parent, path) != *content).collect()
     };
-    let found = on_parent.any(|validated| wanted(&validated.patch) == changes);
-    Ok((!found).then(|| format!("it changes {:?}", changes.keys().collect::<Vec<_>>())))
+    let found: Vec<bool> = on_parent.filter(|it| wanted(&it.patch) == changes).map(|it| it.alone).collect();
+    Ok(match found.is_empty() {
+        true => Err(format!("it changes {:?}", changes.keys().collect::<Vec<_>>())),
+        false => Ok(found.contains(&true)),
+    })
 }
 
 fn revert(state: &mut State, old: &CommitId, new: &CommitId, reverted: &CommitId) -> Result<Option<String>> {
     state.tally.reverted += 1;
     let before = state.ground.ancestors([old])?;
+    state.undone.extend(id_in(&state.ground.message(reverted)));
     if !before.contains(reverted) {
         return Ok(Some(format!("{} was reverted and is not there", reverted.short())));
     }
@@ -184,23 +203,25 @@ fn undoes(state: &State, commit: &CommitId, what: &CommitId) -> Result<bool> {
 }
 
 /// A branch of ours: made, or moved from where we had put it to something that was validated.
-fn branch(state: &mut State, name: &str, old: Option<&CommitId>, new: &CommitId) -> Result<Option<String>> {
+fn branch(state: &mut State, place: Place, name: &str, old: Option<&CommitId>, new: &CommitId) -> Result<Option<String>> {
     state.tally.proposed += 1;
     if let Some(old) = old.filter(|old| !state.ours.contains(old)) {
         return Ok(Some(format!("{}, which is not ours, was overwritten", old.short())));
     }
-    if let Some(why) = not_validated(state, new)? {
+    if let Err(why) = validated(state, new)? {
         return Ok(Some(format!("what is proposed is not what was validated: {why}")));
     }
     let message = state.ground.message(new);
-    let Some(id) = message.lines().find_map(|line| line.strip_prefix("Fractal-Id: ")) else {
+    let Some(id) = id_in(&message) else {
         return Ok(Some("the commit names no improvement".into()));
     };
     if !name.ends_with(&format!("/{}", &id[..8])) {
         return Ok(Some(format!("it is the branch of another improvement than {id}")));
     }
     let change = change_of(state, new)?;
-    let again = state.turned_down.contains(&(id.to_string(), change));
+    // What was done here in the moment of a push is seen afterwards.
+    // Two loops in one clone, which the loop's lock forbids, can miss what a person did between them.
+    let again = place == Place::Here && state.loops == 1 && state.turned_down.contains(&(id, change));
     Ok(again.then(|| "a change that a person turned down is proposed again".into()))
 }
 
@@ -231,15 +252,16 @@ pub(super) fn at_rest(state: &mut State, history: &History, last: &Cycled) -> Re
             state.breaks(format!("improvement {} is {} and never ended to {action}", id.short(), improvement.stage));
         }
     }
-    for landed in unknown_landings(state, &improvements)? {
+    let unknown = if state.amnesia { Vec::new() } else { unknown_landings(state, &improvements)? };
+    for landed in unknown {
         state.breaks(format!("{} is on the base, and nobody watches it", landed.short()));
     }
     let Some(tip) = state.ground.resolve(BASE) else { return Ok(()) };
     for tool in state.tools.clone() {
         let text = state.ground.file(&tip, &format!("tools/{tool}.txt")).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
-        let is_open = |improvement: &&Improvement| improvement.tool() == tool && !improvement.stage.is_end();
-        let is_busy = improvements.values().any(|improvement| is_open(&improvement));
+        let is_open = |improvement: &Improvement| improvement.tool() == tool && !improvement.stage.is_end();
+        let is_busy = improvements.values().any(|improvement| is_open(improvement));
         for fault in faults(&text).into_iter().filter(|_| !is_busy) {
             if !improvements.contains_key(&id_of(&tool, fault)) {
                 state.breaks(format!("fault {fault} of `{tool}` was never seen"));
@@ -249,8 +271,8 @@ pub(super) fn at_rest(state: &mut State, history: &History, last: &Cycled) -> Re
     Ok(())
 }
 
-/// Commits of a loop's branches that are on the base although no record says so.
-fn unknown_landings(state: &State, improvements: &BTreeMap<crate::model::ImprovementId, &Improvement>) -> Result<Vec<CommitId>> {
+/// Commits of a loop's branches that are on the base although no record says that their change is.
+fn unknown_landings(state: &State, improvements: &BTreeMap<ImprovementId, &Improvement>) -> Result<Vec<CommitId>> {
     let Some(tip) = state.ground.resolve(BASE) else { return Ok(Vec::new()) };
     let on_base = state.ground.ancestors([&tip])?;
     let mut reverted = BTreeSet::new();
@@ -258,23 +280,24 @@ fn unknown_landings(state: &State, improvements: &BTreeMap<crate::model::Improve
         reverted.extend(reverted_by(&state.ground.message(commit)));
     }
     let mut known = BTreeSet::new();
-    for improvement in improvements.values() {
-        for record in &improvement.records {
-            match &record.event {
-                Event::Done { key } => {
-                    if let Some((ActionKind::Land { commit, .. }, _)) =
-                        improvement.actions.get(key).map(|(action, progress)| (action.kind.clone(), progress))
-                    {
-                        known.insert(commit);
-                    }
-                }
-                Event::Observed { what: Observation::Merged { commit } } => drop(known.insert(commit.clone())),
-                _ => {}
-            }
+    for (id, improvement) in improvements {
+        for carrier in &improvement.carriers {
+            known.insert((id.to_string(), change_of(state, carrier)?));
         }
     }
-    let unknown = |commit: &&CommitId| on_base.contains(*commit) && !known.contains(*commit) && !reverted.contains(*commit);
-    Ok(state.ours.iter().filter(unknown).cloned().collect())
+    let mut unknown = Vec::new();
+    for commit in state.ours.iter().filter(|commit| on_base.contains(*commit) && !reverted.contains(*commit)) {
+        let id = id_in(&state.ground.message(commit)).unwrap_or_default();
+        if !known.contains(&(id, change_of(state, commit)?)) {
+            unknown.push(commit.clone());
+        }
+    }
+    Ok(unknown)
+}
+
+/// The improvement that a message names.
+fn id_in(message: &str) -> Option<String> {
+    message.lines().find_map(|line| line.strip_prefix("Fractal-Id: ")).map(str::to_string)
 }
 
 /// Whether a person who deletes or takes this branch now turns something down that the loop knows to be proposed.

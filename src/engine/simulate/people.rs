@@ -7,7 +7,7 @@ use super::sim::State;
 use crate::engine::{Improvement, Stage, Wish};
 use crate::model::{CommitId, ImprovementId};
 use crate::world::SEEN_REF;
-use crate::world::git::NOTES_REF;
+use crate::world::git::{LOG_REF, NOTES_REF};
 use crate::world::ground::Edits;
 
 const BASE: &str = "refs/heads/main";
@@ -17,8 +17,9 @@ type Wished = Option<(ImprovementId, Wish)>;
 
 /// One act; a wish is carried out by the caller.
 pub(super) fn act(state: &mut State, improvements: &[&Improvement], when: &str) -> Result<Wished> {
-    let hours = state.dice.below(6) as i64;
-    state.pass(hours * 600_000);
+    // Clocks are set back, too.
+    let minutes = if state.dice.permille(50) { -90 } else { 10 * state.dice.below(6) as i64 };
+    state.pass(minutes * 60_000);
     state.tell(format!("{when}, a person comes by"));
     match state.dice.below(20) {
         0..4 => commit(state)?,
@@ -219,8 +220,12 @@ fn reset(state: &mut State) -> Result<()> {
 
 /// Removes what nobody promised to keep.
 fn forget(state: &mut State) -> Result<()> {
-    let name = [SEEN_REF, NOTES_REF][state.dice.below(2) as usize];
+    let name = [SEEN_REF, NOTES_REF, SEEN_REF, NOTES_REF, LOG_REF][state.dice.below(5) as usize];
     state.ground.put(name, None)?;
+    if name == LOG_REF {
+        state.amnesia = true;
+        state.turned_down.clear();
+    }
     state.tell(format!("a person deletes `{name}`"));
     Ok(())
 }
@@ -261,6 +266,15 @@ pub(super) fn exchange(state: &mut State) -> Result<()> {
         push(state, BASE, Some(&commit), false)?;
     }
     Ok(())
+}
+
+/// A person's approval is for the change that is proposed.
+pub(super) fn approve(state: &mut State, improvement: &Improvement) {
+    if let Some((_, commit)) = &improvement.branch
+        && let Ok(change) = change_of(state, commit)
+    {
+        state.approved.insert((improvement.id.to_string(), change));
+    }
 }
 
 fn wish(state: &mut State, improvements: &[&Improvement]) -> Wished {

@@ -86,6 +86,7 @@ impl Stages for Script {
 
     fn investigate(&self, view: &View, tool: &Tool, opportunity: &Opportunity, tip: &CommitId) -> Result<Investigation> {
         self.0.work(view.repo.root());
+        anyhow::ensure!(self.0.plant != Some(Plant::Endless), "the investigation never ends");
         let found = faults(&content(view, tool, tip)?).into_iter().any(|fault| id_of(&tool.name, fault) == opportunity.id);
         let reason = "the script says so".to_string();
         let conclusion = match self.chance(&["investigate", opportunity.id.as_str()]) {
@@ -188,7 +189,11 @@ impl Attempts for Repairs<'_> {
             let test = with_test.then(|| Patch::write(tests, format!("{}\n", candidate.title).into_bytes()));
             if verdict.accepted() {
                 let whole = candidate.patch.clone().and(test.clone().unwrap_or_default());
-                let validated = Validated { parent: investigation.commit.clone(), patch: whole };
+                let validated = Validated {
+                    parent: investigation.commit.clone(),
+                    patch: whole,
+                    alone: verdict.level == Level::Land && self.script.0.plant != Some(Plant::Unasked),
+                };
                 self.script.0.with(|state| state.validated.push(validated));
             }
             let judged = Box::new(Judged { verdict, test });

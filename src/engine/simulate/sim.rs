@@ -18,7 +18,7 @@ use super::script::Script;
 use super::store::{Kept, SimStore, away};
 use super::{Plant, Tally};
 use crate::engine::{CycleError, CycleReport, History, Progress, Wish, cycle_on, wish_on};
-use crate::model::{Action, CommitId, ImprovementId, Patch};
+use crate::model::{CommitId, ImprovementId, Patch};
 use crate::world::clock::Clock;
 use crate::world::git::LOG_REF;
 use crate::world::git::remote::Move;
@@ -46,6 +46,8 @@ pub(super) struct Rates {
 pub(super) struct Validated {
     pub(super) parent: CommitId,
     pub(super) patch: Patch,
+    /// It may land without a person.
+    pub(super) alone: bool,
 }
 
 /// A cycle that is running.
@@ -81,6 +83,12 @@ pub(super) struct State {
     pub(super) looks: BTreeMap<CommitId, u32>,
     /// Improvements and changes that a person turned down by deleting or taking the branch, as far as the loop must know.
     pub(super) turned_down: BTreeSet<(String, String)>,
+    /// Improvements and changes that a person approved.
+    pub(super) approved: BTreeSet<(String, String)>,
+    /// Improvements that a loop has reverted once.
+    pub(super) undone: BTreeSet<String>,
+    /// A person deleted the log, and what was known is known no more.
+    pub(super) amnesia: bool,
     pub(super) paused: bool,
     pub(super) store: Kept,
     /// The first invariant that did not hold.
@@ -216,6 +224,9 @@ impl Sim {
             validated: Vec::new(),
             looks: BTreeMap::new(),
             turned_down: BTreeSet::new(),
+            approved: BTreeSet::new(),
+            undone: BTreeSet::new(),
+            amnesia: false,
             paused: false,
             broken: None,
             tally: Tally::default(),
@@ -231,7 +242,7 @@ impl Sim {
     }
 
     fn view(self: &Arc<Self>, quiet: bool) -> Result<View, CycleError> {
-        let host = Arc::new(Machine { sim: self.clone(), quiet, acted: AtomicBool::new(false) });
+        let host = Arc::new(Machine { sim: self.clone(), quiet });
         Ok(View::open_on(&self.path, self.clock.clone(), Some(host))?)
     }
 
@@ -348,6 +359,9 @@ impl Sim {
         });
         if let Some((id, wish)) = wish {
             let said = self.view(true).and_then(|view| wish_on(view, id.as_str(), wish, "Ana"));
+            if let (Wish::Approve, Ok(improvement)) = (wish, &said) {
+                self.with(|state| people::approve(state, improvement));
+            }
             let name = if wish == Wish::Approve { "approves" } else { "wants the revert of" };
             let how = said.map_or_else(|error| format!(": {error}"), |_| String::new());
             self.with(|state| state.tell(format!("Ana {name} {}{how}", id.short())));
@@ -380,8 +394,6 @@ struct Machine {
     sim: Arc<Sim>,
     /// A person's own program: nothing happens around its writes.
     quiet: bool,
-    /// This process did something outward.
-    acted: AtomicBool,
 }
 
 impl Host for Machine {
@@ -413,7 +425,6 @@ impl Host for Machine {
                     }
                     outward(state, false);
                 });
-                self.acted.fetch_or(!own(name), Ordering::SeqCst);
                 self.sim.happen(&format!("after `{name}` moved"));
             }
         }
@@ -470,10 +481,6 @@ impl Host for Machine {
 
     fn salt(&self) -> String {
         self.sim.with(|state| state.dice.below(u64::MAX).to_string())
-    }
-
-    fn probed(&self, _: &Action, happened: bool) -> bool {
-        happened && (self.sim.plant != Some(Plant::BlindProbe) || self.acted.load(Ordering::SeqCst))
     }
 
     fn store(&self) -> Result<Box<dyn Store>, StoreError> {

@@ -220,21 +220,3 @@ fn a_revert_that_a_person_makes_while_ours_waits_is_not_made_again() {
     repository.run();
     assert_eq!((repository.stage().as_str(), repository.tip("main")), ("reverted", theirs));
 }
-
-/// Found by simulation: the note ended in a stage in which no note can end, and every later cycle with it.
-#[test]
-fn a_note_that_a_pause_left_open_does_not_stand_in_the_way_of_the_next_round() {
-    let repository = Repository::landed();
-    repository.calculates_well();
-    repository.says(&["pause"]);
-    repository.run();
-    assert_eq!(repository.stage(), "kept");
-    fails_again_on_another_version(&repository);
-    repository.run();
-    let stage = repository.stage();
-    repository.says(&["resume"]);
-    repository.run();
-    let told = repository.run();
-    assert!(told.reconciled().is_empty(), "{}", told.reconciled());
-    assert_ne!(stage, "kept", "a new round had begun");
-}

@@ -128,6 +128,9 @@ impl Effects {
         if let Err(why) = self.publish_log(now) {
             tracing::warn!("the log was not pushed: {why:#}");
         }
+        if self.holds_back() {
+            return self.holding.clear(true);
+        }
         if let Some(claim) = held.claim
             && let Err(why) = self.with_claims(|claims| claims.release(&claim.work, &claim.token))
         {
@@ -185,7 +188,7 @@ impl Effects {
     pub(super) fn push(&self, name: &str, expect: Option<&CommitId>, to: &CommitId, now: Timestamp) -> Result<(), ActionError> {
         let _turn = self.holding.turn();
         let fence = self.fence(now)?;
-        let Some(remote) = &self.remote else { return Ok(()) };
+        let Some(remote) = &self.remote else { return self.may_act() };
         for _ in 0..RETRIES {
             // A remote that cannot be reached may be there later; one that refuses a push said so for a reason.
             let asked = self.repo.remote_refs(remote, &[name, PAUSE_REF]);
@@ -205,6 +208,7 @@ impl Effects {
             let claim = fence.iter().map(|(_, one)| one.clone()).find(|one| self.repo.seen_at(&one.name) != one.to);
             let with = [self.unpublished()?, claim].into_iter().flatten();
             let moves: Vec<Move> = std::iter::once(act).chain(with).collect();
+            self.may_act()?;
             let Err(error) = self.repo.push(remote, &moves, Hooks::Run) else {
                 if let Some((claim, _)) = fence {
                     self.holding.set(&claim.work.clone(), Some(claim));
@@ -216,6 +220,11 @@ impl Effects {
             }
         }
         Err(ActionError::Wait(format!("`{remote}` is busy with other loops")))
+    }
+
+    /// The switch, once more: nothing lies between this and the act.
+    fn may_act(&self) -> Result<(), ActionError> {
+        self.paused().map_or(Ok(()), |pause| Err(ActionError::Wait(pause.to_string())))
     }
 
     /// Looks at what stood in the way of a push: whether it was nothing that other loops did. What they recorded is here afterwards.

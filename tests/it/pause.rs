@@ -28,7 +28,7 @@ fn set(repository: &Repository, level: Level) {
             repository.configure(&format!("{}\n[engine]\npaused = true\n", repository.read("fractal.toml")));
         }
         Level::Remote => {
-            let blob = repository.git(&["--git-dir", "../origin.git", "hash-object", "-w", "README.md"]);
+            let blob = repository.git(&["--git-dir", "../origin.git", "rev-parse", "main:greet.sh"]);
             repository.git(&["--git-dir", "../origin.git", "update-ref", "refs/fractal/paused", &blob]);
         }
     }

@@ -138,8 +138,8 @@ fn the_rule_on_layers_sees_every_way_of_writing_a_use() {
     let bad = |path, text| layers(path, text).len();
     assert_eq!(bad("src/detect/mod.rs", "use crate::monitor::Watch;"), 1);
     assert_eq!(bad("src/detect/mod.rs", "use crate::{model::Tool, deploy, validate::{Gate, Judged}};"), 3);
-    assert_eq!(bad("src/world/git/refs.rs", "fn f() { super::super::super::engine::run() }"), 1);
-    assert_eq!(bad("src/world/git/refs.rs", "use super::super::process;"), 0);
+    assert_eq!(bad("src/world/git/remote.rs", "fn f() { super::super::super::engine::run() }"), 1);
+    assert_eq!(bad("src/world/git/remote.rs", "use super::super::process;"), 0);
     assert_eq!(bad("src/stats.rs", "use super::config::Config;"), 1);
     assert_eq!(bad("src/world/mod.rs", "fn f(e: crate::CycleError) {}"), 1);
     assert_eq!(

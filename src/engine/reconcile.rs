@@ -25,9 +25,8 @@ pub(super) fn reconcile(cycle: &mut Cycle<'_, '_>) -> Result<()> {
         let done = notice(cycle, id, &news);
         noticed_all &= cycle.stepped(id, done)?;
     }
-    // What another loop was to write down is looked for again.
-    let tip = cycle.tip()?;
-    if noticed_all { cycle.journal.remember_seen(&tip) } else { Ok(()) }
+    // What another loop was to write down is looked for again, and so is what came while we looked.
+    if noticed_all { cycle.journal.remember_seen(&news.tip) } else { Ok(()) }
 }
 
 /// What the base got since people's doings were last looked for.

@@ -203,6 +203,9 @@ impl Effects {
                 let at = there.get(name).map_or("absent".to_string(), |commit| format!("at {}", commit.short()));
                 return Err(ActionError::Stale(format!("`{name}` on `{remote}` is {at}: fetch first")));
             }
+            if self.catch_up(now)? {
+                return Err(ActionError::Stale("another loop recorded something else at the same time".into()));
+            }
             let act = Move { name: name.to_string(), from: expect.cloned(), to: Some(to.clone()) };
             // A server that knows no atomic pushes may have taken some of it before.
             let claim = fence.iter().map(|(_, one)| one.clone()).find(|one| self.repo.seen_at(&one.name) != one.to);
@@ -248,6 +251,15 @@ impl Effects {
         Ok(!moves.iter().any(moved))
     }
 
+    /// The log only ever goes on: where the one here was lost, what is published is taken in first. Whether something that was recorded
+    /// here came too late by that.
+    fn catch_up(&self, now: Timestamp) -> Result<bool> {
+        match (self.repo.resolve(LOG_REF)?, self.repo.seen_at(LOG_REF)) {
+            (Some(ours), Some(there)) if !self.repo.contains(&ours, &there)? => Ok(!self.join(now)?.is_empty()),
+            _ => Ok(false),
+        }
+    }
+
     /// The move that publishes the log, when there is something to publish.
     fn unpublished(&self) -> Result<Option<Move>> {
         let (ours, there) = (self.repo.resolve(LOG_REF)?, self.repo.seen_at(LOG_REF));
@@ -265,6 +277,7 @@ impl Effects {
     pub fn publish_log(&self, now: Timestamp) -> Result<()> {
         let Some(remote) = &self.remote else { return Ok(()) };
         for _ in 0..RETRIES {
+            self.catch_up(now)?;
             let Some(one) = self.unpublished()? else { return Ok(()) };
             let Err(error) = self.repo.push(remote, std::slice::from_ref(&one), Hooks::Run) else { return Ok(()) };
             let there = self.repo.remote_refs(remote, &[LOG_REF])?.remove(LOG_REF);

@@ -60,7 +60,10 @@ fn look(state: &mut State, place: Place, name: &str, old: Option<&CommitId>, new
     if let Some(lost) = lost(state, place, name, old, new)? {
         return Ok(Some(format!("a person's commit {} is lost", lost.short())));
     }
+    // What is at the remote already was looked at when it came there, or is a person's.
+    let follows = place == Place::Here && state.remote.as_ref().and_then(|remote| remote.get(name)) == Some(new);
     match name {
+        _ if follows => Ok(None),
         BASE => base(state, old, new),
         ours if ours.starts_with(OURS) => branch(state, place, ours, old, new),
         _ => Ok(Some("somebody's branch was moved".into())),

@@ -27,6 +27,9 @@ impl Cycle<'_, '_> {
             return Ok(());
         };
         let tip = self.tip()?;
+        if !self.view().repo.contains(&tip, &landed.commit)? {
+            return self.waits(id, "it is no longer in the base's history; the next cycle notes that".into());
+        }
         if was_reverted_meanwhile(self.journal, &tip, &landed.commit)? {
             return self.waits(id, "a person was faster to revert it; the next cycle notes that".into());
         }

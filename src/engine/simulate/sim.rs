@@ -161,10 +161,13 @@ impl State {
 
     /// What a killed process had sent arrives.
     fn deliver_late(&mut self) {
+        // It was sent before whatever was said since.
+        let paused = std::mem::replace(&mut self.paused, false);
         for moves in std::mem::take(&mut self.late) {
             let arrived = self.deliver(&moves).is_ok();
             self.tell(format!("a push of a killed process comes late and {}", if arrived { "arrives" } else { "is refused" }));
         }
+        self.paused = paused;
     }
 }
 

@@ -50,7 +50,9 @@ fn look(state: &mut State, place: Place, name: &str, old: Option<&CommitId>, new
     }
     let excused = state.stack.last().is_some_and(|frame| frame.excused);
     let outward = name.starts_with("refs/heads/") || name == NOTES_REF;
-    if state.paused && outward && !excused {
+    // What is at the remote already was looked at when it came there, or is a person's. To bring it here is no act.
+    let follows = place == Place::Here && state.remote.as_ref().and_then(|remote| remote.get(name)) == Some(new);
+    if state.paused && outward && !excused && !follows {
         return Ok(Some("an act was begun although everything was paused".into()));
     }
     if !name.starts_with("refs/heads/") {
@@ -60,8 +62,6 @@ fn look(state: &mut State, place: Place, name: &str, old: Option<&CommitId>, new
     if let Some(lost) = lost(state, place, name, old, new)? {
         return Ok(Some(format!("a person's commit {} is lost", lost.short())));
     }
-    // What is at the remote already was looked at when it came there, or is a person's.
-    let follows = place == Place::Here && state.remote.as_ref().and_then(|remote| remote.get(name)) == Some(new);
     match name {
         _ if follows => Ok(None),
         BASE => base(state, old, new),

@@ -171,6 +171,11 @@ impl<'a> Journal<'a> {
                 Ok(Acted::Done)
             }
             Err(ActionError::Wait(why)) => self.failed(id, action, why).map(Acted::Waits),
+            // Somebody who pulled at the same moment brought here what we had pushed: it happened.
+            Err(ActionError::Stale(why)) if effects.probe(action).with_context(|| why.clone())? => {
+                self.append(id, vec![Event::Done { key: action.key.clone() }])?;
+                Ok(Acted::Done)
+            }
             Err(ActionError::Stale(why)) => self.failed(id, action, why).map(Acted::Stale),
             // When the ref moved and the work tree could not follow, asking finishes it; or the action stays begun, and the next
             // cycle asks.

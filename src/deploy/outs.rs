@@ -80,6 +80,9 @@ pub fn out(facts: &RevertFacts<'_>) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// What is said, and the fact that makes it so.
+    type Rung<'a> = (&'a str, &'a dyn Fn(&mut RevertFacts<'static>));
+
     fn facts() -> RevertFacts<'static> {
         RevertFacts {
             by_person: false,
@@ -109,7 +112,7 @@ mod tests {
         };
         let (dependants, inputs) = ([later(&["a.py", "b.py"]), later(&["a.py"])], ["x 1".to_string(), "x 2".to_string()]);
         let mut all = facts();
-        let rungs: [(&str, &dyn Fn(&mut RevertFacts<'static>)); 8] = [
+        let rungs: [Rung<'_>; 8] = [
             ("without it `x 1`", &|facts| facts.not_repaired = Box::leak(Box::new(inputs.clone()))),
             ("`x 1`, `x 2` failed on the version before", &|facts| facts.red_before = Box::leak(Box::new(inputs.clone()))),
             ("`Faster` (01234567) and 1 more changed `a.py`, `b.py`", &|facts| {

@@ -182,7 +182,9 @@ fn revert(state: &mut State, old: &CommitId, new: &CommitId, reverted: &CommitId
     if !message.contains("\nFractal-Id: ") {
         return Ok(Some(format!("{} is not a commit of ours", reverted.short())));
     }
-    for commit in &before {
+    // A revert that a person has taken back counts no more.
+    let taken_back: BTreeSet<CommitId> = before.iter().flat_map(|commit| reverted_by(&state.ground.message(commit))).collect();
+    for commit in before.iter().filter(|commit| !taken_back.contains(*commit)) {
         for earlier in reverted_by(&state.ground.message(commit)) {
             if undoes(state, &earlier, reverted)? {
                 return Ok(Some(format!("{} was reverted twice, first by {}", reverted.short(), commit.short())));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::trial::{Found, Trial};
 use crate::model::{Outcome, ToolInput};
-use crate::world::bench::Run;
+use crate::world::bench::{Bench, Run};
 
 /// Inputs that are compared.
 const INPUTS: usize = 8;
@@ -56,14 +56,16 @@ pub(super) fn check(trial: &Trial<'_, '_>) -> Found {
     if looks.is_none() {
         return Found::passed(format!("{} good inputs take {}", first.len(), told(&first)));
     }
-    // Something else may have been busy: one after the other, each version again, and the smaller number counts.
-    let again: Vec<Pair> = inputs
+    // Something else may have been busy, or a compiled tool was built: each version again, once it has been, and the smaller number counts.
+    let measured = |bench: &Bench<'_>| -> Vec<Used> {
+        bench.run(&inputs[0], &[]);
+        inputs.iter().map(|input| Used::of(&bench.run(input, &[]))).collect()
+    };
+    let (old, new) = (measured(&trial.pair.old.bench), measured(&trial.pair.bench));
+    let again: Vec<Pair> = first
         .iter()
-        .zip(&first)
-        .map(|(input, pair)| Pair {
-            old: pair.old.least(Used::of(&trial.pair.old.bench.run(input, &[]))),
-            new: pair.new.least(Used::of(&trial.pair.bench.run(input, &[]))),
-        })
+        .zip(old.into_iter().zip(new))
+        .map(|(pair, (old, new))| Pair { old: pair.old.least(old), new: pair.new.least(new) })
         .collect();
     let detail = format!("{} good inputs take {}", again.len(), told(&again));
     match (judge(&again, config.slower, config.larger), judge(&again, config.slower / 2.0, config.larger / 2.0)) {

@@ -28,7 +28,7 @@ pub struct Burst {
 /// Whether the recent runs of all callers together failed more than they did before: each caller's runs before, and its recent ones.
 ///
 /// P(X ≥ f) ≤ [`BURST_P`] for the sum X of the callers' binomial counts, each at [`cautious_failure_rate`]; and at least
-/// [`BURST_FAILURES`] failures. A caller without enough runs before is held to what the others did.
+/// `BURST_FAILURES` failures. A caller without enough runs before is held to what the others did.
 pub fn burst(callers: &[(Counts, Counts)]) -> Option<Burst> {
     let sum = |all: &mut dyn Iterator<Item = Counts>| {
         all.fold(Counts::default(), |a, b| Counts { runs: a.runs + b.runs, failures: a.failures + b.failures })

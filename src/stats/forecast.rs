@@ -27,7 +27,7 @@ pub struct Forecast {
 /// `points` are counts and their times, in any unit, with 0 as now and the past negative. A logistic regression on time (McCullagh &
 /// Nelder, "Generalized Linear Models", 1989, chapter 4) by Newton's method, with half a success and half a failure at the mean time,
 /// so that counts without either have a fit; its covariance is scaled by Pearson's χ² per degree of freedom where that is above one
-/// (their 4.5), because runs within an hour are alike. Told when the slope is a fall by [`FALL_CERTAIN`] standard errors and the
+/// (their 4.5), because runs within an hour are alike. Told when the slope is a fall by `FALL_CERTAIN` standard errors and the
 /// probability of crossing, from the normal distribution of the fitted logit at the horizon, reaches [`CROSSING_LIKELY`]. Never
 /// further into the future than the points reach into the past.
 pub fn forecast(points: &[(f64, Counts)], threshold: f64, horizon: f64) -> Option<Forecast> {

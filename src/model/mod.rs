@@ -6,6 +6,7 @@
 mod action;
 mod analysis;
 mod candidate;
+mod chance;
 mod event;
 mod execution;
 mod failure;
@@ -25,6 +26,7 @@ mod verdict;
 pub use action::{Action, ActionKind};
 pub use analysis::{Analysis, Counts, Finding, PairedReplay};
 pub use candidate::{Candidate, FileEdit, Patch, Trust};
+pub use chance::SplitMix;
 pub use event::{Approver, AttemptSummary, End, Event, Observation, Record};
 pub use execution::{Arg, BlobId, CaptureLevel, Execution, Exit, Input, MASK, Mark, NewExecution, Outcome, Recording, ToolInput};
 pub use failure::{Failure, Fingerprint, Frame, plain_line, steers};

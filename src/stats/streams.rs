@@ -2,33 +2,25 @@
 
 use super::alarm::{DISTINCT_INPUTS_MIN, alarms};
 use super::paired::{ACQUIT_P, CONFIRM_P, replays_p};
-use crate::model::Counts;
+use crate::model::{Counts, SplitMix};
 
-/// SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): the same numbers everywhere.
+/// The same numbers everywhere.
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub struct Dice(SplitMix);
 
 impl Dice {
     pub fn new(seed: u64) -> Dice {
-        Dice(seed)
+        Dice(SplitMix(seed))
     }
 
     /// One of many that have nothing to do with each other.
     pub fn of(seed: u64, number: u64) -> Dice {
-        Dice(Dice(Dice(seed).next() ^ number).next())
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Dice(SplitMix(SplitMix(SplitMix(seed).draw() ^ number).draw()))
     }
 
     /// At least 0, below 1.
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.0.draw() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Yes, with this probability.
@@ -38,7 +30,7 @@ impl Dice {
 
     /// A number below `end`; 0 when there is none.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
+        self.0.draw() % end.max(1)
     }
 
     /// From the standard normal distribution (G. E. P. Box, M. E. Muller, AMS 29, 1958).

@@ -7,32 +7,25 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::model::{Arg, ToolInput};
+use crate::model::{Arg, SplitMix, ToolInput};
 
 /// Inputs with more bytes are left alone: what differs in them nobody would read.
 const BYTES_MAX: usize = 64 << 10;
 /// Tries for each input that is wanted, when most of what comes up is known already.
 const TRIES: usize = 8;
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
-struct Dice(u64);
+/// What is drawn from the seed of a gate.
+struct Dice(SplitMix);
 
 impl Dice {
     fn new(seed: &str) -> Dice {
-        Dice(seed.bytes().fold(0x9e37_79b9_7f4a_7c15, |state, byte| (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let mix = |state: u64, byte| (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Dice(SplitMix(seed.bytes().fold(0x9e37_79b9_7f4a_7c15, mix)))
     }
 
     /// A number below `end`; 0 when there is none.
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % (end.max(1) as u64)).unwrap_or(0)
+        usize::try_from(self.0.draw() % (end.max(1) as u64)).unwrap_or(0)
     }
 
     fn pick<'t, T>(&mut self, from: &'t [T]) -> Option<&'t T> {

@@ -1,24 +1,18 @@
-//! Chance that is the same every time: SplitMix64 (Steele, Lea, Flood 2014).
+//! What a simulation draws.
+
+use crate::model::SplitMix;
 
 /// Numbers from a seed.
-pub(super) struct Dice(u64);
+pub(super) struct Dice(SplitMix);
 
 impl Dice {
     pub(super) fn new(seed: u64) -> Dice {
-        Dice(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Dice(SplitMix(seed))
     }
 
     /// A number below `bound`.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.0.draw() % bound.max(1)
     }
 
     /// True so many times of a thousand.

@@ -19,7 +19,7 @@ pub use self::reference::reference;
 pub use self::rollout::{RolloutConfig, Sticky};
 pub use self::sandbox::{Protection, SandboxConfig};
 pub use self::span::Span;
-pub use self::validate::{UnknownEffects, ValidateConfig};
+pub use self::validate::{NewAnswers, UnknownEffects, ValidateConfig};
 use crate::model::{CaptureLevel, Comparison, SideEffects, StdinUse, SuccessRule};
 
 /// The name of the file, in the root of the repository.
@@ -381,7 +381,7 @@ impl Config {
                 gate_attempts: 5,
                 revert_days: 30,
             },
-            validate: validate::defaults(),
+            validate: validate::defaults(profile),
             sandbox: sandbox::defaults(),
             deploy: DeployConfig {
                 land: true,

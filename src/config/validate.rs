@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{Profile, Span};
 
 /// What a candidate must pass.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +29,10 @@ pub struct ValidateConfig {
     /// recorded, in the background, with the lowest priority, one at a time, and only for tools whose recorded runs may be repeated. 0:
     /// none.
     pub live_shadow: f64,
+    /// What becomes of a patch against wrong answers that also changes answers to inputs of which nobody said what is right: `land` or
+    /// `review`. Whoever declares an answer wrong wants others changed too, and most patches that repair the cause do; whether those
+    /// are right nobody has checked. The profile `production` starts from `review`.
+    pub new_answers: NewAnswers,
     /// Small wrong changes of the patched lines that are tried, to see whether the evidence would notice. 0: none.
     pub mutants: usize,
     /// Share of them that must be noticed; with fewer a person decides.
@@ -55,6 +59,16 @@ pub struct ValidateConfig {
     pub environment: Vec<String>,
 }
 
+/// What becomes of a patch that also changes answers of which nobody said what is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NewAnswers {
+    /// It may land when everything else allows it.
+    Land,
+    /// A person decides.
+    Review,
+}
+
 /// What to do with recorded runs of a tool whose `effects` nobody has declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -68,7 +82,7 @@ pub enum UnknownEffects {
     Run,
 }
 
-pub(super) fn defaults() -> ValidateConfig {
+pub(super) fn defaults(profile: Profile) -> ValidateConfig {
     ValidateConfig {
         replays: 50,
         good_inputs: 5,
@@ -78,6 +92,7 @@ pub(super) fn defaults() -> ValidateConfig {
         shadow_inputs: 40,
         synthetic_inputs: 40,
         live_shadow: 1.0,
+        new_answers: if profile == Profile::Production { NewAnswers::Review } else { NewAnswers::Land },
         mutants: 12,
         mutants_noticed: 0.5,
         slower: 4.0,

@@ -7,6 +7,7 @@ use super::inputs;
 use super::minimise::minimise;
 use super::replay::difference;
 use super::trial::{Found, Pair, Trial};
+use crate::config::NewAnswers;
 use crate::model::{Exit, Failure, Outcome, Recording, Seen, Tool, ToolInput};
 use crate::world::bench::{Bench, Run};
 
@@ -81,6 +82,9 @@ fn side_by_side(trial: &Trial<'_, '_>, inputs: Vec<ToolInput>, what: &str, near:
     if !doubtful.is_empty() {
         let lines = told(&doubtful);
         return Found::weak(format!("{summary}; {} differ or still fail: {}", doubtful.len(), lines[0])).listing(lines);
+    }
+    if !wanted.is_empty() && trial.gate.view.config.validate.new_answers == NewAnswers::Review {
+        return Found::weak(format!("{summary}; nobody has said whether those are right")).listing(told(&wanted));
     }
     match agree + repaired {
         0 => Found::skipped(format!("the untouched version answers none of {} {what} steadily", seen.len())),

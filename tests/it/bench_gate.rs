@@ -77,22 +77,32 @@ fn case() -> String {
     format!("{CASE}{runs}{wrong}")
 }
 
-#[test]
-fn what_somebody_said_of_other_inputs_counts_too() {
+/// What became of each patch of the case: the level, and the doubts.
+fn judged(strict: &[&str]) -> Vec<(String, String)> {
     let repository =
         Repository::holding(&[("case/python-second.toml", &case())], "name = \"none\"\npaths = [\"case\"]\nrun = [\"true\"]\n");
     let file = repository.root().join("case/python-second.toml");
-    let done = repository.fractal(&["bench", "gate", "--json", file.to_str().expect("UTF-8")]);
+    let done = repository.fractal(&[&["bench", "gate", "--json", file.to_str().expect("UTF-8")], strict].concat());
     assert!(done.status.success(), "{}", text(&done.stderr));
     let answer: Value = serde_json::from_slice(&done.stdout).expect("is JSON");
-    let found: Vec<(String, String)> = answer["patches"]
-        .as_array()
-        .expect("patches")
-        .iter()
+    let patches = answer["patches"].as_array().expect("patches").iter();
+    patches
         .map(|patch| (patch["level"].as_str().unwrap_or_default().to_string(), patch["verdict"]["doubts"].to_string()))
-        .collect();
-    let [(correct, doubts), (left, why_left), (changed, why_changed)] = &found[..] else { panic!("{answer:#}") };
+        .collect()
+}
+
+#[test]
+fn what_somebody_said_of_other_inputs_counts_too() {
+    let found = judged(&[]);
+    let [(correct, doubts), (left, why_left), (changed, why_changed)] = &found[..] else { panic!("{found:#?}") };
     assert_eq!(correct, "land", "{doubts}");
     assert!(left == "review" && why_left.contains("which is still not answered as somebody said"), "{left}: {why_left}");
     assert!(changed == "draft" && why_changed.contains("and still not as somebody said"), "{changed}: {why_changed}");
+}
+
+#[test]
+fn who_wants_to_see_new_answers_first_sees_them() {
+    let found = judged(&["--strict", "--kind", "correct"]);
+    let [(correct, doubts)] = &found[..] else { panic!("{found:#?}") };
+    assert!(correct == "review" && doubts.contains("nobody has said whether those are right"), "{correct}: {doubts}");
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::in_parallel;
 use crate::cli::{Failure, Outcome, Output, now, render};
-use crate::config::{Config, ToolConfig};
+use crate::config::{Config, NewAnswers, ToolConfig};
 use crate::model::{
     Arg, Candidate, CommitId, FileEdit, Investigation, Language, Level, Opportunity, Patch, Tool, ToolInput, Trust, Verdict,
     Version,
@@ -47,6 +47,9 @@ pub(super) struct GateBench {
     /// Leave out what runs that failed by themselves should have answered, as if nobody had said it
     #[arg(long)]
     unmarked: bool,
+    /// Judge as with `[validate] new_answers = "review"`
+    #[arg(long)]
+    strict: bool,
     /// Cases at the same time
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
@@ -144,7 +147,7 @@ impl GateBench {
         }
         cases.retain(|case| self.only.as_ref().is_none_or(|text| case.name.contains(text)));
         let answered = |case: &Case| {
-            let answer = answer(case, &self.kind);
+            let answer = answer(case, &self.kind, self.strict);
             if self.output.json {
                 render::say_json(&answer);
             }
@@ -198,16 +201,16 @@ impl Case {
     }
 }
 
-fn answer(case: &Case, kinds: &[String]) -> Answer {
+fn answer(case: &Case, kinds: &[String], strict: bool) -> Answer {
     let mut answer = Answer { case: case.name.clone(), language: case.language, error: None, patches: Vec::new() };
-    if let Err(error) = judge_all(case, kinds, &mut answer.patches) {
+    if let Err(error) = judge_all(case, kinds, strict, &mut answer.patches) {
         answer.error = Some(format!("{error:#}"));
     }
     answer
 }
 
-fn judge_all(case: &Case, kinds: &[String], judged: &mut Vec<Judged>) -> Result<()> {
-    let scene = Scene::set(case)?;
+fn judge_all(case: &Case, kinds: &[String], strict: bool, judged: &mut Vec<Judged>) -> Result<()> {
+    let scene = Scene::set(case, strict)?;
     let character = character::of(&scene.view, &scene.tool, &scene.investigation.commit)?;
     let gate = Gate::open(&scene.view, (&scene.tool, &character), &scene.opportunity, &scene.investigation)?;
     let all = [(&case.correct, "correct")].into_iter().chain(case.wrong.iter().map(|line| (line, line.kind.as_str())));
@@ -239,12 +242,15 @@ struct Scene {
 }
 
 impl Scene {
-    fn set(case: &Case) -> Result<Scene> {
+    fn set(case: &Case, strict: bool) -> Result<Scene> {
         let sandbox = Sandbox::new("bench", &[], 2 << 30);
         sandbox.remove_lost();
         let folder = sandbox.checkout(&[])?;
         let tools = [&case.tool].into_iter().chain(&case.other).cloned().collect();
-        let config = Config { tools, ..Config::default() };
+        let mut config = Config { tools, ..Config::default() };
+        if strict {
+            config.validate.new_answers = NewAnswers::Review;
+        }
         let written = case.files.iter().map(|(path, text)| (path.clone(), FileEdit::Write(text.clone().into_bytes())));
         let patch = Patch { edits: written.collect() };
         let by = Identity { name: "Fractal".into(), email: "fractal@localhost".into() };

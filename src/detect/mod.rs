@@ -127,7 +127,7 @@ pub fn detect(view: &View, tools: &[Tool], tip: &CommitId) -> Result<Detected> {
     let mut detected = Detected { analysed: current.len() as u64, opportunities: Vec::new() };
     for tool in tools {
         let Some(summary) = current.get(tool.name.as_str()) else { continue };
-        let before = before(view, tool, tip, &by_tool[tool.name.as_str()], since)?;
+        let before = before(view, (tool, &summary.version), tip, &by_tool[tool.name.as_str()], since)?;
         if summary.counts.failures == 0 && before.is_none() {
             continue;
         }
@@ -149,20 +149,28 @@ pub fn detect(view: &View, tools: &[Tool], tip: &CommitId) -> Result<Detected> {
 }
 
 /// The newest earlier version that ran.
-fn before(view: &View, tool: &Tool, tip: &CommitId, own: &[&VersionSummary], since: Timestamp) -> Result<Option<Before>> {
+fn before(
+    view: &View,
+    (tool, current): (&Tool, &Version),
+    tip: &CommitId,
+    own: &[&VersionSummary],
+    since: Timestamp,
+) -> Result<Option<Before>> {
     if own.len() < 2 {
         return Ok(None);
     }
     const VERSIONS_BACK: usize = 8;
-    let revisions = view.repo.revisions(tip, &tool.paths, VERSIONS_BACK)?;
-    let Some(newest) = revisions.first() else { return Ok(None) };
-    let ran = revisions.iter().skip(1).find_map(|revision| own.iter().find(|summary| summary.version == revision.version));
-    let Some(summary) = ran else { return Ok(None) };
+    let ran = |version: &Version| own.iter().find(|summary| &summary.version == version);
+    let is_another = |version: &Version| version != current && ran(version).is_some();
+    let Some((since_commit, version)) = view.repo.version_before(tip, &tool.paths, VERSIONS_BACK, is_another)? else {
+        return Ok(None);
+    };
+    let Some(summary) = ran(&version) else { return Ok(None) };
     let mut durations = Sketch::default();
     if view.config.detect.latency {
         view.store.hours(&tool.name, &summary.version, since)?.iter().for_each(|hour| durations.merge(&hour.durations));
     }
-    Ok(Some(Before { counts: summary.counts, durations, since: newest.commit.clone() }))
+    Ok(Some(Before { counts: summary.counts, durations, since: since_commit }))
 }
 
 fn opportunities(figures: &Figures<'_>, summary: &VersionSummary) -> Vec<Opportunity> {

@@ -38,11 +38,22 @@ struct News {
     carried: HashMap<String, CommitId>,
     /// Commits of ours on the base: their news is no news.
     own: BTreeSet<CommitId>,
+    /// Of what landed, the commits that the base has.
+    kept: BTreeSet<CommitId>,
+    /// The base is where it was.
+    stands: bool,
 }
 
 impl News {
     fn since_last_time(journal: &Journal<'_>, tip: &CommitId) -> Result<News> {
-        let mut news = News { tip: tip.clone(), reverts: HashMap::new(), carried: HashMap::new(), own: BTreeSet::new() };
+        let mut news = News {
+            tip: tip.clone(),
+            reverts: HashMap::new(),
+            carried: HashMap::new(),
+            own: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            stands: false,
+        };
         for improvement in journal.improvements.values() {
             // One that we could not land is news when somebody else lands it.
             let ours = improvement.actions.values().filter(|(_, progress)| *progress != improvement::Progress::Failed);
@@ -56,6 +67,9 @@ impl News {
             return Ok(news);
         }
         let seen = journal.view.repo.resolve(crate::world::SEEN_REF).unwrap_or(None);
+        news.stands = seen.as_ref() == Some(tip);
+        let landed = journal.improvements.values().filter_map(|improvement| improvement.landed.as_ref());
+        news.kept = journal.view.repo.contained(tip, landed.map(|landed| landed.commit.clone()))?;
         for (commit, message) in journal.view.repo.messages_between(seen.as_ref(), tip)? {
             if news.own.contains(&commit) {
                 continue;
@@ -164,6 +178,9 @@ fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<
             if improvement.landed.is_none() =>
         {
             let Some((_, ours)) = improvement.branch.clone() else { return Ok(()) };
+            if improvement.stage.is_end() && news.stands {
+                return Ok(());
+            }
             let carrier = match repo.contains(&news.tip, &ours)? {
                 true => Some(ours.clone()),
                 false => news.carried.get(id.as_str()).cloned(),
@@ -188,7 +205,7 @@ fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<
                     let told = format!("a person reverted it in {}; it is not proposed again", by.short());
                     Some((Observation::Reverted { by: by.clone() }, told))
                 }
-                None if repo.contains(&news.tip, &landed.commit)? => None,
+                None if news.kept.contains(&landed.commit) || repo.contains(&news.tip, &landed.commit)? => None,
                 None => Some((Observation::Gone { tip: news.tip.clone() }, "it is no longer in the base's history".to_string())),
             };
             if let Some((observation, told)) = undone {

@@ -235,3 +235,35 @@ fn among_many_tools_the_same_counts_are_less_surprising() {
         assert_eq!(is_low(&scene), low, "{rule:?}");
     }
 }
+
+#[test]
+fn the_version_before_is_the_newest_one_that_is_wanted_and_history_tells_which_commits_it_has() {
+    let scene = Scene::new();
+    let (repository, repo) = (&scene.repository, &scene.view.repo);
+    let paths = ["report.py".to_string()];
+    let mut versions = vec![scene.version()];
+    let mut commits = vec![scene.tip()];
+    for (path, text) in
+        [("report.py", "print(2)\n"), ("notes.txt", "two\n"), ("report.py", "print(3)\n"), ("notes.txt", "three\n")]
+    {
+        repository.write(path, text);
+        repository.git(&["add", path]);
+        repository.commit("a step");
+        versions.push(scene.version());
+        commits.push(scene.tip());
+    }
+    let before =
+        |limit, wanted: &Version| repo.version_before(&scene.tip(), &paths, limit, |version| version == wanted).expect("reads");
+    assert_eq!(before(8, &versions[0]), Some((commits[3].clone(), versions[0].clone())));
+    assert_eq!(before(8, &versions[1]), Some((commits[3].clone(), versions[1].clone())));
+    assert_eq!((before(1, &versions[0]), before(8, &versions[4])), (None, None), "one is too far back, the other no earlier one");
+    // A commit beside the base, and one that nobody has.
+    repository.git(&["branch", "beside"]);
+    repository.write("notes.txt", "elsewhere\n");
+    repository.git(&["add", "notes.txt"]);
+    repository.commit("beside the base");
+    let (beside, base) = (scene.tip(), commits[4].clone());
+    let unknown = CommitId("0123456789012345678901234567890123456789".into());
+    let asked = commits.iter().cloned().chain([beside, unknown]);
+    assert_eq!(repo.contained(&base, asked).expect("reads"), commits.iter().cloned().collect());
+}

@@ -58,6 +58,38 @@ impl Repo {
         Ok(revisions)
     }
 
+    /// The newest earlier version, along the first parents of `from`, that is `wanted`, and the commit that made the version that `from`
+    /// has. Looks at no more than `limit` earlier versions.
+    ///
+    /// # Errors
+    /// When history cannot be read.
+    pub fn version_before(
+        &self,
+        from: &CommitId,
+        paths: &[String],
+        limit: usize,
+        wanted: impl Fn(&Version) -> bool,
+    ) -> Result<Option<(CommitId, Version)>> {
+        let mut commit = self.commit(from)?;
+        let mut version = self.version_at(from, paths)?;
+        let (mut since, mut seen) = (None, 0);
+        for _ in 0..COMMITS_MAX {
+            let Ok(parent) = commit.parent(0) else { break };
+            let before = self.version_at(&id_of(parent.id()), paths)?;
+            if before != version {
+                let since: &CommitId = since.get_or_insert(id_of(commit.id()));
+                seen += 1;
+                match &before {
+                    Some(before) if wanted(before) => return Ok(Some((since.clone(), before.clone()))),
+                    _ if seen == limit => break,
+                    _ => {}
+                }
+            }
+            (commit, version) = (parent, before);
+        }
+        Ok(None)
+    }
+
     fn revisions_until(
         &self,
         from: &CommitId,
@@ -123,6 +155,25 @@ impl Repo {
             return Ok(false);
         }
         Ok(descendant == ancestor || self.inner.graph_descendant_of(descendant, ancestor)?)
+    }
+
+    /// Those of `wanted` that `from` contains: one walk through history for all of them, which ends with the last one.
+    ///
+    /// # Errors
+    /// When history cannot be read.
+    pub fn contained(&self, from: &CommitId, wanted: impl IntoIterator<Item = CommitId>) -> Result<BTreeSet<CommitId>> {
+        let known = |id: &CommitId| self.oid(id).ok().filter(|oid| self.inner.find_commit(*oid).is_ok());
+        let mut missing: HashSet<git2::Oid> = wanted.into_iter().filter_map(|id| known(&id)).collect();
+        let mut found = BTreeSet::new();
+        let mut walk = self.inner.revwalk()?;
+        walk.push(self.oid(from)?)?;
+        while !missing.is_empty() {
+            let Some(oid) = walk.next().transpose()? else { break };
+            if missing.remove(&oid) {
+                found.insert(id_of(oid));
+            }
+        }
+        Ok(found)
     }
 
     /// The commits that `until` has and `since` has not, newest first, with their full messages.

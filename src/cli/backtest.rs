@@ -26,8 +26,8 @@ enum What {
 
 const TABLE: &str = "A change is a commit on the base that gave a tool another version, by whomever. Its runs are gone through one by one, \
 as the watch would have seen them; before are those of the version before, at most 2,000.\n\n  true    an alarm, and somebody reverted \
-the change\n  false   an alarm, and nobody did (the watch runs the failing inputs on both versions\n          before it reverts; `--replay` \
-does so now)\n  missed  it was reverted, and there was no alarm\n  quiet   neither\n\nWith --json one line for each change: \
+the change, or `--replay` confirms it\n  open    an alarm on the version that the tool has now\n  false   any other alarm (the watch \
+runs the failing inputs on both versions before\n          it reverts; `--replay` does so now)\n  missed  it was reverted, and there was no alarm\n  quiet   neither\n\nWith --json one line for each change: \
 {\"tool\":\"…\",\"commit\":\"…\",\"at\":\"…\",\"before\":{\"runs\":90,\"failures\":2},\"after\":{…},\"alarm\":7,\
 \"replay\":{\"finding\":\"…\"},\"reverted_by\":\"…\",\"score\":\"true\"}";
 
@@ -113,7 +113,8 @@ fn show(all: &[Past]) {
     let count = |score| all.iter().filter(|past| past.score == score).count();
     let (changes, right) = (all.len(), count(Score::True));
     render::say(&format!(
-        "\n{changes} changes: {right} true, {} false, {} missed, {} quiet",
+        "\n{changes} changes: {right} true, {} open, {} false, {} missed, {} quiet",
+        count(Score::Open),
         count(Score::False),
         count(Score::Missed),
         count(Score::Quiet)
@@ -139,6 +140,7 @@ fn row(past: &Past) -> Vec<Cell> {
     let counts = |counts: Counts| format!("{} of {}", counts.successes(), counts.runs);
     let score = match past.score {
         Score::True => Cell::of("true", Paint::green),
+        Score::Open => Cell::of("open", Paint::yellow),
         Score::False => Cell::of("false", Paint::red),
         Score::Missed => Cell::of("missed", Paint::red),
         Score::Quiet => Cell::plain("quiet"),

@@ -22,8 +22,10 @@ const VERSIONS_MAX: usize = 500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Score {
-    /// An alarm, and it was reverted.
+    /// An alarm, and it was reverted, or running the failing inputs on both versions confirms it.
     True,
+    /// An alarm on the version that the tool has now. Whether it was right is still to be seen.
+    Open,
     /// An alarm, and nobody reverted it.
     False,
     /// It was reverted, and there was no alarm.
@@ -94,16 +96,11 @@ pub fn backtest(view: &View, tool: &Tool, asked: &Asked<'_>) -> Result<Vec<Past>
         let before = counts(newest);
         let alarm = first_alarm(before, &after);
         let reverted_by = reverts.iter().find(|(reverted, _)| *reverted == new.commit).map(|(_, by)| by.clone());
-        let score = match (alarm.is_some(), reverted_by.is_some()) {
-            (true, true) => Score::True,
-            (true, false) => Score::False,
-            (false, true) => Score::Missed,
-            (false, false) => Score::Quiet,
-        };
         let replay = match alarm.filter(|_| asked.replay) {
             Some(_) => Some(replay(view, tool, (old, new), incident)?),
             None => None,
         };
+        let score = score(alarm.is_some(), reverted_by.is_some(), replay.as_ref(), until.is_none());
         found.push(Past {
             tool: tool.name.clone(),
             commit: new.commit.clone(),
@@ -118,6 +115,18 @@ pub fn backtest(view: &View, tool: &Tool, asked: &Asked<'_>) -> Result<Vec<Past>
         });
     }
     Ok(found)
+}
+
+/// `stands`: no other version came after it.
+fn score(alarm: bool, reverted: bool, replay: Option<&Finding>, stands: bool) -> Score {
+    match (alarm, reverted, replay) {
+        (true, true, _) | (true, false, Some(Finding::Regression { .. })) => Score::True,
+        (true, false, Some(Finding::FalseAlarm { .. })) => Score::False,
+        (true, false, _) if stands => Score::Open,
+        (true, false, _) => Score::False,
+        (false, true, _) => Score::Missed,
+        (false, false, _) => Score::Quiet,
+    }
 }
 
 fn replay(view: &View, tool: &Tool, (old, new): (&Revision, &Revision), incident: Option<Fingerprint>) -> Result<Finding> {

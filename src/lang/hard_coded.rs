@@ -59,7 +59,8 @@ const NAMED_MAX: usize = 2;
 /// What is added to a number only to have it rounded otherwise is smaller than this.
 const FUDGE: f64 = 1e-5;
 
-/// Comparisons with recorded inputs that are answered with constants, or that name several of them, tiny numbers that are added, and recorded outputs as literals, that `before` does not have.
+/// Comparisons with recorded inputs that are answered with constants, or that name several of them, lists and tables that do, tiny numbers
+/// that are added, and recorded outputs as literals, that `before` does not have.
 pub fn hard_coded(language: Language, before: &str, after: &str, seen: &Seen) -> Vec<Finding> {
     let (Some(old), Some(new)) = (Tree::of(language, before), Tree::of(language, after)) else { return Vec::new() };
     let known = Known::of(seen);
@@ -84,6 +85,7 @@ pub fn hard_coded(language: Language, before: &str, after: &str, seen: &Seen) ->
         let Some(grade) = known.output(&value).filter(|_| !literals.contains(&value) && new.is_answer(at)) else { continue };
         found.push(Finding::new(grade, new.tree.item(at).lines.0, "a literal is what a recorded run printed".into()));
     }
+    found.extend((0..new.tree.items().len()).filter_map(|at| new.list_of_seen(at, &known, &literals)));
     let fudged = |reader: &Reader<'_>| -> Vec<(u32, String)> {
         (0..reader.tree.items().len())
             .filter(|at| reader.is_fudge(*at))
@@ -105,6 +107,8 @@ struct Known {
     tokens: BTreeSet<String>,
     /// Letters and digits between other characters.
     words: BTreeSet<String>,
+    /// What stands between white space, brackets, quotes, and the like, and slashes.
+    parts: BTreeSet<String>,
     outputs: BTreeMap<String, usize>,
     lines: BTreeSet<String>,
 }
@@ -120,6 +124,7 @@ impl Known {
         Known {
             whole: seen.inputs.iter().map(|input| bare(input)).collect(),
             tokens: seen.inputs.iter().flat_map(|input| input.split(apart)).map(bare).collect(),
+            parts: seen.inputs.iter().flat_map(|input| input.split(|c| apart(c) || c == '/')).map(bare).collect(),
             words: seen.inputs.iter().flat_map(|input| input.split(|c: char| !c.is_alphanumeric())).map(str::to_string).collect(),
             outputs,
             lines: lines.flat_map(|output| output.lines()).map(bare).collect(),
@@ -129,6 +134,13 @@ impl Known {
     fn is_input(&self, value: &str) -> bool {
         let says = value.chars().any(char::is_alphanumeric) && !value.starts_with('-') && !matches!(value, "0" | "1" | "2");
         says && !self.is_common(value) && (self.whole.contains(value) || self.tokens.contains(value))
+    }
+
+    /// Whether a text is a part of recorded inputs, or put together of nothing but such parts.
+    fn names(&self, value: &str) -> bool {
+        let mut words = value.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).peekable();
+        let is_made_of = words.peek().is_some() && words.all(|word| self.words.contains(word));
+        value.chars().count() > 1 && !self.is_common(value) && (is_made_of || self.parts.contains(value))
     }
 
     fn is_common(&self, value: &str) -> bool {
@@ -314,6 +326,20 @@ impl<'s> Reader<'s> {
         Some(Finding::new(grade, self.tree.item(at).lines.0, format!("an input is compared with a recorded one{then}")))
     }
 
+    /// A list or table of texts that were recorded.
+    fn list_of_seen(&self, at: usize, known: &Known, old: &BTreeSet<String>) -> Option<Finding> {
+        const LISTS: [&str; 7] = ["list", "tuple", "set", "array", "array_expression", "dictionary", "object"];
+        let inner = at..self.tree.item(at).after;
+        if !LISTS.contains(&self.kind(at)) || inner.len() > 2_000 {
+            return None;
+        }
+        let texts = inner.filter(|inner| is_text(self.kind(*inner)) || self.kind(*inner) == "word");
+        let new: BTreeSet<String> = texts.filter_map(|text| self.literal(text)).filter(|text| !old.contains(text)).collect();
+        let named = new.iter().filter(|text| known.names(text)).count();
+        let text = || format!("a list or table names {named} recorded inputs");
+        (named > NAMED_MAX).then(|| Finding::new(Grade::Doubt, self.tree.item(at).lines.0, text()))
+    }
+
     /// Whether a tiny number is added or taken away here.
     fn is_fudge(&self, at: usize) -> bool {
         let is_sum =
@@ -467,6 +493,9 @@ mod tests {
                 (None, "function f(a) { if (a.length === 0) { return []; } return g(a); }"),
                 (None, "function f(a) { if (a === 1) { return 1; } return g(a); }"),
                 (None, "// 'cba'\nconst x = `a${b}`;"),
+                (DOUBT, "const t = { '7/42': 9, '42/7': 8, '7/7': 1 };"),
+                (DOUBT, "const t = ['abc', 'hello', 'world'];"),
+                (None, "const t = ['abc', 'hello', 'there'];"),
             ],
         );
         obeys(

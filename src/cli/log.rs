@@ -82,7 +82,7 @@ fn summary(improvement: &Improvement) -> serde_json::Value {
 pub(super) struct Show {
     /// The improvement's id, or the beginning of it
     id: String,
-    /// Print the gate's last verdict in Markdown, to be pasted into a review
+    /// Print what a reviewer needs, in Markdown: evidence, investigation, change, verdict, and how to undo it
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
     #[command(flatten)]
@@ -104,7 +104,7 @@ impl Show {
             return Ok(ExitCode::SUCCESS);
         }
         if self.markdown {
-            return markdown(improvement, shadow.as_ref());
+            return markdown(&history, improvement, shadow.as_ref());
         }
         let paint = Paint::for_stdout();
         render::say(&format!("{} {} ({})", paint.bold(improvement.tool()), paint.stage(improvement.stage), improvement.id));
@@ -136,22 +136,43 @@ fn beside(notable: &Notable) -> String {
     format!("{} {input} {}", run.execution, plain_line(run.seen.told(), 200))
 }
 
-fn markdown(improvement: &Improvement, shadow: Option<&Shadowed>) -> Outcome {
+/// What a reviewer is told of the newest candidate.
+fn markdown(history: &History, improvement: &Improvement, shadow: Option<&Shadowed>) -> Outcome {
     let judged = improvement.records.iter().rev().find_map(|record| match &record.event {
         Event::Judged { attempt, verdict } => Some((attempt, verdict)),
         _ => None,
     });
-    let Some((attempt, verdict)) = judged else {
+    let (Some((attempt, verdict)), Some(opportunity), Some(investigation)) =
+        (judged, &improvement.opportunity, &improvement.investigation)
+    else {
         let hint = "without `--markdown` it shows how far the improvement came";
         return Err(Failure::mistake("no candidate has been at the gate", hint));
     };
-    render::say(&format!("### {}: {}\n", improvement.tool(), plain_line(&attempt.title, 200)));
-    render::say(&format!("```diff\n{}\n```\n", attempt.diff.trim_end()));
-    render::say(deploy::verdict(verdict)?.trim_end());
-    if let Some(Shadowed { counts, notable }) = shadow {
-        render::say(&format!("\nLive runs repeated beside it: {counts}.\n"));
-        notable.iter().for_each(|notable| render::say(&format!("- {}", beside(notable))));
-    }
+    let view = history.view();
+    let commit = improvement.landed.as_ref().map(|landed| &landed.commit);
+    let commit = commit.or_else(|| improvement.branch.as_ref().map(|(_, commit)| commit));
+    let paths = match commit.map(|commit| (commit, view.repo.parent(commit))) {
+        Some((commit, Ok(Some(parent)))) => view.repo.changed_paths(&parent, commit)?.unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let open = history.open_items()?.into_iter().find(|item| item.id == improvement.id).map(|item| item.reason);
+    let told = open.or_else(|| improvement.end_reason.clone()).unwrap_or_else(|| improvement.stage.to_string());
+    let beside: Vec<String> = shadow.iter().flat_map(|shadow| shadow.notable.iter().map(beside)).collect();
+    let catalog = history.catalog()?;
+    let account = deploy::Account {
+        tool: catalog.get(improvement.tool()),
+        opportunity,
+        investigation,
+        attempt,
+        verdict,
+        commit: commit.map(|commit| (commit, paths.as_slice())),
+        policy: &told,
+        shadow: shadow.map(|shadow| &shadow.counts),
+        beside: &beside,
+        config: &view.config,
+    };
+    let request = deploy::pull_request(&account)?;
+    render::say(&format!("# {}\n\n{}", request.title, request.body.trim_end()));
     Ok(ExitCode::SUCCESS)
 }
 

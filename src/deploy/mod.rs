@@ -3,7 +3,9 @@
 //! One improvement is one commit on the current base: the patch, the regression test and the investigation notes.
 
 mod decide;
+mod markdown;
 mod outs;
+mod pull_request;
 mod rollout;
 mod text;
 
@@ -12,6 +14,7 @@ use jiff::Timestamp;
 
 pub use self::decide::{Decision, Facts, decide};
 pub use self::outs::{Dependant, RevertFacts, out};
+pub use self::pull_request::{Account, PullRequest, pull_request};
 pub use self::rollout::{Next, evidence, next};
 pub use self::text::{note, revert_message, verdict};
 use crate::model::{AttemptSummary, Candidate, CommitId, Investigation, Opportunity, Patch, Tool, Verdict};

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use minijinja::{Environment, context};
 
+use super::markdown::{cell, code, inert};
 use crate::model::{
     Analysis, AttemptSummary, Check, CheckStatus, CommitId, Counts, Finding, Investigation, Opportunity, Patch, Signal, Tool,
     Verdict, plain_line,
@@ -42,7 +43,7 @@ impl Story<'_> {
             id8 => opportunity.id.short(),
             version => opportunity.version.short(),
             title => plain_line(&self.attempt.title, SUBJECT_MAX),
-            class => plain_line(&investigation.failure.class, 60),
+            class => inert(&plain_line(&investigation.failure.class, 60)),
             message => plain_line(&investigation.failure.message, 200),
             fingerprint => opportunity.failure.fingerprint,
             failures => opportunity.failures,
@@ -58,7 +59,7 @@ impl Story<'_> {
             location => location.map(|l| format!("{}:{}", l.path, l.line)),
             function => location.and_then(|l| l.function.clone()),
             locations => investigation.locations.iter().map(|l| context! { path => l.path, line => l.line, function => l.function, suspicion => format!("{:.2}", l.suspicion) }).collect::<Vec<_>>(),
-            culprit => investigation.culprit.as_ref().map(|c| context! { commit => c.commit, short => c.commit.short(), summary => plain_line(&c.summary, 80), author => plain_line(&c.author, 60), tried => c.versions_tried }),
+            culprit => investigation.culprit.as_ref().map(|c| context! { commit => c.commit, short => c.commit.short(), summary => inert(&plain_line(&c.summary, 80)), author => plain_line(&c.author, 60), tried => c.versions_tried }),
             remarks => investigation.remarks.iter().map(|remark| plain_line(remark, 300)).collect::<Vec<_>>(),
             strategy => self.attempt.strategy,
             source => self.attempt.source,
@@ -94,23 +95,8 @@ pub fn verdict(verdict: &Verdict) -> Result<String> {
 
 fn checks(verdict: &Verdict) -> Vec<minijinja::Value> {
     let listed = |check: &Check| check.listed.iter().map(|line| cell(line)).collect::<Vec<_>>();
-    let check = |check: &Check| context! { name => check.name, status => check.status.to_string(), detail => cell(&check.detail), listed => listed(check) };
+    let check = |check: &Check| context! { name => check.name, status => check.status.to_string(), detail => cell(&check.detail), plain => inert(&check.detail), listed => listed(check) };
     verdict.checks.iter().map(check).collect()
-}
-
-/// Text from outside in a cell of a table or a line of a list: one line that opens no markup of its own but code spans.
-fn cell(text: &str) -> String {
-    let mut in_code = false;
-    let escape = |c: char| {
-        in_code ^= c == '`';
-        match c {
-            '|' => "\\|".to_string(),
-            '<' if !in_code => "&lt;".to_string(),
-            '[' | '*' if !in_code => format!("\\{c}"),
-            c => c.to_string(),
-        }
-    };
-    plain_line(text, 300).chars().map(escape).collect()
 }
 
 /// The message of a commit that reverts an improvement, in git's own form, with the evidence.
@@ -162,7 +148,7 @@ pub fn note(outcome: &str, reason: &str, opportunity: &Opportunity, analysis: Op
     )
 }
 
-fn render(template: &str, facts: minijinja::Value) -> Result<String> {
+pub(super) fn render(template: &str, facts: minijinja::Value) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
@@ -174,7 +160,7 @@ fn counts(counts: Counts) -> String {
     format!("{} of {} runs succeed ({})", counts.successes(), counts.runs, percent(counts))
 }
 
-fn percent(counts: Counts) -> String {
+pub(super) fn percent(counts: Counts) -> String {
     format!("{:.0} %", counts.success_rate() * 100.0)
 }
 
@@ -187,7 +173,7 @@ fn factor(log: f64) -> String {
 }
 
 /// One signal for people: "0.60 < 0.70, n = 50".
-fn signal(signal: &Signal) -> String {
+pub(super) fn signal(signal: &Signal) -> String {
     match signal {
         Signal::LowSuccess { rate, threshold } => format!("success rate {rate:.2} < {threshold:.2}"),
         Signal::RecentFailures { failures, hours } => format!("{failures} failures of one kind within {hours} h"),
@@ -216,9 +202,4 @@ fn signal(signal: &Signal) -> String {
             since.short()
         ),
     }
-}
-
-/// Text from outside inside a Markdown code span.
-fn code(text: &str) -> String {
-    plain_line(text, 120).replace('`', "'")
 }

@@ -10,6 +10,7 @@ use super::{Outcome, Output, now};
 use crate::engine::{Funnel, History, OpenItem, Stats, ToolRow};
 use crate::model::ShadowCounts;
 use crate::prioritize::Ranked;
+use crate::world::claims::Claim;
 
 /// Everything shown is derived from the log in git and from the recorded executions.
 #[derive(clap::Args)]
@@ -21,6 +22,8 @@ pub(super) struct Status {
 #[derive(Serialize)]
 struct Everything {
     stats: Stats,
+    /// Which loops work on which tools now.
+    claims: Vec<Claim>,
     funnel: Funnel,
     tools: Vec<ToolRow>,
     open: Vec<OpenItem>,
@@ -47,6 +50,7 @@ impl Status {
         let catalog = history.catalog()?;
         let everything = Everything {
             stats: history.stats()?,
+            claims: history.view().claims()?,
             funnel: history.funnel(),
             tools: history.tool_rows(&catalog)?,
             open: history.open_items()?,
@@ -85,6 +89,9 @@ fn item(history: &History, ranked: Ranked) -> Item {
 fn show(everything: &Everything, now: jiff::Timestamp) {
     let paint = Paint::for_stdout();
     show_stats(&everything.stats, now, paint);
+    for claim in &everything.claims {
+        render::say(&format!("{} {claim}", paint.bold("claimed")));
+    }
     let funnel = &everything.funnel;
     render::say(&format!(
         "{} {} detected → {} improvable → {} accepted → {} landed → {} kept; {} reverted, {} declined, {} waiting",

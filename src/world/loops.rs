@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use jiff::Timestamp;
 
+use super::View;
 use super::claims::{Claim, Claims, Elsewhere, Taken, Terms};
 use super::effects::{ActionError, Effects, heads};
 use super::git::claims::{CLAIMS, RefClaims, claim_ref};
 use super::git::remote::{Hooks, Move};
-use super::git::{LOG_REF, NOTES_REF};
+use super::git::{Identity, LOG_REF, NOTES_REF};
 use super::hold::{Heart, Held, terms};
 use super::pause::{PAUSE_REF, Pause, paused};
 use crate::model::{CommitId, ImprovementId};
@@ -23,6 +24,25 @@ use crate::model::{CommitId, ImprovementId};
 const RETRIES: usize = 32;
 /// Branches of ours.
 const BRANCHES: &str = "refs/heads/fractal/";
+
+impl View {
+    /// Which loops work on which tools, as far as that is known without asking the remote. Claims that are over are left out.
+    ///
+    /// # Errors
+    /// When the store or the refs cannot be read.
+    pub fn claims(&self) -> Result<Vec<Claim>> {
+        let (deploy, terms) = (&self.config.deploy, terms(&self.repo, &self.config.engine, self.clock.now()));
+        let by = Identity { name: deploy.author_name.clone(), email: deploy.author_email.clone() };
+        let mut claims = match self.store.claims() {
+            Some(rows) => rows.all()?,
+            None => [RefClaims { repo: &self.repo, remote: None, by: &by }.all()?, self.repo.claims_seen(&by)?].concat(),
+        };
+        claims.retain(|claim| !claim.is_over(&terms));
+        claims.sort_by(|one, other| one.work.cmp(&other.work).then(other.until.cmp(&one.until)));
+        claims.dedup_by(|later, first| later.work == first.work);
+        Ok(claims)
+    }
+}
 
 impl Effects {
     /// The switch that keeps us from acting, if one is set.

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use crate::store::server;
-use crate::support::{executable, hermetic};
+use crate::support::{Repository, executable, hermetic};
 
 /// Loops that come at the same time.
 const LOOPS: usize = 6;
@@ -290,4 +290,25 @@ fn serve(stream: TcpStream, root: &Path) {
     let mut stream = stream;
     let _ = write!(stream, "HTTP/1.1 {}\r\nConnection: close\r\n", status.unwrap_or("200 OK".into()));
     let _ = stream.write_all(&answer);
+}
+
+#[test]
+fn status_tells_which_loop_works_on_what() {
+    let repository = Repository::failing();
+    let repo = Repo::open(&repository.root()).expect("opens");
+    let by = Identity { name: "Fractal".into(), email: "fractal@localhost".into() };
+    let claims = RefClaims { repo: &repo, remote: None, by: &by };
+    let terms = |holder: &str, now| Terms { holder: holder.into(), now, lease: Duration::from_secs(900), skew: Duration::ZERO };
+    let now = Timestamp::now();
+    let hour = jiff::SignedDuration::from_hours(1);
+    claims.take("calculator", &terms("a machine", now), &|_| Ok(())).expect("claims");
+    claims.take("other", &terms("a machine that is gone", now - hour), &|_| Ok(())).expect("claims");
+    let shown = repository.says(&["status"]);
+    assert!(shown.contains("claimed the loop of a machine works on `calculator`, until ") && !shown.contains("gone"), "{shown}");
+    let told: serde_json::Value = serde_json::from_str(&repository.says(&["status", "--json"])).expect("JSON");
+    let claims = told["claims"].as_array().expect("a list");
+    assert_eq!(
+        (claims.len(), claims[0]["work"].as_str(), claims[0]["holder"].as_str()),
+        (1, Some("calculator"), Some("a machine"))
+    );
 }

@@ -1,6 +1,5 @@
 //! Generated regression tests with the real test runners: the form they take, who runs them, and that recorded text stays text.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -40,7 +39,7 @@ struct Given<'g> {
 impl Case<'_> {
     fn repository(&self) -> Repository {
         let list = |words: &[&str]| format!("{words:?}");
-        let repository = Repository::holding(
+        Repository::holding(
             self.files,
             &format!(
                 "name = \"share-out\"\npaths = [{:?}]\nrun = {}\ntest = {}\ntests = {}\nstdin = \"capture\"\n",
@@ -49,14 +48,7 @@ impl Case<'_> {
                 list(self.test),
                 list(self.tests)
             ),
-        );
-        if Path::new(self.test[0]).is_absolute() {
-            // This checkout may lie in a folder for temporary files, which a run with mounts of its own has empty.
-            let config = repository.read("fractal.toml");
-            repository.configure(&config.replacen("[[tool]]", "[sandbox]\nnamespaces = false\n\n[[tool]]", 1));
-            repository.commit("programs may lie anywhere");
-        }
-        repository
+        )
     }
 
     /// The answer for a run that was really recorded, and the repository.
@@ -337,7 +329,7 @@ const REPAIRED_SH: &str = "set -u\nname=$1\ntitle=${2:-Friend}\necho \"Dear $tit
 #[test]
 fn beside_tests_of_bats_it_is_a_test_of_bats() {
     // The package names its program in a way that npm makes no link of.
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/node/node_modules/bats/bin/bats");
+    let installed = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/node/node_modules/bats/bin/bats");
     let on_path = || Command::new("bats").arg("--version").output().is_ok().then(|| "bats".to_string());
     let bats = installed.is_file().then(|| installed.to_str().expect("UTF-8").to_string()).or_else(on_path);
     let bats = peers::or_not_run(bats, "bats (`.ci/peers` brings it)");

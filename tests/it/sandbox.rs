@@ -43,6 +43,37 @@ print(s.run([\"echo\", \"hi\"], capture_output=True).stdout.decode().strip())' &
 }
 
 #[test]
+fn a_program_that_is_installed_below_a_private_folder_runs_and_stays_as_it_is() {
+    for place in ["/tmp", "/var/tmp", "/dev/shm"] {
+        let folder = tempfile::tempdir_in(place).expect("a folder");
+        let bin = folder.path().join("installed/bin");
+        std::fs::create_dir_all(&bin).expect("makes a folder");
+        std::fs::write(folder.path().join("secret"), "secret").expect("writes");
+        let program = bin.join("greet");
+        std::fs::write(&program, "#!/bin/sh\necho hello\n").expect("writes");
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("sets");
+        let (program, around) = (program.display().to_string(), folder.path().display().to_string());
+        // Whatever is written beside it inside is gone outside.
+        let script = format!(
+            "{program}; cat {around}/secret; echo broken >{program}; echo new >{around}/installed/bin/new; chmod 700 {program}; \
+             echo mine >{around}/mine; rm -f {program}; {program}; mv {around}/installed {around}/away"
+        );
+        for (level, sandbox) in levels() {
+            let finished = shell(&sandbox.naming([program.as_str()].into_iter()), &script, LONG);
+            assert_eq!(String::from_utf8_lossy(&finished.stdout), "hello\nhello\n", "{place}, {level}: {finished:?}");
+            let mut there: Vec<String> = std::fs::read_dir(folder.path())
+                .expect("lists")
+                .map(|entry| entry.expect("is there").file_name().to_string_lossy().into_owned())
+                .collect();
+            there.sort();
+            assert_eq!(there, ["installed", "secret"], "{place}, {level}");
+            assert_eq!(std::fs::read_to_string(&program).expect("reads"), "#!/bin/sh\necho hello\n", "{place}, {level}");
+            assert_eq!(std::fs::read_dir(&bin).expect("lists").count(), 1, "{place}, {level}");
+        }
+    }
+}
+
+#[test]
 fn nothing_runs_where_a_required_protection_is_missing() {
     let sandbox = Sandbox::new("levels", &[], 1 << 30).offered(Offer { landlock: 0, seccomp: false, namespaces: false });
     let finished = shell(&sandbox, "echo ran", LONG);

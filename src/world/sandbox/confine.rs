@@ -1,6 +1,7 @@
 //! Starting a process in confinement, and ending it with all that it started.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io::{self, IoSliceMut, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -16,7 +17,7 @@ use rustix::process::{Pid, Resource, WaitOptions, getrlimit, waitpid};
 use super::calls::{Beside, Filters};
 use super::cgroup::Group;
 use super::observe::Observed;
-use super::raw::{self, Namespaces, Pair, Plan, Report, Strings};
+use super::raw::{self, Pair, Plan, Report, Strings};
 use super::view::View;
 use super::watch::{TOGETHER, Watched};
 use crate::model::Exit;
@@ -63,6 +64,23 @@ pub struct Inside {
     pub scratch: PathBuf,
     /// Where it is noted what the run does.
     pub observed: Option<Arc<Mutex<Observed>>>,
+}
+
+/// Folders in private ones that a run may read: programs that are installed below `/tmp`. More of them are not there.
+pub(super) const SHOWN_MAX: usize = 16;
+
+/// What a run gets of its own where that is allowed.
+pub(super) struct Namespaces {
+    /// Files and what is written to them: who we are inside.
+    pub maps: [(&'static CStr, Vec<u8>); 3],
+    /// Folders that are empty and private inside, with options for their `tmpfs`.
+    pub private: Vec<(CString, CString)>,
+    /// Folders in private ones that a run may read, at most [`SHOWN_MAX`].
+    pub shown: Vec<CString>,
+    /// Folders that lead to those and to the scratch folder and have to be made again in a private one, from the outside in.
+    pub lead: Vec<CString>,
+    /// The scratch folder: the only thing of the outside that can be written to.
+    pub scratch: CString,
 }
 
 /// What is started: names as the kernel wants them.
@@ -180,11 +198,18 @@ impl Inside {
         let map = |id: u32| format!("{id} {id} 1").into_bytes();
         let private: Vec<&Path> =
             ["/tmp", "/var/tmp", "/dev/shm"].iter().map(Path::new).filter(|folder| is_folder(folder)).collect();
-        let around = private.iter().find(|folder| self.scratch.starts_with(folder));
-        // From the outside in.
-        let mut lead: Vec<&Path> =
-            self.scratch.ancestors().take_while(|folder| around.is_some_and(|around| folder != around)).collect();
-        lead.reverse();
+        let around = |path: &Path| private.iter().copied().find(|folder| path.starts_with(folder));
+        let mut shown: Vec<&Path> =
+            self.confinement.view.folders().filter(|folder| around(folder).is_some() && folder.is_dir()).collect();
+        shown.truncate(SHOWN_MAX);
+        let to = |path: &'_ Path| -> Vec<PathBuf> {
+            path.ancestors()
+                .take_while(|folder| around(path).is_some_and(|around| *folder != around))
+                .map(Path::to_path_buf)
+                .collect()
+        };
+        let lead: BTreeSet<PathBuf> = shown.iter().copied().chain([self.scratch.as_path()]).flat_map(to).collect();
+        let lead: Vec<&Path> = lead.iter().map(PathBuf::as_path).collect();
         let c_strings = |paths: &[&Path]| paths.iter().map(|path| c_string(path.as_os_str())).collect::<io::Result<Vec<_>>>();
         Ok(Namespaces {
             maps: [
@@ -196,7 +221,8 @@ impl Inside {
                 .into_iter()
                 .map(|folder| Ok((folder, c_string(OsStr::new(PRIVATE))?)))
                 .collect::<io::Result<_>>()?,
-            lead: c_strings(if around.is_some() { &lead } else { &[] })?,
+            shown: c_strings(&shown)?,
+            lead: c_strings(&lead)?,
             scratch: c_string(self.scratch.as_os_str())?,
         })
     }

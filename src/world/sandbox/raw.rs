@@ -18,6 +18,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
+use super::confine::{Namespaces, SHOWN_MAX};
+
 /// Everything that both processes need, prepared. Descriptors are numbers in the table that they get a copy of.
 pub(super) struct Plan {
     /// Where the program may be, in the order in which it is looked for.
@@ -43,18 +45,6 @@ pub(super) struct Plan {
     pub namespaces: Option<Namespaces>,
     /// A `cgroup.procs` to write to.
     pub cgroup: Option<i32>,
-}
-
-/// What a run gets of its own where that is allowed.
-pub(super) struct Namespaces {
-    /// Files and what is written to them: who we are inside.
-    pub maps: [(&'static CStr, Vec<u8>); 3],
-    /// Folders that are empty and private inside, with options for their `tmpfs`.
-    pub private: Vec<(CString, CString)>,
-    /// Folders that lead to the scratch folder and have to be made again in a private one.
-    pub lead: Vec<CString>,
-    /// The scratch folder: the only thing of the outside that can be written to.
-    pub scratch: CString,
 }
 
 /// Strings as `execve` wants them.
@@ -319,6 +309,11 @@ fn mount_all(own: &Namespaces) -> Result<(), Failure> {
     let tree = sys!(SYS_open_tree, int(libc::AT_FDCWD), text(&own.scratch), clone as usize; MOUNTS)?;
     let read_only = [libc::MOUNT_ATTR_RDONLY, 0, 0, 0];
     sys!(SYS_mount_setattr, int(libc::AT_FDCWD), text(c"/"), int(libc::AT_RECURSIVE), at(&read_only), size_of_val(&read_only); MOUNTS)?;
+    // What is taken here can be read and no more.
+    let mut shown = [0_i32; SHOWN_MAX];
+    for (tree, folder) in shown.iter_mut().zip(&own.shown) {
+        *tree = sys!(SYS_open_tree, int(libc::AT_FDCWD), text(folder), clone as usize; MOUNTS)? as i32;
+    }
     let plain = libc::MS_NOSUID | libc::MS_NODEV;
     for (folder, options) in &own.private {
         sys!(SYS_mount, text(c"tmpfs"), text(folder), text(c"tmpfs"), flag(plain), text(options); MOUNTS)?;
@@ -330,6 +325,10 @@ fn mount_all(own: &Namespaces) -> Result<(), Failure> {
         }
     }
     let moved = libc::MOVE_MOUNT_F_EMPTY_PATH as usize;
+    for (tree, folder) in shown.iter().zip(&own.shown) {
+        sys!(SYS_move_mount, int(*tree), text(c""), int(libc::AT_FDCWD), text(folder), moved; MOUNTS)?;
+        let _ = sys!(SYS_close, int(*tree); MOUNTS);
+    }
     sys!(SYS_move_mount, tree, text(c""), int(libc::AT_FDCWD), text(&own.scratch), moved; MOUNTS)?;
     let options = flag(plain | libc::MS_NOEXEC | libc::MS_RDONLY);
     // Processes that may not be looked into, such as the first one, are not even there.

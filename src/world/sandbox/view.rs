@@ -127,6 +127,11 @@ impl View {
         View { readable: kept.into_iter().collect(), devices: open(DEVICES), machine: open(MACHINE), version }
     }
 
+    /// The folders and files that every run may read, by name.
+    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.readable.iter().map(|(folder, _)| folder.as_path())
+    }
+
     /// Whether runs may read it.
     pub fn shows(&self, path: &Path) -> bool {
         let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());

@@ -3,6 +3,7 @@
 //! Reading the file is not done here: text in, [`Config`] or a [`ConfigError`] that names the line out.
 
 mod check;
+mod forge;
 mod monitor;
 mod reference;
 mod rollout;
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::check::LEASE_MAX;
+pub use self::forge::{ForgeConfig, ForgeKind, TokenMode, is_repository};
 pub use self::monitor::MonitorConfig;
 pub use self::reference::reference;
 pub use self::rollout::{RolloutConfig, Sticky};
@@ -56,6 +58,8 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// How an improvement lands.
     pub deploy: DeployConfig,
+    /// Where proposals are looked at and landed.
+    pub forge: ForgeConfig,
     /// How a landed improvement is watched.
     pub monitor: MonitorConfig,
     /// How executions are exchanged through git.
@@ -326,7 +330,7 @@ macro_rules! defaults_of_default_profile {
 defaults_of_default_profile! {
     engine: EngineConfig, discover: DiscoverConfig, record: RecordConfig, detect: DetectConfig,
     investigate: InvestigateConfig, improve: ImproveConfig, validate: ValidateConfig, deploy: DeployConfig,
-    monitor: MonitorConfig, sandbox: SandboxConfig, sync: SyncConfig, serve: ServeConfig,
+    monitor: MonitorConfig, sandbox: SandboxConfig, sync: SyncConfig, serve: ServeConfig, forge: ForgeConfig,
 }
 
 impl Default for RolloutConfig {
@@ -393,6 +397,7 @@ impl Config {
                 author_name: "Fractal".into(),
                 author_email: "fractal@localhost".into(),
             },
+            forge: forge::defaults(),
             monitor: monitor::defaults(),
             sync: SyncConfig { remote: String::new(), size_mib: 64, segments: 16 },
             serve: ServeConfig { listen: "127.0.0.1:4318".into(), queue: 20_000, body_mib: 16 },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, ConfigError, Span, ToolConfig};
+use super::{Config, ConfigError, Span, ToolConfig, forge};
 use crate::model::check_tool_name;
 
 /// The longest time that is looked back: a century of days.
@@ -56,6 +56,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     at_least("validate.suite_time", config.validate.suite_time, TRIAL_MIN)?;
     expressions("record.secrets", &config.record.secrets)?;
     expressions("record.harmless", &config.record.harmless)?;
+    forge::check(&config.forge)?;
     signs("deploy.author_name", &config.deploy.author_name)?;
     signs("deploy.author_email", &config.deploy.author_email)?;
     let mut seen = std::collections::BTreeSet::new();

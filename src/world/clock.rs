@@ -23,6 +23,16 @@ impl Clock {
             Clock::Fixed(at) => Timestamp::from_millisecond(at.load(Ordering::SeqCst)).unwrap_or(Timestamp::UNIX_EPOCH),
         }
     }
+
+    /// Waits. A clock that stands still is moved instead.
+    pub fn wait(&self, time: Duration) {
+        match self {
+            Clock::System => std::thread::sleep(time),
+            Clock::Fixed(at) => {
+                at.fetch_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+            }
+        }
+    }
 }
 
 /// Real time since it was started: what work costs, whatever a clock says.

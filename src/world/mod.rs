@@ -5,6 +5,7 @@
 //! is the engine not having any.
 
 pub mod bench;
+mod blocking;
 pub mod catalog;
 pub mod character;
 pub mod claims;
@@ -12,6 +13,7 @@ pub mod clock;
 mod effects;
 mod fault;
 pub mod files;
+pub mod forge;
 pub mod git;
 pub mod ground;
 mod hold;

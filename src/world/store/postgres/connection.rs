@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, NoTls};
 
 use super::address::Place;
 use super::tls;
+use crate::world::blocking::drive;
 use crate::world::store::StoreError;
 
 /// A parameter of a statement. Types are given, so that a statement is one round trip and nothing is prepared.
@@ -202,17 +203,6 @@ impl Drop for Connection {
             runtime.shutdown_background();
         }
     }
-}
-
-/// Runs a future to its end, also for somebody who is in async code: on a thread beside it.
-fn drive<T: Send, F: Future<Output = T>>(runtime: &Runtime, future: impl FnOnce() -> F + Send) -> T {
-    if Handle::try_current().is_err() {
-        return runtime.block_on(future());
-    }
-    std::thread::scope(|scope| {
-        let beside = scope.spawn(|| runtime.block_on(future()));
-        beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
 }
 
 /// An error with everything that led to it.

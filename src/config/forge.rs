@@ -1,0 +1,101 @@
+//! `[forge]`: where proposals are looked at and landed.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
+
+/// Where proposals are looked at and landed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ForgeConfig {
+    /// `local`: git alone, a branch is a proposal. `github`: pull requests.
+    pub kind: ForgeKind,
+    /// `OWNER/NAME` on GitHub. Empty: what `GITHUB_REPOSITORY` says.
+    pub repository: String,
+    /// Where GitHub's interface for programs is, such as `https://github.example.com/api/v3` of a server of one's own. Empty: what
+    /// `GITHUB_API_URL` says, else `https://api.github.com`.
+    pub url: String,
+    /// Whose token it is, which decides what it may do: `app`, `pat` or `github-token`. Tokens themselves never stand here:
+    /// `FRACTAL_GITHUB_TOKEN` or `GITHUB_TOKEN` holds one, or `FRACTAL_GITHUB_TOKEN_FILE` names a file with one. With `app` it is the App's
+    /// private key: `FRACTAL_GITHUB_APP_KEY`, or the file that `FRACTAL_GITHUB_APP_KEY_FILE` names.
+    pub token: TokenMode,
+    /// With `token = "app"`: the number of the App.
+    pub app: u64,
+}
+
+/// What proposals are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ForgeKind {
+    /// Branches, in git alone.
+    #[default]
+    Local,
+    /// Pull requests.
+    GitHub,
+}
+
+/// Whose token it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenMode {
+    /// An installation of a GitHub App: its pushes start checks, it may report checks, its commits can be verified.
+    App,
+    /// A person's token: its pushes start checks; it reports statuses instead of checks.
+    Pat,
+    /// The token of a workflow: what it pushes starts no checks until a person says so.
+    #[default]
+    GithubToken,
+}
+
+/// No forge but git.
+pub(super) fn defaults() -> ForgeConfig {
+    ForgeConfig { kind: ForgeKind::Local, repository: String::new(), url: String::new(), token: TokenMode::GithubToken, app: 0 }
+}
+
+/// Refuses what cannot be meant.
+pub(super) fn check(forge: &ForgeConfig) -> Result<(), ConfigError> {
+    let wrong = |message: String, hint: &str| Err(ConfigError { message, hint: Some(hint.to_string()) });
+    if !forge.repository.is_empty() && !is_repository(&forge.repository) {
+        let message = format!("`forge.repository` is `{}`, which is no repository", forge.repository);
+        return wrong(message, "write `OWNER/NAME`, without a host");
+    }
+    let plain = ["https://", "http://"].iter().find_map(|scheme| forge.url.strip_prefix(scheme));
+    if !forge.url.is_empty() && !plain.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#', ' '])) {
+        let message = format!("`forge.url` is `{}`, which is no address of an interface", forge.url.replace('@', "…"));
+        return wrong(message, "write it as in `https://github.example.com/api/v3`, without a user");
+    }
+    if forge.token == TokenMode::App && forge.app == 0 && forge.kind == ForgeKind::GitHub {
+        return wrong("`forge.token` is `app`, and `forge.app` does not say which".into(), "the number stands on the App's page");
+    }
+    Ok(())
+}
+
+/// `OWNER/NAME` of letters, digits, `.`, `_` and `-`.
+pub fn is_repository(text: &str) -> bool {
+    let plain = |part: &str| {
+        let sign = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        !part.is_empty() && part.len() <= 100 && part.bytes().all(sign) && !matches!(part, "." | "..")
+    };
+    text.split_once('/').is_some_and(|(owner, name)| plain(owner) && plain(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[test]
+    fn what_is_no_repository_or_no_address_is_refused() {
+        let parse = |text: &str| Config::parse(&format!("[forge]\n{text}\n")).map(|config| config.forge);
+        assert!(parse("kind = \"github\"\nrepository = \"ana/tools\"\nurl = \"https://github.example.com/api/v3\"").is_ok());
+        for repository in ["ana", "ana/tools/x", "https://github.com/ana/tools", "ana/..", "ana/to ols", "/tools"] {
+            let error = parse(&format!("repository = \"{repository}\"")).expect_err(repository);
+            assert!(error.message.contains("forge.repository"), "{}", error.message);
+        }
+        for url in ["github.com", "ftp://x", "https://", "https://ana:secret@x/api"] {
+            assert!(parse(&format!("url = \"{url}\"")).is_err(), "{url}");
+        }
+        assert!(parse("kind = \"github\"\ntoken = \"app\"").expect_err("no number").message.contains("forge.app"));
+        assert!(parse("token = \"ghp_123\"").is_err(), "a token is no mode");
+    }
+}

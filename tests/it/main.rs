@@ -36,6 +36,7 @@ mod pause;
 mod peers;
 mod people;
 mod postgres;
+mod recordings;
 mod redaction;
 mod regression;
 mod remote;

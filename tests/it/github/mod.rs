@@ -221,6 +221,19 @@ impl GitHub {
         self.change(|repository| repository.comments.push(comment));
     }
 
+    /// Installs the App, whose key is made for it: the file with that. None without `openssl`.
+    pub fn make_app(&self) -> Option<String> {
+        let file = self.folder.path().join("app.pem");
+        let openssl = |arguments: &[&str]| {
+            let mut command = std::process::Command::new("openssl");
+            Some(command.args(arguments).arg(&file).output().ok()?).filter(|done| done.status.success())
+        };
+        openssl(&["genrsa", "-traditional", "-out"])?;
+        let public = openssl(&["rsa", "-pubout", "-in"])?.stdout;
+        self.world().app_key = Some(String::from_utf8(public).expect("PEM"));
+        Some(file.display().to_string())
+    }
+
     /// A folder of the model's own.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()

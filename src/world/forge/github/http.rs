@@ -205,16 +205,15 @@ impl Client {
 
     /// Changes something. It is sent once.
     pub fn change<T: DeserializeOwned>(&self, method: Method, path: &str, body: &Value) -> Result<T, Failure> {
-        let whole = format!("{}{path}", self.root);
-        let raw = self.send_change(&Ask { method, path: &whole, body: body.to_string(), mark: None }, 0)?;
-        // Something happened, and it is not known what.
+        let (whole, body) = (format!("{}{path}", self.root), if body.is_null() { String::new() } else { body.to_string() });
+        let raw = self.send_change(&Ask { method, path: &whole, body, mark: None }, 0)?;
+        // Something happened, and it is not known what: whatever stands between may have answered.
         decode(path, &raw.body).map_err(|error| ForgeError::Unclear(error.to_string()).into())
     }
 
     /// The same where nothing is answered that anybody needs.
     pub fn change_only(&self, method: Method, path: &str, body: &Value) -> Result<(), Failure> {
-        let (whole, body) = (format!("{}{path}", self.root), if body.is_null() { String::new() } else { body.to_string() });
-        self.send_change(&Ask { method, path: &whole, body, mark: None }, 0).map(drop)
+        self.change::<Value>(method, path, body).map(drop)
     }
 
     /// Changes something for which there is no other way. `document` is GraphQL.

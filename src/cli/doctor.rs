@@ -8,13 +8,14 @@ use serde::Serialize;
 use super::render::{self, Paint};
 use super::{OUTSIDE, Outcome, Output};
 use crate::config::{Config, Protection};
+use crate::world::clock::Clock;
 use crate::world::git::Repo;
 use crate::world::pause::pauses;
 use crate::world::sandbox::{Attempt, Found, Sandbox, Shield};
-use crate::world::{read_config, store};
+use crate::world::{forge, read_config, store};
 
-/// Shows which protections are in force, tries to get out of the sandbox, and looks at the programs, the configuration and the
-/// store. Ends with 1 when something that is required is missing.
+/// Shows which protections are in force, tries to get out of the sandbox, and looks at the programs, the configuration, the store and
+/// the forge. Ends with 1 when something that is required is missing.
 #[derive(clap::Args)]
 pub(super) struct Doctor {
     #[command(flatten)]
@@ -98,7 +99,29 @@ fn state(repo: &Path) -> (Config, Vec<State>) {
         },
     );
     tell("store", store.map(|_| "can be read".to_string()).map_err(|error| error.to_string()));
+    states.extend(forge_states(&config, &opened));
     (config, states)
+}
+
+/// What the forge says of us and of the base branch, where there is one: whether the configuration can be followed.
+fn forge_states(config: &Config, repo: &Repo) -> Vec<State> {
+    let state = |what, good, said| State { what, good, said };
+    let opened = match forge::open(&config.forge, Clock::System) {
+        Ok(None) => return Vec::new(),
+        Ok(Some(opened)) => opened,
+        Err(error) => return vec![state("forge", false, error.to_string())],
+    };
+    let Ok(base) = repo.base(&config.base) else { return Vec::new() };
+    let asked = opened.access().and_then(|access| Ok((opened.rules(&base)?, access)));
+    match asked {
+        Err(error) => vec![state("forge", false, format!("{}: {error}", opened.place()))],
+        Ok((rules, access)) => {
+            let mut states = vec![state("forge", true, format!("{}, as {}", opened.place(), access.me))];
+            let needs = forge::needs(&access, &rules, &config.deploy, &base).into_iter();
+            states.extend(needs.map(|need| state(need.what, need.met, need.said)));
+            states
+        }
+    }
 }
 
 fn show(findings: &Findings) {
@@ -120,8 +143,10 @@ fn show(findings: &Findings) {
         .iter()
         .map(|found| [found.name.to_string(), word(found.runs, "runs", "does not run"), super::plain::visible(&found.said)]);
     render::say(&render::table(["program", "inside", "what it said"], programs));
-    let states =
-        findings.state.iter().map(|state| [state.what.to_string(), word(state.good, "good", "wrong"), state.said.clone()]);
+    let states = findings
+        .state
+        .iter()
+        .map(|state| [state.what.to_string(), word(state.good, "good", "wrong"), super::plain::visible(&state.said)]);
     render::say(&render::table(["Fractal's own", "", ""], states));
     let verdict = match findings.ready {
         true => "ready: tools, tests and candidates can be run",

@@ -9,7 +9,7 @@ use super::ConfigError;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ForgeConfig {
-    /// `local`: git alone, a branch is a proposal. `github`: pull requests.
+    /// `local`: git alone, a branch is a proposal. `github`: pull requests; so far only `fractal doctor` looks at them, the loop does not.
     pub kind: ForgeKind,
     /// `OWNER/NAME` on GitHub. Empty: what `GITHUB_REPOSITORY` says.
     pub repository: String,

@@ -19,6 +19,7 @@ mod forge;
 mod forge_policy;
 mod forget;
 mod github;
+mod github_use;
 mod import;
 mod import_github;
 mod import_junit;

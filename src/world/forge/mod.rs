@@ -6,12 +6,16 @@
 //! Deliberately not here: when to do what, texts for people, pushes.
 
 pub mod github;
+mod needs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+pub use needs::{Need, needs};
 
+use crate::config::{ForgeConfig, ForgeKind};
 use crate::model::CommitId;
+use crate::world::clock::Clock;
 
 /// A place with proposals. All of it blocks; reads are tried again within limits, writes are not.
 pub trait Forge: Send {
@@ -91,6 +95,17 @@ pub trait Forge: Send {
     fn move_branch(&self, name: &str, from: Option<&CommitId>, to: Option<&CommitId>) -> Result<(), ForgeError>;
 }
 
+/// The forge of a configuration; none where git alone is one. Nothing is asked yet.
+///
+/// # Errors
+/// When a setting or a token is missing.
+pub fn open(config: &ForgeConfig, clock: Clock) -> Result<Option<Box<dyn Forge>>, ForgeError> {
+    match config.kind {
+        ForgeKind::Local => Ok(None),
+        ForgeKind::GitHub => Ok(Some(Box::new(github::GitHub::open(config, clock)?))),
+    }
+}
+
 /// Files of a commit by path; `None`: removed.
 pub type Files = BTreeMap<String, Option<File>>;
 
@@ -154,6 +169,8 @@ pub struct Access {
     pub starts_checks: May,
     /// Change what runs as a check: workflows.
     pub change_workflows: May,
+    /// The forge signs what [`Forge::commit`] makes.
+    pub signs: May,
 }
 
 /// What landing on a branch demands.

@@ -63,6 +63,17 @@ impl Bare {
         self.ask(arguments).unwrap_or_else(|| panic!("git {arguments:?}"))
     }
 
+    /// Pushes through git to these branches are refused, with the words that GitHub has for it.
+    pub fn protect(&self, branches: &[String]) {
+        let refused = |name: &String| {
+            let said = format!("error: GH006: Protected branch update failed for refs/heads/{name}.");
+            format!("    refs/heads/{name}) echo '{said}' >&2; exit 1;;\n")
+        };
+        let cases: String = branches.iter().map(refused).collect();
+        let script = format!("#!/bin/sh\nwhile read -r old new name; do\n  case \"$name\" in\n{cases}    *) ;;\n  esac\ndone\n");
+        crate::support::executable(&self.path.join("hooks/pre-receive"), &script);
+    }
+
     /// What git says of commits that are named by their ids.
     fn known(&self, arguments: &[&str]) -> Option<String> {
         let mut known = self.known.lock().expect("whole");

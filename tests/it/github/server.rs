@@ -169,6 +169,12 @@ async fn git_request(
         }
         Some(_) => {}
     }
+    if pushes {
+        let repository = &world.lock().expect("whole").repository;
+        let strict = repository.protections.iter().filter(|(_, rules)| !rules.checks.is_empty() || rules.approvals > 0);
+        let names: Vec<String> = strict.map(|(name, _)| name.clone()).collect();
+        repository.bare.protect(&names);
+    }
     let (method, path, query) = (request.0.to_string(), request.1.to_string(), request.2.to_string());
     let done = tokio::task::spawn_blocking(move || git::http_backend(&folder, (&method, &path, &query), &headers, body)).await;
     world.lock().expect("whole").repository.settle(now);

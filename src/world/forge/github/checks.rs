@@ -32,7 +32,7 @@ impl GitHub {
     }
 
     pub(super) fn report_check(&self, commit: &CommitId, report: &Report) -> Result<(), ForgeError> {
-        match self.me()?.1 {
+        match self.me()?.app {
             Some(app) => self.report_check_run(commit, report, &app),
             None => self.report_status(commit, report),
         }

@@ -11,6 +11,7 @@ mod talk;
 mod token;
 mod wire;
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -49,6 +50,14 @@ pub struct GitHub {
     client: Client,
     repository: String,
     host: String,
+    me: OnceCell<Identity>,
+}
+
+/// Our name as an author, and as an App if we are one.
+#[derive(Clone, Debug)]
+struct Identity {
+    name: String,
+    app: Option<String>,
 }
 
 impl GitHub {
@@ -68,19 +77,23 @@ impl GitHub {
         let host = settings.url.split("://").nth(1).unwrap_or_default().split('/').next().unwrap_or_default();
         let host = host.strip_prefix("api.").unwrap_or(host).to_string();
         let repository = settings.repository.clone();
-        Ok(GitHub { client: Client::new(settings, clock)?, repository, host })
+        Ok(GitHub { client: Client::new(settings, clock)?, repository, host, me: OnceCell::new() })
     }
 
-    /// Our name as an author, and as an App if we are one.
-    fn me(&self) -> Result<(String, Option<String>), ForgeError> {
-        match self.client.credentials() {
-            Credentials::Token { mode: TokenMode::GithubToken, .. } => Ok((format!("{WORKFLOW}[bot]"), Some(WORKFLOW.into()))),
-            Credentials::Token { .. } => Ok((self.client.get::<wire::User>("/user")?.login, None)),
+    /// Who we are: asked once.
+    fn me(&self) -> Result<Identity, ForgeError> {
+        if let Some(known) = self.me.get() {
+            return Ok(known.clone());
+        }
+        let (name, app) = match self.client.credentials() {
+            Credentials::Token { mode: TokenMode::GithubToken, .. } => (format!("{WORKFLOW}[bot]"), Some(WORKFLOW.to_string())),
+            Credentials::Token { .. } => (self.client.get::<wire::User>("/user")?.login, None),
             Credentials::App { app, key } => {
                 let slug = self.client.installation(*app, key)?.app_slug;
-                Ok((format!("{slug}[bot]"), Some(slug)))
+                (format!("{slug}[bot]"), Some(slug))
             }
-        }
+        };
+        Ok(self.me.get_or_init(|| Identity { name, app }).clone())
     }
 
     fn repository(&self) -> Result<wire::Repository, ForgeError> {
@@ -105,6 +118,7 @@ impl GitHub {
             report: May::No,
             starts_checks: May::Yes,
             change_workflows: has(&["workflow"]),
+            signs: May::No,
         };
         Ok(access)
     }
@@ -122,22 +136,31 @@ impl Forge for GitHub {
                 let push = may(self.repository()?.permissions.push);
                 // Whether a workflow may open pull requests is a setting that it cannot read.
                 let propose = if push == May::No { May::No } else { May::Unknown };
-                let me = self.me()?.0;
-                let (starts_checks, change_workflows) = (May::No, May::No);
-                Ok(Access { me, push, propose, comment: May::Unknown, report: May::Unknown, starts_checks, change_workflows })
+                let me = self.me()?.name;
+                Ok(Access {
+                    me,
+                    push,
+                    propose,
+                    comment: May::Unknown,
+                    report: May::Unknown,
+                    starts_checks: May::No,
+                    change_workflows: May::No,
+                    signs: May::Yes,
+                })
             }
             Credentials::Token { .. } => self.access_of_person(may(self.repository()?.permissions.push)),
             Credentials::App { app, key } => {
                 let installation = self.client.installation(*app, key)?;
                 let write = |name: &str| may(installation.permissions.get(name).is_some_and(|level| level == "write"));
                 Ok(Access {
-                    me: self.me()?.0,
+                    me: self.me()?.name,
                     push: write("contents"),
                     propose: write("pull_requests"),
                     comment: may(write("issues") == May::Yes || write("pull_requests") == May::Yes),
                     report: write("checks"),
                     starts_checks: May::Yes,
                     change_workflows: write("workflows"),
+                    signs: May::Yes,
                 })
             }
         }

@@ -29,7 +29,7 @@ impl GitHub {
         let since = since.map(|at| format!("since={}", escaped(&at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())));
         let query: Vec<&str> =
             [order, since.as_deref().unwrap_or_default()].into_iter().filter(|part| !part.is_empty()).collect();
-        let (me, _) = self.me()?;
+        let me = self.me()?.name;
         let found = self.client.list(&path, &query.join("&"), |page: Vec<wire::IssueComment>| page)?;
         let mut comments: Vec<Comment> = found.into_iter().map(|comment| comment.into_comment(&me, key_of)).collect();
         comments.sort_by_key(|comment| (comment.updated, comment.id));
@@ -40,7 +40,7 @@ impl GitHub {
         if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:_-".contains(&byte)) {
             return Err(ForgeError::Setup(format!("`{key}` is no key of a comment")));
         }
-        let (me, _) = self.me()?;
+        let me = self.me()?.name;
         let text: String = text.chars().take(COMMENT_MAX).collect();
         let whole = format!("{MARK}{key}{MARK_END}\n{text}");
         let said = || -> Result<Option<Comment>, ForgeError> {

@@ -1,0 +1,178 @@
+//! GitHub as it is used: `fractal doctor` with every kind of token, pushes through git, and what looking costs.
+
+use std::process::Command;
+
+use fractal::model::CommitId;
+use fractal::world::forge::{Draft, Forge, Message, State, Way};
+use serde_json::Value;
+
+use crate::github::{GitHub, PAT, Protection, REPOSITORY, WORKFLOW_TOKEN};
+use crate::peers::or_not_run;
+use crate::support::{Repository, text};
+
+/// What the doctor says of the forge, by what it is about: whether it is good, and why.
+fn doctor(github: &GitHub, token: &str, environment: &[(&str, &str)]) -> (Option<i32>, Vec<(String, bool, String)>) {
+    let repository = Repository::greeter();
+    let url = format!("url = \"{}\"\ntoken = \"{token}\"\napp = 7", github.address);
+    repository.configure(&format!("[forge]\nkind = \"github\"\nrepository = \"{REPOSITORY}\"\n{url}\n"));
+    let mut command = repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
+    let done = command.args(["doctor", "--json"]).envs(environment.iter().copied()).output().expect("runs");
+    let printed = text(&done.stdout) + &text(&done.stderr);
+    for (_, secret) in environment.iter().filter(|(name, _)| !name.ends_with("_FILE")) {
+        assert!(!printed.contains(secret), "a secret is shown");
+    }
+    let said: Value = serde_json::from_slice(&done.stdout).unwrap_or_else(|error| panic!("{error}: {printed}"));
+    let own = ["repository", "configuration", "base branch", "kill switch", "store"];
+    let states = said["state"].as_array().expect("a list").iter();
+    let states = states.map(|state| {
+        let text = |key: &str| state[key].as_str().expect("text").to_string();
+        (text("what"), state["good"] == true, text("said"))
+    });
+    (done.status.code(), states.filter(|(what, ..)| !own.contains(&what.as_str())).collect())
+}
+
+fn demand(github: &GitHub, check: &str) {
+    let rules = Protection { checks: [check.to_string()].into(), ..Protection::default() };
+    github.change(|repository| repository.protections.insert("main".into(), rules));
+}
+
+fn bad(states: &[(String, bool, String)]) -> Vec<&str> {
+    states.iter().filter(|(_, good, _)| !good).map(|(what, ..)| what.as_str()).collect()
+}
+
+#[test]
+fn the_doctor_names_what_a_token_may_not_and_what_the_branch_does_not_demand() {
+    let github = GitHub::start();
+    let (code, states) = doctor(&github, "pat", &[("FRACTAL_GITHUB_TOKEN", PAT)]);
+    assert_eq!((code, bad(&states)), (Some(1), vec!["checks"]), "{states:#?}");
+    assert!(states[0].2.ends_with("/ana/tools, as carl"), "{states:#?}");
+    demand(&github, "tests");
+    let (code, states) = doctor(&github, "pat", &[("GITHUB_TOKEN", PAT)]);
+    assert_eq!((code, bad(&states)), (Some(0), Vec::new()), "{states:#?}");
+    // A workflow's own token starts no checks.
+    let (code, states) = doctor(&github, "github-token", &[("GITHUB_TOKEN", WORKFLOW_TOKEN)]);
+    assert_eq!((code, bad(&states)), (Some(1), vec!["their start"]), "{states:#?}");
+    github.world().tokens.get_mut(PAT).expect("is there").scopes = Some("read:org".into());
+    let (_, states) = doctor(&github, "pat", &[("FRACTAL_GITHUB_TOKEN", PAT)]);
+    assert_eq!(bad(&states), ["branches", "proposals", "comments"], "{states:#?}");
+    assert!(github.drain().iter().all(|exchange| exchange.method == "GET"), "it only looks");
+}
+
+#[test]
+fn the_doctor_says_what_is_missing_before_anything_can_be_asked() {
+    let github = GitHub::start();
+    for (mode, environment, words) in [
+        ("pat", vec![], "`FRACTAL_GITHUB_TOKEN`"),
+        ("app", vec![("FRACTAL_GITHUB_APP_KEY", "no key at all")], "private key"),
+        ("app", vec![("FRACTAL_GITHUB_APP_KEY_FILE", "/nowhere/key.pem")], "/nowhere/key.pem"),
+        ("pat", vec![("FRACTAL_GITHUB_TOKEN", "ghp_somebody_else")], "Bad credentials"),
+    ] {
+        let (code, states) = doctor(&github, mode, &environment);
+        assert_eq!((code, states.len()), (Some(1), 1), "{states:#?}");
+        assert!(states[0].0 == "forge" && states[0].2.contains(words), "{states:#?}");
+    }
+}
+
+#[test]
+fn an_app_is_known_by_its_name_and_its_installation() {
+    let github = GitHub::start();
+    // The program has the machine's clock.
+    let now = jiff::Timestamp::now();
+    github.pass(now.as_second() - github.now().as_second());
+    let Some(key) = or_not_run(github.make_app(), "openssl") else { return };
+    demand(&github, "tests");
+    let (code, states) = doctor(&github, "app", &[("FRACTAL_GITHUB_APP_KEY_FILE", &key)]);
+    assert_eq!((code, bad(&states)), (Some(0), Vec::new()), "{states:#?}");
+    assert!(states[0].2.ends_with("as fractal-bot[bot]"), "{states:#?}");
+    github.world().app_writes = vec!["contents"];
+    let (_, states) = doctor(&github, "app", &[("FRACTAL_GITHUB_APP_KEY_FILE", &key)]);
+    assert_eq!(bad(&states), ["proposals", "comments"], "{states:#?}");
+}
+
+/// Git with a token for the model, in a folder of its own.
+fn git(github: &GitHub, token: &str, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new("git");
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("GIT_CONFIG_GLOBAL", "/dev/null");
+    command.env("GIT_CONFIG_SYSTEM", "/dev/null").env("GIT_TERMINAL_PROMPT", "0").env("TOKEN", token);
+    command.args(["-c", "credential.helper=!f() { echo username=x-access-token; echo \"password=$TOKEN\"; }; f"]);
+    command.args(["-c", "user.name=Bot", "-c", "user.email=bot@example.com"]);
+    let done = command.args(arguments).current_dir(github.folder()).output().expect("git runs");
+    (done.status.success(), text(&done.stdout) + &text(&done.stderr))
+}
+
+#[test]
+fn what_is_pushed_with_a_token_is_what_is_proposed() {
+    let github = GitHub::start();
+    let address = format!("{}/{REPOSITORY}.git", github.address);
+    let (cloned, said) = git(&github, PAT, &["clone", "-q", &address, "clone"]);
+    assert!(cloned, "{said}");
+    std::fs::write(github.folder().join("clone/tool.py"), "1\n").expect("writes");
+    for arguments in
+        [["checkout", "-q", "-b", "fractal/t/1"].as_slice(), &["add", "tool.py"], &["commit", "-q", "-m", "a change"]]
+    {
+        let (done, said) = git(&github, PAT, &[["-C", "clone"].as_slice(), arguments].concat());
+        assert!(done, "{said}");
+    }
+    let push = ["-C", "clone", "push", "-q", "--force-with-lease=fractal/t/1:", "origin", "fractal/t/1"];
+    assert!(!git(&github, "ghp_somebody_else", &push).0);
+    github.world().tokens.get_mut(WORKFLOW_TOKEN).expect("is there").writes.remove("contents");
+    assert!(!git(&github, WORKFLOW_TOKEN, &push).0);
+    let (pushed, said) = git(&github, PAT, &push);
+    assert!(pushed, "{said}");
+    let head = CommitId(git(&github, PAT, &["-C", "clone", "rev-parse", "HEAD"]).1.trim().to_string());
+    let client = github.client();
+    assert_eq!(client.branch("fractal/t/1"), Ok(Some(head.clone())));
+    let draft = Draft { branch: "fractal/t/1".into(), base: "main".into(), title: "t".into(), text: "x".into(), draft: false };
+    let opened = client.open(&draft).expect("opens");
+    assert_eq!(opened.head, head);
+    // A base that demands checks takes no pushes.
+    demand(&github, "tests");
+    let (pushed, said) = git(&github, PAT, &["-C", "clone", "push", "-q", "origin", "fractal/t/1:main"]);
+    assert!(!pushed && said.contains("GH006: Protected branch update failed for refs/heads/main"), "{said}");
+    github.change(|repository| repository.protections.clear());
+    // What is pushed to the base has landed, and what loses its branch is closed.
+    let (pushed, said) = git(&github, PAT, &["-C", "clone", "push", "-q", "origin", "fractal/t/1:main"]);
+    assert!(pushed, "{said}");
+    assert!(matches!(client.proposal(opened.number).expect("reads").state, State::Landed { .. }));
+    let (_, said) = git(&github, PAT, &["-C", "clone", "commit", "-q", "--allow-empty", "-m", "more"]);
+    assert!(git(&github, PAT, &["-C", "clone", "push", "-q", "origin", "fractal/t/1"]).0, "{said}");
+    let second = client.open(&draft).expect("opens");
+    assert!(git(&github, PAT, &["-C", "clone", "push", "-q", "origin", ":fractal/t/1"]).0);
+    assert!(matches!(client.proposal(second.number).expect("reads").state, State::Closed { .. }));
+}
+
+#[test]
+fn a_look_at_which_nothing_is_new_is_not_counted() {
+    let github = GitHub::start();
+    let client = github.client();
+    for number in 0..2 {
+        let branch = format!("fractal/t/{number}");
+        github.push(&branch, "main", &[(format!("{number}.py").as_str(), "1")], "a change");
+        let draft = Draft { branch, base: "main".into(), title: "t".into(), text: "x".into(), draft: false };
+        client.open(&draft).expect("opens");
+    }
+    let since = github.now();
+    let look = || {
+        let proposals = client.proposals("main").expect("lists");
+        (proposals, client.comments(None, Some(since)).expect("lists"))
+    };
+    look();
+    github.drain();
+    let left = github.world().remaining;
+    look();
+    let idle = github.drain();
+    let asked: Vec<(&str, u16)> =
+        idle.iter().map(|exchange| (exchange.path.split('?').next().unwrap_or_default(), exchange.status)).collect();
+    let wanted = [("/repos/ana/tools/pulls", 304), ("/repos/ana/tools/issues/comments", 304)];
+    assert_eq!((asked.as_slice(), github.world().remaining), (wanted.as_slice(), left));
+    // One that lands: a look at it, its checks and the rules, and one change.
+    let (number, head) = (look().0[0].number, look().0[0].head.clone());
+    github.drain();
+    client.proposal(number).expect("reads");
+    client.checks(&head).expect("reads");
+    client.rules("main").expect("reads");
+    client.merge(number, &head, Way::Squash, &Message::default()).expect("lands");
+    let busy = github.drain();
+    let methods: Vec<&str> = busy.iter().map(|exchange| exchange.method.as_str()).collect();
+    assert_eq!(methods, ["GET", "GET", "GET", "GET", "GET", "GET", "PUT"]);
+}

@@ -96,6 +96,10 @@ pub struct EngineConfig {
     pub maintenance: Span,
     /// Opportunities taken on in one cycle; the others wait for the next.
     pub opportunities_per_cycle: usize,
+    /// Opportunities that are looked into at the same time, from the first run to the gate: of different tools, none of which uses
+    /// another one. They are recorded and land one after the other: what the base got in between is no longer what the next one was
+    /// validated on, so that its candidate goes through the gate again.
+    pub parallel: usize,
     /// Nothing outward is done: no branch, no landing, no revert, no note, no push.
     pub paused: bool,
     /// How long a tool that a loop works on is left to it when nothing more is heard of that loop. Loops prolong it while they work.
@@ -356,6 +360,7 @@ impl Config {
                 interval: Span::seconds(interval),
                 maintenance: Span::seconds(maintenance_hours * 3600),
                 opportunities_per_cycle: 8,
+                parallel: 1,
                 paused: false,
                 lease: Span::seconds(900),
                 clock_skew: Span::seconds(60),

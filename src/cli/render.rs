@@ -310,6 +310,9 @@ impl Teller {
                 let (word, text) = if judged.accepted() { (p.green("accepted"), 8) } else { (p.yellow("rejected"), 8) };
                 format!("{}\n{}", row(word, text, tool, &format!("{title} (candidate {tried})")), verdict(judged, p))
             }
+            Progress::Rebuilding { tool, commit, .. } => {
+                plain("rebuilding", tool, &format!("on {commit}, the base as it is now"))
+            }
             Progress::Unsolved { tool, reason, .. } => row(p.yellow("unsolved"), 8, tool, reason),
             Progress::Action { tool, action, dry_run, .. } => {
                 if *dry_run {

@@ -11,6 +11,8 @@ const DAYS_MAX: u64 = 36_500;
 const MIB_MAX: u64 = 1 << 20;
 /// A request is in memory as a whole.
 const BODY_MIB_MAX: u64 = 1 << 10;
+/// More at once only wait for each other.
+const PARALLEL_MAX: u64 = 64;
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// No claim on a tool can last longer: one that says so comes from a clock that is wrong.
 pub const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -48,6 +50,8 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     at_most("deploy.versions_mib", config.deploy.versions_mib, MIB_MAX)?;
     steps(&config.deploy.rollout.canary)?;
     at_least("engine.interval", config.engine.interval, INTERVAL_MIN)?;
+    demand(config.engine.parallel > 0, || "`engine.parallel` is 0, so that nothing would be looked into".into())?;
+    at_most("engine.parallel", config.engine.parallel as u64, PARALLEL_MAX)?;
     at_least("engine.lease", config.engine.lease, INTERVAL_MIN)?;
     for (name, value) in [("engine.lease", config.engine.lease), ("engine.clock_skew", config.engine.clock_skew)] {
         demand(value.0 <= LEASE_MAX, || format!("`{name}` is {value}; it can be at most {}", Span(LEASE_MAX)))?;

@@ -158,7 +158,12 @@ impl<'a> Journal<'a> {
             return Ok(Acted::Waits(pause.to_string()));
         }
         let performed = effects.perform(action, at);
+        let before = self.get(id)?.records.len();
         self.absorb()?;
+        if self.get(id)?.records.len() != before {
+            // What is published of it came here on the way to the remote, and is something else than what led to this act.
+            return Err(LogError::Raced(id.clone()).into());
+        }
         let Some(effects) = &self.effects else { return Ok(Acted::Planned) };
         match performed {
             Ok(()) => {

@@ -128,14 +128,15 @@ impl Cycle<'_, '_> {
     /// Works on as many opportunities as one cycle may, in a fair order.
     pub(super) fn take_on(&mut self, mut opportunities: Vec<&Opportunity>) -> Result<()> {
         self.order_fairly(&mut opportunities);
-        let mut taken = 0;
-        for opportunity in opportunities {
+        let (mut taken, most) = (0, self.view().config.engine.opportunities_per_cycle);
+        for (at, opportunity) in opportunities.iter().enumerate() {
             if !self.is_news(opportunity) || self.is_behind_another(opportunity) {
                 continue;
             }
-            if taken == self.view().config.engine.opportunities_per_cycle || self.journal.should_stop() {
+            if taken == most || self.journal.should_stop() {
                 break;
             }
+            self.look_ahead(&opportunities[at..], most - taken)?;
             let id = opportunity.id.clone();
             let done = self.take(opportunity);
             taken += usize::from(self.stepped(&id, done)?);
@@ -156,6 +157,19 @@ impl Cycle<'_, '_> {
             return Ok(());
         }
         self.report.opportunities += 1;
+        let (id, known) = (&opportunity.id, self.journal.improvements.get(&opportunity.id));
+        let records = known.map_or(0, |known| known.records.len());
+        if !self.ahead.told(id) {
+            self.tell_detected(opportunity);
+        }
+        self.journal.append(id, vec![Event::Detected { opportunity: opportunity.clone() }])?;
+        match self.ahead.take(id, records) {
+            Some(found) => self.go_on_from(id, found),
+            None => self.work_on(id, 0),
+        }
+    }
+
+    pub(super) fn tell_detected(&self, opportunity: &Opportunity) {
         self.journal.tell(Progress::Detected {
             id: opportunity.id.clone(),
             tool: opportunity.tool.clone(),
@@ -164,8 +178,6 @@ impl Cycle<'_, '_> {
             summary: describe_opportunity(opportunity),
             opportunity: Box::new(opportunity.clone()),
         });
-        self.journal.append(&opportunity.id, vec![Event::Detected { opportunity: opportunity.clone() }])?;
-        self.work_on(&opportunity.id, 0)
     }
 
     /// Within a priority the tool that was served longest ago comes first, and before it those that never were, in their order.
@@ -187,12 +199,17 @@ impl Cycle<'_, '_> {
 
     /// Whether another improvement of the same tool is not finished: two at once could not be told apart afterwards.
     fn is_behind_another(&self, opportunity: &Opportunity) -> bool {
+        let Some(other) = self.ahead_of(opportunity) else { return false };
+        self.left(opportunity, format!("improvement {} of the same tool comes first", other.id.short()));
+        true
+    }
+
+    /// An unfinished improvement of the same tool.
+    pub(super) fn ahead_of(&self, opportunity: &Opportunity) -> Option<&Improvement> {
         let open = |stage: Stage| !stage.is_end() && stage != Stage::New;
         let mut others =
             self.journal.improvements.values().filter(|other| other.id != opportunity.id && other.tool() == opportunity.tool);
-        let Some(other) = others.find(|other| open(other.stage)) else { return false };
-        self.left(opportunity, format!("improvement {} of the same tool comes first", other.id.short()));
-        true
+        others.find(|other| open(other.stage))
     }
 
     fn left(&self, opportunity: &Opportunity, reason: String) {

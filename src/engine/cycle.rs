@@ -1,24 +1,25 @@
 //! One bounded pass over everything that is open: reconcile, watch, land, then detect and improve. It finishes before it starts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 
 use super::actions::{Acted, Journal};
+use super::ahead::{Ahead, Found, told};
 use super::improvement::{self, Improvement};
 use super::maintenance;
 use super::news::News;
 use super::offer::learned;
-use super::progress::{CycleReport, Progress, describe_analysis, describe_investigation};
+use super::progress::{CycleReport, Progress, describe_analysis};
 use super::reconcile::{branch_is_a_persons, reconcile};
-use super::search::{Next, Wanted};
+use super::search::{Next, Shortlist, Wanted};
 use super::shadow;
 use super::stage::Stage;
 use super::stages::Stages;
 use crate::deploy::{self, Decision, Facts};
 use crate::model::{
-    ActionKind, Approver, Candidate, Character, CommitId, Conclusion, End, Event, Finding, ImprovementId, Observation,
-    Opportunity, Tool,
+    ActionKind, Approver, Candidate, Character, CommitId, Conclusion, End, Event, Finding, ImprovementId, Investigation,
+    Observation, Opportunity, Tool,
 };
 use crate::monitor::Watch;
 use crate::prioritize;
@@ -38,6 +39,10 @@ pub(super) struct Cycle<'v, 'j> {
     pub(super) stages: &'j dyn Stages,
     pub(super) tools: Catalog,
     pub(super) report: CycleReport,
+    /// What was looked into ahead of its turn.
+    pub(super) ahead: Ahead,
+    /// What was accepted in this cycle, should it have to be rebuilt.
+    shortlists: BTreeMap<ImprovementId, Shortlist>,
 }
 
 /// Runs one pass.
@@ -54,7 +59,8 @@ pub(super) fn run(journal: &mut Journal<'_>, stages: &dyn Stages) -> Result<Cycl
         journal.tell(Progress::Paused { lift: pause.how_to_lift(), reason: pause.reason });
     }
     let tools = catalog(&view.repo, &view.config, &tip)?;
-    let mut cycle = Cycle { journal, stages, tools, report: CycleReport::default() };
+    let (report, ahead, shortlists) = (CycleReport::default(), Ahead::default(), BTreeMap::new());
+    let mut cycle = Cycle { journal, stages, tools, report, ahead, shortlists };
     cycle.journal.drain()?;
     cycle.journal.sync()?;
     reconcile(&mut cycle)?;
@@ -172,6 +178,7 @@ impl<'v> Cycle<'v, '_> {
         match decision(self.view(), improvement, &tip)? {
             Decision::Wait(reason) => self.waits(id, format!("on `{branch}`: {reason}")),
             Decision::Rebuild if rebuilt < REBUILDS_MAX => {
+                self.tell_rebuilding(id, &tip)?;
                 self.journal.append(id, vec![Event::Observed { what: Observation::BaseMoved { to: tip } }])?;
                 self.work_on(id, rebuilt + 1)
             }
@@ -248,22 +255,51 @@ impl<'v> Cycle<'v, '_> {
         if improvement.stage == Stage::Detected {
             self.journal.tell(Progress::Investigating { id: id.clone(), tool: tool.name.clone() });
             let investigation = self.stages.investigate(self.view(), &tool, &opportunity, &tip)?;
-            self.report.investigated += 1;
-            self.journal.tell(Progress::Investigated {
-                id: id.clone(),
-                tool: tool.name.clone(),
-                conclusion: investigation.conclusion.word(),
-                summary: describe_investigation(&investigation),
-                investigation: Box::new(investigation.clone()),
-            });
-            let improvable = investigation.conclusion == Conclusion::Improvable;
-            self.journal.append(id, vec![Event::Investigated { investigation }])?;
-            if !improvable {
-                self.report.declined += 1;
-                return self.ended(id);
+            self.journal.tell(told(id, &tool, &investigation));
+            if !self.investigated(id, investigation)? {
+                return Ok(());
             }
         }
         self.search(id, (&tool, &character), &opportunity, rebuilt)
+    }
+
+    /// Records an investigation; whether there may be a patch.
+    fn investigated(&mut self, id: &ImprovementId, investigation: Investigation) -> Result<bool> {
+        self.report.investigated += 1;
+        let improvable = investigation.conclusion == Conclusion::Improvable;
+        self.journal.append(id, vec![Event::Investigated { investigation }])?;
+        if !improvable {
+            self.report.declined += 1;
+            self.ended(id)?;
+        }
+        Ok(improvable)
+    }
+
+    /// Goes on with what was found ahead of its turn. A repair for a base that has moved since only says where to begin.
+    pub(super) fn go_on_from(&mut self, id: &ImprovementId, found: Found) -> Result<()> {
+        let tip = self.tip()?;
+        if let Some(shortlist) = found.shortlist().filter(|shortlist| shortlist.commit != tip) {
+            self.shortlists.insert(id.clone(), shortlist.clone());
+            self.tell_rebuilding(id, &tip)?;
+            return self.work_on(id, 0);
+        }
+        let Some(opportunity) = self.journal.get(id)?.opportunity.clone() else { return Ok(()) };
+        let Found { tool, investigation, came, .. } = found;
+        if !self.investigated(id, investigation)? {
+            return Ok(());
+        }
+        for next in came {
+            if self.came(id, &tool, &opportunity, next, 0)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_rebuilding(&self, id: &ImprovementId, tip: &CommitId) -> Result<()> {
+        let tool = self.tool_of(id)?;
+        self.journal.tell(Progress::Rebuilding { id: id.clone(), tool, commit: tip.short().to_string() });
+        Ok(())
     }
 
     /// Tries candidates until one passes the gate.
@@ -277,24 +313,40 @@ impl<'v> Cycle<'v, '_> {
         let investigation = self.journal.get(id)?.investigation.clone().context("a bug: searching without an investigation")?;
         let learned = learned(self.journal.improvements.values());
         let (view, tell) = (self.view(), self.journal.listener());
-        let wanted = Wanted { view, tool, character, opportunity, investigation: &investigation, learned: &learned, tell };
+        let shortlist = match self.shortlists.get(id).cloned() {
+            Some(shortlist) if shortlist.fits(view, &investigation.commit)? => Some(shortlist),
+            _ => None,
+        };
+        let (investigation, learned, shortlist) = (&investigation, &learned, shortlist.as_ref());
+        let wanted = Wanted { view, tool, character, opportunity, investigation, learned, shortlist, tell };
         let mut attempts = match self.stages.search(wanted) {
             Ok(attempts) => attempts,
             Err(BenchError::World(error)) => return Err(error),
             Err(error) => return self.unsolved(id, 0, error.to_string()),
         };
         loop {
-            match attempts.next(self.journal.get(id)?)? {
-                Next::Over { tried, reason } => return self.unsolved(id, tried, reason),
-                Next::Judged { candidate, judged, tried } => {
-                    let accepted = judged.verdict.accepted();
-                    self.judged(id, tool, opportunity, &candidate, *judged, tried)?;
-                    if accepted {
-                        return self.land(id, rebuilt);
-                    }
-                }
+            let next = attempts.next(self.journal.get(id)?)?;
+            if self.came(id, tool, opportunity, next, rebuilt)? {
+                return Ok(());
             }
         }
+    }
+
+    /// Records what came of a candidate, and lands one that was accepted. Whether the search is over.
+    fn came(&mut self, id: &ImprovementId, tool: &Tool, opportunity: &Opportunity, next: Next, rebuilt: u32) -> Result<bool> {
+        match next {
+            Next::Over { tried, reason } => self.unsolved(id, tried, reason)?,
+            Next::Judged { candidate, judged, tried, shortlist } => {
+                let accepted = judged.verdict.accepted();
+                self.judged(id, tool, opportunity, &candidate, *judged, tried)?;
+                if !accepted {
+                    return Ok(false);
+                }
+                self.shortlists.insert(id.clone(), shortlist);
+                self.land(id, rebuilt)?;
+            }
+        }
+        Ok(true)
     }
 
     fn unsolved(&mut self, id: &ImprovementId, tried: u64, reason: String) -> Result<()> {

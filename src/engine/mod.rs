@@ -3,6 +3,7 @@
 //! [`Loop`] is the public way in, for the command line and for programs that embed it.
 
 mod actions;
+mod ahead;
 mod claims;
 mod cycle;
 pub mod figures;
@@ -113,7 +114,7 @@ impl Builder {
         self
     }
 
-    /// Is called with everything that happens, as it happens, on the thread of the cycle.
+    /// Is called with everything that happens, as it happens, by one thread at a time.
     #[must_use]
     pub fn on_progress(mut self, listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.listener = Some(Arc::new(listener));

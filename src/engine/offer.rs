@@ -10,6 +10,7 @@ use anyhow::Result;
 use jiff::SignedDuration;
 
 use super::improvement::Improvement;
+use super::search::Shortlist;
 use super::stage::Stage;
 use crate::deploy;
 use crate::improve::{self, Budget, Case, Known, Learned, Oracle, Report, SearchError, Suite};
@@ -89,6 +90,21 @@ impl Asked<'_> {
         Ok(offer)
     }
 
+    /// What came to the gate on another base, without what was turned down meanwhile.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub(super) fn shortlisted(&self, shortlist: &Shortlist) -> Result<Offer> {
+        let mut offer = Offer { candidates: Vec::new(), searched: 0, found_at: BTreeMap::new(), is_complete: false };
+        for (candidate, tried) in &shortlist.candidates {
+            if !self.is_turned_down(candidate)? {
+                offer.found_at.insert(candidate.patch.id(), *tried);
+                offer.candidates.push(candidate.clone());
+            }
+        }
+        Ok(offer)
+    }
+
     /// Adds what a search finds, or when nothing can be searched, what the strategies have untried.
     ///
     /// # Errors
@@ -118,19 +134,22 @@ impl Asked<'_> {
             revert: revert.as_ref(),
             learned: Some(self.learned),
         };
-        let base = &self.investigation.commit;
-        let (refused, turned_down) = (&self.improvement.refused, &self.improvement.turned_down);
         for candidate in improve::candidates(&case, limit, passed) {
-            let is_refused = offer.candidates.contains(&candidate) || refused.contains(&candidate.patch.id());
-            let is_turned_down = || -> Result<bool> {
-                let change = deploy::summarise(self.view, base, &candidate, 0)?.change();
-                Ok(turned_down.contains(&change))
-            };
-            if !is_refused && (turned_down.is_empty() || !is_turned_down()?) {
+            if !offer.candidates.contains(&candidate) && !self.is_turned_down(&candidate)? {
                 offer.candidates.push(candidate);
             }
         }
         Ok(())
+    }
+
+    /// By the gate or by a person.
+    fn is_turned_down(&self, candidate: &Candidate) -> Result<bool> {
+        let (refused, turned_down) = (&self.improvement.refused, &self.improvement.turned_down);
+        if turned_down.is_empty() || refused.contains(&candidate.patch.id()) {
+            return Ok(refused.contains(&candidate.patch.id()));
+        }
+        let change = deploy::summarise(self.view, &self.investigation.commit, candidate, 0)?.change();
+        Ok(turned_down.contains(&change))
     }
 
     /// The candidates that pass what a search put them to, in the first file that has any. `None` when nothing could be searched, or

@@ -69,6 +69,12 @@ pub enum Progress {
         verdict: Verdict,
         diff: String,
     },
+    /// What was validated was validated on another base: on this one it goes through the gate again.
+    Rebuilding {
+        id: ImprovementId,
+        tool: String,
+        commit: String,
+    },
     Unsolved {
         id: ImprovementId,
         tool: String,

@@ -7,7 +7,7 @@ use super::improvement::Improvement;
 use super::offer::{Asked, Offer, rivals};
 use super::progress::Progress;
 use crate::improve::Learned;
-use crate::model::{Candidate, Character, Investigation, Opportunity, Tool};
+use crate::model::{Candidate, Character, CommitId, Investigation, Opportunity, Tool};
 use crate::validate::{Gate, Judged};
 use crate::world::View;
 use crate::world::bench::BenchError;
@@ -22,13 +22,46 @@ pub(super) struct Wanted<'a> {
     pub(super) opportunity: &'a Opportunity,
     pub(super) investigation: &'a Investigation,
     pub(super) learned: &'a Learned,
+    /// What came to the gate on another base, where the files that it edits are the same.
+    pub(super) shortlist: Option<&'a Shortlist>,
     pub(super) tell: &'a dyn Fn(Progress),
+}
+
+/// An accepted candidate and what was put beside it, in the order in which they came to the gate: where the base has moved and the files
+/// have not, nothing else has to be searched for. Everything that the gate asks is asked again.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Shortlist {
+    /// The base on which they were found.
+    pub(super) commit: CommitId,
+    /// Each with the number of candidates that had been looked at when it was found.
+    pub(super) candidates: Vec<(Candidate, u64)>,
+}
+
+impl Shortlist {
+    /// Whether the files that they edit are the same on another base.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub(super) fn fits(&self, view: &View, tip: &CommitId) -> Result<bool> {
+        for path in self.candidates.iter().flat_map(|(candidate, _)| candidate.patch.edits.keys()) {
+            if view.repo.file_at(&self.commit, path)? != view.repo.file_at(tip, path)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// What came of the next candidate.
 pub(super) enum Next {
     /// The gate's answer, and how many candidates were looked at until this one was chosen.
-    Judged { candidate: Candidate, judged: Box<Judged>, tried: u64 },
+    Judged {
+        candidate: Candidate,
+        judged: Box<Judged>,
+        tried: u64,
+        /// What to begin with when the base moves before it lands.
+        shortlist: Shortlist,
+    },
     /// There is none, and why.
     Over { tried: u64, reason: String },
 }
@@ -47,6 +80,7 @@ pub(super) struct Search<'a> {
     wanted: Wanted<'a>,
     gate: Gate<'a>,
     offer: Option<Offer>,
+    shortlist: Option<&'a Shortlist>,
     started: Stopwatch,
     /// The first candidate that was not looked at.
     from: usize,
@@ -60,7 +94,7 @@ impl<'a> Search<'a> {
     /// When the tool cannot be run, or the repository or the store cannot be read.
     pub(super) fn open(wanted: Wanted<'a>) -> Result<Self, BenchError> {
         let gate = Gate::open(wanted.view, (wanted.tool, wanted.character), wanted.opportunity, wanted.investigation)?;
-        Ok(Search { wanted, gate, offer: None, started: Stopwatch::start(), from: 0, judged: 0 })
+        Ok(Search { wanted, gate, offer: None, shortlist: wanted.shortlist, started: Stopwatch::start(), from: 0, judged: 0 })
     }
 
     /// What to take to the gate: what is most trusted, then with what a search finds.
@@ -72,8 +106,8 @@ impl<'a> Search<'a> {
         };
         let asked = Asked { view, tool, improvement, investigation, learned, progress: &progress };
         let offer = match before {
-            None => asked.trusted()?,
             Some(before) => asked.searched(before, &self.gate.shown())?,
+            None => self.shortlist.map_or_else(|| asked.trusted(), |shortlist| asked.shortlisted(shortlist))?,
         };
         let candidates = offer.candidates.len() as u64;
         if candidates > 0 {
@@ -99,6 +133,10 @@ impl Attempts for Search<'_> {
                 return over("the time for this opportunity is used up (`[improve] time`)".to_string());
             }
             let Some(at) = self.gate.first_promising(&offer.candidates, self.from) else {
+                if self.shortlist.take().is_some() {
+                    self.from = 0;
+                    continue;
+                }
                 if offer.is_complete {
                     return over(match offer.all() {
                         0 => "no strategy had a candidate that was not refused before".to_string(),
@@ -115,16 +153,22 @@ impl Attempts for Search<'_> {
             self.judged += 1;
             self.from = at + 1;
             let mut chosen = at;
+            let mut beside = vec![at];
             if judged.verdict.accepted() {
-                let rivals = rivals(&self.gate, &offer.candidates, at);
-                let beside = rivals.iter().map(|at| &offer.candidates[*at]).collect::<Vec<_>>();
-                let (best, verdict) = self.gate.choose(&beside, judged);
-                (chosen, judged) = (rivals[best], verdict);
+                beside = rivals(&self.gate, &offer.candidates, at);
+                let rivals = beside.iter().map(|at| &offer.candidates[*at]).collect::<Vec<_>>();
+                let (best, verdict) = self.gate.choose(&rivals, judged);
+                (chosen, judged) = (beside[best], verdict);
             }
+            let found = |at: &usize| (offer.candidates[*at].clone(), offer.looked_at(*at));
             let next = Next::Judged {
                 candidate: offer.candidates[chosen].clone(),
                 judged: Box::new(judged),
                 tried: offer.looked_at(chosen),
+                shortlist: Shortlist {
+                    commit: self.wanted.investigation.commit.clone(),
+                    candidates: beside.iter().map(found).collect(),
+                },
             };
             self.offer = Some(offer);
             return Ok(next);

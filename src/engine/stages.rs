@@ -12,7 +12,7 @@ use crate::world::bench::BenchError;
 use crate::world::character;
 
 /// The stages. All of them fail when the repository or the store cannot be read.
-pub(super) trait Stages {
+pub(super) trait Stages: Sync {
     /// See [`detect::detect`].
     fn detect(&self, view: &View, tools: &[Tool], tip: &CommitId) -> Result<Detected>;
 
@@ -27,7 +27,13 @@ pub(super) trait Stages {
 
     /// See [`monitor::analyse`].
     fn analyse(&self, view: &View, watch: &Watch<'_>) -> Result<Analysis>;
+
+    /// Does all of this, and comes back when all of it is done.
+    fn at_once<'a>(&self, works: Vec<Work<'a>>);
 }
+
+/// Something that can be done beside something else.
+pub(super) type Work<'a> = Box<dyn FnOnce() + Send + 'a>;
 
 /// The real ones.
 pub(super) struct Real;
@@ -51,5 +57,16 @@ impl Stages for Real {
 
     fn analyse(&self, view: &View, watch: &Watch<'_>) -> Result<Analysis> {
         monitor::analyse(view, watch)
+    }
+
+    fn at_once<'a>(&self, works: Vec<Work<'a>>) {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = works.into_iter().map(|work| scope.spawn(work)).collect();
+            for thread in threads {
+                if let Err(panic) = thread.join() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        });
     }
 }

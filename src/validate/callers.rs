@@ -1,5 +1,6 @@
 //! Callers: the other tools of the repository that may feel the patch, by their tests and their recorded good runs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -8,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::last_line;
 use super::trial::{Found, Trial};
 use crate::compare::Expected;
-use crate::model::{Exit, Outcome, Recording, Tool};
+use crate::model::{CommitId, Exit, Outcome, Recording, Tool};
+use crate::world::View;
 use crate::world::bench::Bench;
 use crate::world::catalog;
 use crate::world::store::{Query, Which};
@@ -43,26 +45,53 @@ pub(super) fn check(trial: &Trial<'_, '_>) -> Found {
     }
 }
 
-/// Tools whose files, tests or needs hold a changed file, or whose sources name one.
+/// The other tools that use what is changed.
 fn callers(trial: &Trial<'_, '_>) -> Result<Vec<Tool>> {
     let gate = trial.gate;
-    let changed: Vec<&String> = trial.candidate.patch.edits.keys().collect();
+    let changed: Vec<&str> = trial.candidate.patch.edits.keys().map(String::as_str).collect();
     let tools = catalog::catalog(&gate.view.repo, &gate.view.config, &gate.commit)?.tools;
     let mut found = Vec::new();
     for tool in tools.into_iter().filter(|tool| tool.name != gate.tool.name) {
-        let needs =
-            |path: &str| tool.owns(path) || tool.needs.iter().any(|need| path == need || path.starts_with(&format!("{need}/")));
-        let holds = changed.iter().any(|path| needs(path));
-        let names = || -> Result<bool> {
-            let sources = catalog::sources(&gate.view.repo, &tool, &gate.commit)?;
-            Ok(sources.values().any(|text| changed.iter().any(|path| mentions(text, path))))
-        };
-        if holds || names()? {
+        if Reading::of(gate.view, &tool, &gate.commit)?.uses(&changed) {
             found.push(tool);
         }
     }
     found.truncate(TOOLS);
     Ok(found)
+}
+
+/// What a tool's checkout holds and its sources say.
+pub struct Reading<'t> {
+    tool: &'t Tool,
+    sources: BTreeMap<String, Vec<u8>>,
+}
+
+impl<'t> Reading<'t> {
+    /// Reads the tool's sources.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn of(view: &View, tool: &'t Tool, commit: &CommitId) -> Result<Reading<'t>> {
+        Ok(Reading { tool, sources: catalog::sources(&view.repo, tool, commit)? })
+    }
+
+    /// Whose they are.
+    pub fn tool(&self) -> &Tool {
+        self.tool
+    }
+
+    /// Its files, without its tests.
+    pub fn paths(&self) -> Vec<&str> {
+        self.sources.keys().map(String::as_str).collect()
+    }
+
+    /// Whether it may feel that these files change: its files, tests or needs hold one of them, or a source of it names one.
+    pub fn uses(&self, changed: &[&str]) -> bool {
+        let tool = self.tool;
+        let needs = |path: &str| tool.needs.iter().any(|need| path == need || path.starts_with(&format!("{need}/")));
+        let holds = |path: &&str| tool.owns(path) || tool.tests_own(path) || needs(path);
+        changed.iter().any(holds) || self.sources.values().any(|text| changed.iter().any(|path| mentions(text, path)))
+    }
 }
 
 /// Whether a source says the file's name without its extension as a word of its own.

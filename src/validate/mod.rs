@@ -29,6 +29,7 @@ use std::sync::OnceLock;
 use anyhow::Result;
 
 use self::baseline::Baseline;
+pub use self::callers::Reading;
 use self::evidence::Evidence;
 use self::judge::Step;
 use self::plan::Plan;

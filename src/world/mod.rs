@@ -87,10 +87,26 @@ impl View {
     /// See [`WorldError`].
     pub fn open_on(path: &Path, clock: Clock, host: Option<Arc<dyn Host>>) -> Result<View, WorldError> {
         let repo = Repo::open_on(path, host)?;
-        // What a view builds (a diff, the inverse of a commit) is for looking at: none of it reaches the disk.
-        repo.keep_objects_in_memory()?;
         let config = read_config(&repo)?;
         let base = repo.base(&config.base)?;
+        View::of(repo, config, base, clock)
+    }
+
+    /// The same view for another thread, which has as much of the machine as one of `share` gets. What somebody changes in the
+    /// configuration meanwhile is for the next cycle.
+    ///
+    /// # Errors
+    /// See [`WorldError`].
+    pub fn beside(&self, share: usize) -> Result<View, WorldError> {
+        let repo = Repo::open_on(self.repo.root(), self.repo.host().cloned())?;
+        let mut view = View::of(repo, self.config.clone(), self.base.clone(), self.clock.clone())?;
+        view.sandbox.workers = (self.sandbox.workers / share.max(1)).max(1);
+        Ok(view)
+    }
+
+    fn of(repo: Repo, config: Config, base: String, clock: Clock) -> Result<View, WorldError> {
+        // What a view builds (a diff, the inverse of a commit) is for looking at: none of it reaches the disk.
+        repo.keep_objects_in_memory()?;
         let store = match repo.host() {
             Some(host) => host.store()?,
             None => store::open_to_read(&repo, &config)?,

@@ -33,6 +33,7 @@ mod mcp;
 mod monitor;
 mod otlp;
 mod outage;
+mod parallel;
 mod pause;
 mod peers;
 mod people;

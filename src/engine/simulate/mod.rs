@@ -17,7 +17,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::dice::Dice;
+use self::dice::{Dice, percent_of};
 use self::sim::{Begin, Cycled, Rates, Sim};
 use crate::world::ground::{Edits, Ground};
 
@@ -84,7 +84,7 @@ pub struct Case {
 /// # Errors
 /// When the temporary folder cannot be used; what the engine does wrong is in the case.
 pub fn play(seed: u64, plant: Option<Plant>) -> Result<Case> {
-    let sim = Sim::new(seed, plant, begin)?;
+    let sim = Sim::new(seed, plant, |dice, at| begin(seed, dice, at))?;
     storm(&sim);
     let last = calm(&sim)?;
     match sim.log() {
@@ -100,12 +100,14 @@ pub fn play(seed: u64, plant: Option<Plant>) -> Result<Case> {
     }))
 }
 
-fn begin(dice: &mut Dice, at: Timestamp) -> Result<Begin> {
+fn begin(seed: u64, dice: &mut Dice, at: Timestamp) -> Result<Begin> {
     let tools: Vec<String> =
         ["alpha", "beta", "gamma"].iter().take(1 + dice.below(3) as usize).map(|tool| (*tool).to_string()).collect();
     let remote = dice.permille(500);
     let loops = [1, 1, 1, 2, 2, 3][dice.below(6) as usize];
-    let mut config = "base = \"main\"\n\n[discover]\nenabled = false\n\n".to_string();
+    // Not from the dice, which would fall otherwise for all that comes.
+    let parallel = 1 + percent_of(&[&seed.to_string(), "parallel"]) % 3;
+    let mut config = format!("base = \"main\"\n\n[discover]\nenabled = false\n\n[engine]\nparallel = {parallel}\n\n");
     if remote {
         config.push_str("[deploy]\nremote = \"origin\"\n\n");
     }
@@ -129,8 +131,11 @@ fn begin(dice: &mut Dice, at: Timestamp) -> Result<Begin> {
         store: rate(&[0, 0, 10, 40]),
         remote: rate(&[0, 30, 150]),
     };
-    let told =
-        format!("{} tools, {loops} loops, {} remote, `{head}` is checked out", tools.len(), if remote { "a" } else { "no" });
+    let told = format!(
+        "{} tools, {parallel} at once, {loops} loops, {} remote, `{head}` is checked out",
+        tools.len(),
+        if remote { "a" } else { "no" }
+    );
     Ok(Begin { ground: Ground::new(&files, head, "Ana", at)?, remote, rates, loops, tools, told })
 }
 

@@ -13,8 +13,8 @@ use super::dice::percent_of;
 use super::sim::{Sim, Validated};
 use crate::detect::Detected;
 use crate::engine::improvement::Improvement;
-use crate::engine::search::{Attempts, Next, Wanted};
-use crate::engine::stages::Stages;
+use crate::engine::search::{Attempts, Next, Shortlist, Wanted};
+use crate::engine::stages::{Stages, Work};
 use crate::model::{
     Analysis, Candidate, Character, CommitId, Conclusion, Counts, Exit, Failure, Finding, ImprovementId, Investigation,
     Judgement, Level, Opportunity, Patch, Priority, Signal, Tool, Trust, Verdict,
@@ -130,6 +130,14 @@ impl Stages for Script {
         let counts = Counts { runs: 20, failures: 2 };
         Ok(Analysis { before: counts, after: counts, log_bayes_factor: 0.0, replays: Vec::new(), finding })
     }
+
+    /// One after the other, in an order that the dice choose: the same seed is the same history.
+    fn at_once<'a>(&self, mut works: Vec<Work<'a>>) {
+        while !works.is_empty() {
+            let next = self.0.with(|state| state.dice.below(works.len() as u64)) as usize;
+            works.remove(next)();
+        }
+    }
 }
 
 /// The repairs of one failure.
@@ -203,7 +211,9 @@ impl Attempts for Repairs<'_> {
                 }
                 _ => candidate,
             };
-            return Ok(Next::Judged { candidate, judged, tried: u64::from(self.next) });
+            let tried = u64::from(self.next);
+            let shortlist = Shortlist { commit: investigation.commit.clone(), candidates: vec![(candidate.clone(), tried)] };
+            return Ok(Next::Judged { candidate, judged, tried, shortlist });
         }
         Ok(Next::Over { tried: u64::from(self.next), reason: "the script has no other repair".into() })
     }

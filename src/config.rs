@@ -100,6 +100,10 @@ pub struct EngineConfig {
     /// another one. They are recorded and land one after the other: what the base got in between is no longer what the next one was
     /// validated on, so that its candidate goes through the gate again.
     pub parallel: usize,
+    /// Tools that one improvement may repair, where the same failure has the same repair in all of them: one commit, which lands whole or
+    /// not at all, and is reverted whole. 1: each tool by itself. With more, a loop claims the repository while it works, and not a tool;
+    /// and as long as live runs have a say in what lands (`[deploy] shadow_runs`, `[deploy.rollout]`), each tool stays by itself.
+    pub group: usize,
     /// Nothing outward is done: no branch, no landing, no revert, no note, no push.
     pub paused: bool,
     /// How long a tool that a loop works on is left to it when nothing more is heard of that loop. Loops prolong it while they work.
@@ -361,6 +365,7 @@ impl Config {
                 maintenance: Span::seconds(maintenance_hours * 3600),
                 opportunities_per_cycle: 8,
                 parallel: 1,
+                group: 1,
                 paused: false,
                 lease: Span::seconds(900),
                 clock_skew: Span::seconds(60),

@@ -25,7 +25,7 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
         let history = History::open(repo, now())?;
-        let wanted = |improvement: &&Improvement| self.tool.as_ref().is_none_or(|tool| improvement.tool() == tool);
+        let wanted = |improvement: &&Improvement| self.tool.as_ref().is_none_or(|tool| improvement.is_about(tool));
         let chosen: Vec<&Improvement> = history.improvements().into_iter().filter(wanted).take(self.limit).collect();
         if self.output.json {
             for improvement in chosen {
@@ -43,7 +43,7 @@ impl Log {
             [
                 improvement.id.short().to_string(),
                 last,
-                improvement.tool().to_string(),
+                improvement.tools(),
                 improvement.stage.word().to_string(),
                 improvement.accepted.as_ref().map_or_else(|| class(improvement), |(attempt, _)| attempt.title.clone()),
                 commit,
@@ -66,6 +66,7 @@ fn summary(improvement: &Improvement) -> serde_json::Value {
     serde_json::json!({
         "id": improvement.id,
         "tool": improvement.tool(),
+        "tools": improvement.members().map(|member| &member.tool).collect::<Vec<_>>(),
         "stage": improvement.stage,
         "title": improvement.accepted.as_ref().map(|(attempt, _)| &attempt.title),
         "branch": improvement.branch.as_ref().map(|(branch, _)| branch),
@@ -107,7 +108,7 @@ impl Show {
             return markdown(&history, improvement, shadow.as_ref());
         }
         let paint = Paint::for_stdout();
-        render::say(&format!("{} {} ({})", paint.bold(improvement.tool()), paint.stage(improvement.stage), improvement.id));
+        render::say(&format!("{} {} ({})", paint.bold(&improvement.tools()), paint.stage(improvement.stage), improvement.id));
         if let Some(reason) = &improvement.end_reason {
             render::say(&format!("  {reason}"));
         }
@@ -232,7 +233,7 @@ fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
         Event::Started { key } | Event::Done { key } => vec![named(improvement, key)],
         Event::Failed { key, error } => vec![named(improvement, key), error.clone()],
         Event::Observed { what } => vec![serde_json::to_string(what).unwrap_or_default()],
-        Event::Analysed { analysis } => analysed(analysis),
+        Event::Analysed { analysis, .. } => analysed(analysis),
         Event::RolledOut { percent: 0, evidence, .. } => vec!["stopped".to_string(), evidence.to_string()],
         Event::RolledOut { percent: 100, evidence, .. } => vec!["lands".to_string(), evidence.to_string()],
         Event::RolledOut { version, percent, evidence } => {

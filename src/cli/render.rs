@@ -313,6 +313,7 @@ impl Teller {
             Progress::Rebuilding { tool, commit, .. } => {
                 plain("rebuilding", tool, &format!("on {commit}, the base as it is now"))
             }
+            Progress::Together { tools, refused, .. } => plain("together", &tools.join(", "), &told_together(refused)),
             Progress::Unsolved { tool, reason, .. } => row(p.yellow("unsolved"), 8, tool, reason),
             Progress::Action { tool, action, dry_run, .. } => {
                 if *dry_run {
@@ -332,12 +333,7 @@ impl Teller {
             }
             Progress::Ended { tool, stage, reason, .. } => row(p.stage(*stage), stage.word().len(), tool, reason),
             Progress::Maintained { executions_removed, scratch_removed } => {
-                if executions_removed + *scratch_removed as u64 == 0 {
-                    return None;
-                }
-                p.dim(&format!(
-                    "  maintenance: {executions_removed} old executions and {scratch_removed} lost scratch folders removed"
-                ))
+                p.dim(&maintained(*executions_removed, *scratch_removed)?)
             }
             Progress::Paused { reason, lift } => p.yellow(&format!("  paused: {reason} (nothing outward is done; {lift})")),
             Progress::CycleEnded { report } => p.dim(&format!(
@@ -354,6 +350,16 @@ impl Teller {
             Progress::Investigating { .. } | Progress::Searching { .. } | Progress::Trying { .. } => return None,
         })
     }
+}
+
+/// `None` when there was nothing to do.
+fn maintained(executions: u64, scratch: usize) -> Option<String> {
+    let text = format!("  maintenance: {executions} old executions and {scratch} lost scratch folders removed");
+    (executions + scratch as u64 > 0).then_some(text)
+}
+
+fn told_together(refused: &Option<String>) -> String {
+    refused.as_ref().map_or_else(|| "their repairs pass the gate as one tree".into(), |why| format!("not as one tree: {why}"))
 }
 
 fn activity(progress: &Progress) -> Option<String> {

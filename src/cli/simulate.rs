@@ -53,7 +53,7 @@ impl Simulate {
             true => render::say_json(&json!({ "histories": played, "broken": broken, "seconds": seconds, "tally": tally })),
             false => render::say(&format!(
                 "{played} histories in {seconds:.1} s: {} cycles, {} kills, {} acts of people, {} faults; {} branches moved, {} proposed, \
-                 {} landed, {} reverted; {} broken",
+                 {} landed, {} of them of several tools, {} reverted; {} broken",
                 tally.cycles,
                 tally.kills,
                 tally.acts,
@@ -61,6 +61,7 @@ impl Simulate {
                 tally.moves,
                 tally.proposed,
                 tally.landed,
+                tally.groups,
                 tally.reverted,
                 broken.len()
             )),

@@ -52,6 +52,8 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     at_least("engine.interval", config.engine.interval, INTERVAL_MIN)?;
     demand(config.engine.parallel > 0, || "`engine.parallel` is 0, so that nothing would be looked into".into())?;
     at_most("engine.parallel", config.engine.parallel as u64, PARALLEL_MAX)?;
+    demand(config.engine.group > 0, || "`engine.group` is 0, so that nothing would be repaired".into())?;
+    at_most("engine.group", config.engine.group as u64, PARALLEL_MAX)?;
     at_least("engine.lease", config.engine.lease, INTERVAL_MIN)?;
     for (name, value) in [("engine.lease", config.engine.lease), ("engine.clock_skew", config.engine.clock_skew)] {
         demand(value.0 <= LEASE_MAX, || format!("`{name}` is {value}; it can be at most {}", Span(LEASE_MAX)))?;

@@ -51,6 +51,7 @@ pub fn summarise(view: &View, base: &CommitId, candidate: &Candidate, tried: u64
         trust: candidate.trust,
         diff: view.repo.unified_diff(base, &candidate.patch, DIFF_MAX)?,
         tried,
+        parts: Vec::new(),
     })
 }
 
@@ -73,6 +74,52 @@ pub fn propose(
         patch = patch.and(test.clone());
     }
     Ok(Proposal { branch: branch(opportunity), parent: investigation.commit.clone(), patch, message: story.commit_message()? })
+}
+
+/// What is done to one tool of an improvement of several.
+pub struct Part<'a> {
+    pub tool: &'a Tool,
+    pub opportunity: &'a Opportunity,
+    pub investigation: &'a Investigation,
+    pub candidate: &'a Candidate,
+    pub attempt: &'a AttemptSummary,
+    pub verdict: &'a Verdict,
+    pub test: Option<&'a Patch>,
+}
+
+/// The one commit that carries the repairs of several tools; `whole` is the opportunity with all of them.
+///
+/// # Errors
+/// When a text cannot be rendered.
+pub fn propose_together(
+    whole: &Opportunity,
+    parts: &[Part<'_>],
+    attempt: &AttemptSummary,
+    base: &CommitId,
+    now: Timestamp,
+) -> Result<Proposal> {
+    let stories: Vec<text::Story<'_>> = parts
+        .iter()
+        .map(|part| text::Story {
+            tool: part.tool,
+            opportunity: part.opportunity,
+            investigation: part.investigation,
+            attempt: part.attempt,
+            verdict: part.verdict,
+            test: part.test,
+            now,
+        })
+        .collect();
+    let (message, told) = text::together(whole, &stories, attempt)?;
+    let notes = format!(".fractal/notes/{}-{}-{}.md", now.strftime("%Y-%m-%d"), whole.tool, whole.id.short());
+    let mut patch = Patch::write(notes, told.into_bytes());
+    for part in parts {
+        patch = patch.and(part.candidate.patch.clone());
+        if let Some(test) = part.test {
+            patch = patch.and(test.clone());
+        }
+    }
+    Ok(Proposal { branch: branch(whole), parent: base.clone(), patch, message })
 }
 
 /// What undoes a landed commit on the base as it is now.

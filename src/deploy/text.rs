@@ -77,6 +77,24 @@ impl Story<'_> {
     }
 }
 
+/// The commit message and the notes of one improvement of several tools.
+pub(super) fn together(whole: &Opportunity, stories: &[Story<'_>], attempt: &AttemptSummary) -> Result<(String, String)> {
+    let tools: Vec<&str> = stories.iter().map(|story| story.tool.name.as_str()).collect();
+    let facts = context! {
+        id => whole.id,
+        id8 => whole.id.short(),
+        tools => tools.join(", "),
+        title => plain_line(&attempt.title, SUBJECT_MAX),
+        class => plain_line(&whole.failure.class, 60),
+        strategy => attempt.strategy,
+        source => attempt.source,
+        parts => stories.iter().map(Story::facts).collect::<Vec<_>>(),
+        notes => stories.iter().map(Story::notes).collect::<Result<Vec<_>>>()?,
+    };
+    let message = render(include_str!("../../templates/text/group.txt"), facts.clone())?;
+    Ok((message, render(include_str!("../../templates/text/group.md"), facts)?))
+}
+
 /// A verdict in Markdown: how far it goes, why not further, and every check; good to paste into a review.
 ///
 /// # Errors

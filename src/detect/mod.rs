@@ -202,6 +202,7 @@ fn opportunity(figures: &Figures<'_>, summary: &VersionSummary, about: &FailureS
         priority: priority(figures),
         score: score(figures.counts.runs, about.failures, summary.first, figures.now),
         last_seen: about.last,
+        each: Vec::new(),
     }
 }
 

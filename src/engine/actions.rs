@@ -1,6 +1,7 @@
 //! The action log: every fact is appended before the next step, and every outward act goes Intended → Approved → Started →
 //! Done | Failed. The only holder of [`Effects`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::CycleError;
-use super::improvement::Improvement;
+use super::improvement::{self, Improvement};
 use super::news::News;
 use super::progress::Progress;
 use crate::model::{Action, ActionKind, Approver, CommitId, Event, ImprovementId, Patch, Record};
@@ -89,6 +90,11 @@ impl<'a> Journal<'a> {
         self.improvements.get(id).with_context(|| format!("improvement {id} is not in the log"))
     }
 
+    /// The same with what became of groups that it was in: what was turned down there is turned down.
+    pub(super) fn known(&self, id: &ImprovementId) -> Cow<'_, Improvement> {
+        improvement::known(&self.improvements, id)
+    }
+
     /// Appends facts, all or none of them, and folds them.
     pub(super) fn append(&mut self, id: &ImprovementId, events: Vec<Event>) -> Result<()> {
         if events.is_empty() {
@@ -118,12 +124,15 @@ impl<'a> Journal<'a> {
         let at = self.view.clock.now();
         match &self.effects {
             Some(effects) => effects.write_commit(parent, patch, message, at),
-            None => {
-                let deploy = &self.view.config.deploy;
-                let by = crate::world::git::Identity { name: deploy.author_name.clone(), email: deploy.author_email.clone() };
-                self.view.repo.write_commit(parent, patch, message, &by, at)
-            }
+            None => self.rehearse_commit(parent, patch, message),
         }
+    }
+
+    /// Makes a commit that is only looked at, in memory.
+    pub(super) fn rehearse_commit(&self, parent: &CommitId, patch: &Patch, message: &str) -> Result<CommitId> {
+        let deploy = &self.view.config.deploy;
+        let by = crate::world::git::Identity { name: deploy.author_name.clone(), email: deploy.author_email.clone() };
+        self.view.repo.write_commit(parent, patch, message, &by, self.view.clock.now())
     }
 
     /// Records the intent together with the facts that led to it, and does it.

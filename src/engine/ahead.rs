@@ -1,4 +1,5 @@
-//! Several opportunities of different tools are looked into at the same time, ahead of their turns (`[engine] parallel`).
+//! Several opportunities of different tools are looked into at the same time, ahead of their turns (`[engine] parallel`), or because they
+//! may be repaired together (`[engine] group`).
 //!
 //! Nothing is claimed, recorded or written here. What is found waits for its turn, and each turn is as it would be without: the tool is
 //! claimed, facts are recorded in the order of the backlog, and what lands was validated on the base as it is then. Killed anywhere, the
@@ -10,32 +11,62 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 
 use super::cycle::Cycle;
+use super::group::Group;
 use super::improvement::Improvement;
 use super::offer::learned;
 use super::progress::{Progress, describe_investigation};
 use super::search::{Next, Shortlist, Wanted};
 use super::stages::{Stages, Work};
 use crate::improve::Learned;
-use crate::model::{CommitId, Conclusion, ImprovementId, Investigation, Opportunity, Tool};
-use crate::validate::Reading;
+use crate::model::{Candidate, Character, CommitId, Conclusion, ImprovementId, Investigation, Opportunity, Tool};
+use crate::validate::{Judged, Reading};
 use crate::world::View;
 use crate::world::bench::BenchError;
 
-/// What was looked into ahead of its turn. `None`: it could not be, and its turn says why.
+/// What was looked into ahead of its turn.
 #[derive(Default)]
-pub(super) struct Ahead(BTreeMap<ImprovementId, Option<Found>>);
+pub(super) struct Ahead {
+    /// `None`: it could not be, and its turn says why.
+    found: BTreeMap<ImprovementId, Option<Found>>,
+    /// What several of them are together, by the one of them whose turn is first.
+    pub(super) groups: BTreeMap<ImprovementId, Group>,
+    /// Why they were left out of one.
+    pub(super) left_out: BTreeMap<ImprovementId, String>,
+}
 
 /// What came of one opportunity.
 pub(super) struct Found {
     /// The records of the improvement that were known: with more of them, something else would be found.
-    records: usize,
+    pub(super) records: usize,
     pub(super) tool: Tool,
+    pub(super) character: Character,
     pub(super) investigation: Investigation,
     /// What came of its candidates, in order; empty when no patch can help.
     pub(super) came: Vec<Next>,
 }
 
 impl Found {
+    /// The candidate that the gate accepted, what it said, and how many had been looked at.
+    pub(super) fn accepted(&self) -> Option<(&Candidate, &Judged, u64)> {
+        match self.came.last()? {
+            Next::Judged { candidate, judged, tried, .. } if judged.verdict.accepted() => Some((candidate, judged, *tried)),
+            Next::Judged { .. } | Next::Over { .. } => None,
+        }
+    }
+
+    /// Candidates that were looked at.
+    pub(super) fn tried(&self) -> u64 {
+        self.came.last().map_or(0, |(Next::Judged { tried, .. } | Next::Over { tried, .. })| *tried)
+    }
+
+    /// Why there is no patch, where there is none.
+    pub(super) fn why_not(&self) -> &str {
+        match self.came.last() {
+            Some(Next::Over { reason, .. }) => reason,
+            _ => self.investigation.conclusion.why_not().unwrap_or_default(),
+        }
+    }
+
     /// What to begin with on another base, if a candidate was accepted.
     pub(super) fn shortlist(&self) -> Option<&Shortlist> {
         match self.came.last()? {
@@ -48,12 +79,22 @@ impl Found {
 impl Ahead {
     /// Whether it was told that this was detected.
     pub(super) fn told(&self, id: &ImprovementId) -> bool {
-        self.0.contains_key(id)
+        self.found.contains_key(id)
+    }
+
+    /// Keeps what was found until its turn.
+    pub(super) fn keep(&mut self, id: &ImprovementId, found: Option<Found>) {
+        self.found.insert(id.clone(), found);
+    }
+
+    /// What was found, whatever has been recorded since.
+    pub(super) fn found(&mut self, id: &ImprovementId) -> Option<&mut Option<Found>> {
+        self.found.get_mut(id)
     }
 
     /// What was found, if nothing has been recorded since.
     pub(super) fn take(&mut self, id: &ImprovementId, records: usize) -> Option<Found> {
-        self.0.get_mut(id)?.take().filter(|found| found.records == records)
+        self.found.get_mut(id)?.take().filter(|found| found.records == records)
     }
 }
 
@@ -68,90 +109,155 @@ pub(super) fn told(id: &ImprovementId, tool: &Tool, investigation: &Investigatio
     }
 }
 
+/// One opportunity of one tool.
+pub(super) type Chosen<'o> = (Tool, &'o Opportunity);
+
 /// One opportunity, and what is known.
 struct Look<'a> {
     tool: Tool,
     opportunity: &'a Opportunity,
     improvement: Improvement,
     learned: &'a Learned,
+    shortlist: Option<Shortlist>,
     tip: &'a CommitId,
     tell: &'a (dyn Fn(Progress) + Sync),
 }
 
 impl Cycle<'_, '_> {
-    /// Looks into the first of these opportunities together with those behind it that can be looked into at the same time, at most `room`
-    /// of them.
+    /// Looks into the first of these opportunities together with those that can be looked into at the same time, at most `room` of them;
+    /// or with those that may be repaired together with it.
     ///
     /// # Errors
     /// When the repository cannot be read.
     pub(super) fn look_ahead(&mut self, opportunities: &[&Opportunity], room: usize) -> Result<()> {
-        let most = room.min(self.view().config.engine.parallel);
-        let first = opportunities.first().is_some_and(|first| self.ahead.told(&first.id));
-        let chosen = if first || most < 2 { Vec::new() } else { self.independent(opportunities, most)? };
+        let Some(first) = opportunities.first().filter(|first| !self.ahead.told(&first.id)) else { return Ok(()) };
+        let alike = self.alike(first, opportunities)?;
+        let chosen = match alike.len() {
+            0 | 1 => self.next_ones(opportunities, room)?,
+            _ => alike,
+        };
         if chosen.len() < 2 {
             return Ok(());
         }
         chosen.iter().for_each(|(_, opportunity)| self.tell_detected(opportunity));
-        let (view, stages, tip) = (self.view(), self.stages, self.tip()?);
+        let tip = self.tip()?;
+        for ((tool, opportunity), found) in chosen.iter().zip(self.look_into(&chosen, &tip)?) {
+            if let Err(error) = &found {
+                tracing::warn!("`{}` was not looked into beside others: {error:#}", tool.name);
+            }
+            self.ahead.keep(&opportunity.id, found.ok());
+        }
+        self.form_groups(&chosen)
+    }
+
+    /// Looks into all of these, as many at a time as may be.
+    ///
+    /// # Errors
+    /// When the repository cannot be read; what cannot be found out about one of them is in its place.
+    pub(super) fn look_into(&self, chosen: &[Chosen<'_>], tip: &CommitId) -> Result<Vec<Result<Found>>> {
         let learned = learned(self.journal.improvements.values());
         let (turn, listener) = (Mutex::new(()), self.journal.listener());
         let tell = |progress: Progress| {
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             listener(progress);
         };
-        let found: Vec<Mutex<Option<Found>>> = chosen.iter().map(|_| Mutex::default()).collect();
-        let mut works: Vec<Work<'_>> = Vec::new();
-        for ((tool, opportunity), place) in chosen.iter().zip(&found) {
-            let known = self.journal.improvements.get(&opportunity.id).cloned();
-            let improvement = known.unwrap_or_else(|| Improvement::new(opportunity.id.clone()));
-            let look = Look { tool: tool.clone(), opportunity, improvement, learned: &learned, tip: &tip, tell: &tell };
-            match view.beside(chosen.len()) {
-                Ok(own) => works.push(Box::new(move || match look.look(&own, stages) {
-                    Ok(what) => *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(what),
-                    Err(error) => tracing::warn!("`{}` was not looked into beside others: {error:#}", look.tool.name),
-                })),
-                Err(error) => tracing::warn!("`{}` cannot be looked into beside others: {error}", tool.name),
+        let mut all = Vec::new();
+        for some in chosen.chunks(self.view().config.engine.parallel) {
+            let mut looks = Vec::new();
+            for (tool, opportunity) in some {
+                let id = &opportunity.id;
+                let improvement = self.journal.known(id).into_owned();
+                let (tool, shortlist) = (tool.clone(), self.shortlist(id, tip)?);
+                looks.push(Look { tool, opportunity, improvement, learned: &learned, shortlist, tip, tell: &tell });
             }
+            all.extend(at_once(self.view(), self.stages, &looks));
         }
-        stages.at_once(works);
-        for ((_, opportunity), place) in chosen.iter().zip(found) {
-            self.ahead.0.insert(opportunity.id.clone(), place.into_inner().unwrap_or_else(PoisonError::into_inner));
-        }
-        Ok(())
+        Ok(all)
     }
 
     /// The first of these opportunities and those that follow on it, as far as none of their tools, and none that uses one of them, is
     /// another one's.
-    fn independent<'o>(&self, opportunities: &[&'o Opportunity], most: usize) -> Result<Vec<(Tool, &'o Opportunity)>> {
-        let mut chosen: Vec<(Tool, &Opportunity)> = Vec::new();
-        for opportunity in opportunities.iter().filter(|one| self.is_news(one) && self.ahead_of(one).is_none()) {
-            let Some(tool) = self.tools.get(&opportunity.tool) else { break };
+    fn next_ones<'o>(&self, opportunities: &[&'o Opportunity], room: usize) -> Result<Vec<Chosen<'o>>> {
+        let most = room.min(self.view().config.engine.parallel);
+        if most < 2 {
+            return Ok(Vec::new());
+        }
+        let chosen = self.of_different_tools(opportunities, most, |_| true);
+        let apart = self.apart(&chosen)?;
+        let free = apart.iter().take_while(|apart| **apart).count();
+        Ok(chosen.into_iter().take(free).collect())
+    }
+
+    /// The first of these opportunities and others of the same pattern, as far as none of their tools, and none that uses one of them, is
+    /// another one's.
+    fn alike<'o>(&self, first: &Opportunity, opportunities: &[&'o Opportunity]) -> Result<Vec<Chosen<'o>>> {
+        if !self.may_group() {
+            return Ok(Vec::new());
+        }
+        let pattern = first.failure.pattern();
+        let same = |other: &Opportunity| other.failures > 0 && other.failure.pattern() == pattern;
+        let chosen = self.of_different_tools(opportunities, self.view().config.engine.group, same);
+        let apart = self.apart(&chosen)?;
+        Ok(chosen.into_iter().zip(apart).filter(|(_, apart)| *apart).map(|(chosen, _)| chosen).collect())
+    }
+
+    /// The first one of each tool that may be taken on.
+    fn of_different_tools<'o>(
+        &self,
+        opportunities: &[&'o Opportunity],
+        most: usize,
+        wanted: impl Fn(&Opportunity) -> bool,
+    ) -> Vec<Chosen<'o>> {
+        let mut chosen: Vec<Chosen<'o>> = Vec::new();
+        for opportunity in opportunities.iter().filter(|one| wanted(one) && self.is_news(one) && self.ahead_of(one).is_none()) {
             // A second one of a tool comes behind the first.
-            if chosen.len() < most && chosen.iter().all(|(other, _)| other.name != tool.name) {
+            if chosen.iter().all(|(other, _)| other.name != opportunity.tool)
+                && let Some(tool) = self.tools.get(&opportunity.tool).filter(|_| !self.ahead.told(&opportunity.id))
+            {
                 chosen.push((tool.clone(), opportunity));
             }
         }
+        chosen.truncate(most);
+        chosen
+    }
+
+    /// Which of these have no tool, and none that uses theirs, in common with those before that have none either.
+    fn apart(&self, chosen: &[Chosen<'_>]) -> Result<Vec<bool>> {
         if chosen.len() < 2 {
-            return Ok(chosen);
+            return Ok(vec![true; chosen.len()]);
         }
         let tip = self.tip()?;
         let readings: Vec<Reading<'_>> =
             self.tools.tools.iter().map(|tool| Reading::of(self.view(), tool, &tip)).collect::<Result<_>>()?;
         let mut ground: BTreeSet<&str> = BTreeSet::new();
-        let mut free = 0;
-        for (tool, _) in &chosen {
+        let apart = chosen.iter().map(|(tool, _)| {
             let own = readings.iter().find(|reading| reading.tool().name == tool.name).map(Reading::paths).unwrap_or_default();
             let users = readings.iter().filter(|reading| reading.uses(&own)).map(|reading| reading.tool().name.as_str());
             let users: BTreeSet<&str> = users.chain([tool.name.as_str()]).collect();
-            if !ground.is_disjoint(&users) {
-                break;
+            let is_apart = ground.is_disjoint(&users);
+            if is_apart {
+                ground.extend(users);
             }
-            ground.extend(users);
-            free += 1;
-        }
-        chosen.truncate(free);
-        Ok(chosen)
+            is_apart
+        });
+        Ok(apart.collect())
     }
+}
+
+/// Each on a thread and with a view of its own.
+fn at_once(view: &View, stages: &dyn Stages, looks: &[Look<'_>]) -> Vec<Result<Found>> {
+    let places: Vec<Mutex<Option<Result<Found>>>> = looks.iter().map(|_| Mutex::default()).collect();
+    let mut works: Vec<Work<'_>> = Vec::new();
+    for (look, place) in looks.iter().zip(&places) {
+        let found = |what| *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+        match view.beside(looks.len()) {
+            Ok(own) => works.push(Box::new(move || found(look.look(&own, stages)))),
+            Err(error) => found(Err(error.into())),
+        }
+    }
+    stages.at_once(works);
+    let answer = |place: Mutex<Option<Result<Found>>>| place.into_inner().unwrap_or_else(PoisonError::into_inner);
+    places.into_iter().map(|place| answer(place).unwrap_or_else(|| Err(anyhow::anyhow!("it was not looked at")))).collect()
 }
 
 impl Look<'_> {
@@ -164,18 +270,19 @@ impl Look<'_> {
         tell(Progress::Investigating { id: id.clone(), tool: tool.name.clone() });
         let investigation = stages.investigate(view, &tool, opportunity, tip)?;
         tell(told(id, &tool, &investigation));
-        let mut found = Found { records: improvement.records.len(), tool, investigation, came: Vec::new() };
+        let records = improvement.records.len();
+        let mut found = Found { records, tool, character, investigation, came: Vec::new() };
         if found.investigation.conclusion != Conclusion::Improvable {
             return Ok(found);
         }
         let wanted = Wanted {
             view,
             tool: &found.tool,
-            character: &character,
+            character: &found.character,
             opportunity,
             investigation: &found.investigation,
             learned: self.learned,
-            shortlist: None,
+            shortlist: self.shortlist.as_ref(),
             tell: *tell,
         };
         let mut came = Vec::new();

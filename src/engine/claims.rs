@@ -11,12 +11,16 @@ use jiff::Timestamp;
 
 use super::actions::Journal;
 use super::cycle::Cycle;
+use super::group::Group;
 use super::improvement::Improvement;
 use super::progress::{Progress, describe_opportunity};
 use super::stage::Stage;
 use crate::model::{Event, ImprovementId, Opportunity};
 use crate::world::Elsewhere;
 use crate::world::git::LogError;
+
+/// What is claimed instead of a tool where improvements can be of several.
+const WHOLE: &str = "whole-repository";
 
 impl Journal<'_> {
     /// Brings here what others did; see [`crate::world`].
@@ -29,8 +33,10 @@ impl Journal<'_> {
 
     /// Claims a tool, or fails with [`Elsewhere`]. Afterwards everything that others recorded about it is known.
     pub(super) fn hold(&mut self, tool: &str) -> Result<()> {
+        // What repairs several tools at once is not to be told apart from what others do with one of them.
+        let work = if self.view.config.engine.group > 1 { WHOLE } else { tool };
         if let Some(effects) = &self.effects {
-            effects.hold(tool, self.view.clock.now())?;
+            effects.hold(work, self.view.clock.now())?;
         }
         self.absorb()
     }
@@ -137,7 +143,8 @@ impl Cycle<'_, '_> {
                 break;
             }
             self.look_ahead(&opportunities[at..], most - taken)?;
-            let id = opportunity.id.clone();
+            let group = self.ahead.groups.get(&opportunity.id).and_then(Group::id);
+            let id = group.unwrap_or_else(|| opportunity.id.clone());
             let done = self.take(opportunity);
             taken += usize::from(self.stepped(&id, done)?);
         }
@@ -154,6 +161,11 @@ impl Cycle<'_, '_> {
         held?;
         // Another loop may have done it since this one looked.
         if !self.is_news(opportunity) || self.is_behind_another(opportunity) {
+            return Ok(());
+        }
+        if let Some(group) = self.ahead.groups.remove(&opportunity.id)
+            && self.take_group(group)?
+        {
             return Ok(());
         }
         self.report.opportunities += 1;
@@ -183,7 +195,7 @@ impl Cycle<'_, '_> {
     /// Within a priority the tool that was served longest ago comes first, and before it those that never were, in their order.
     fn order_fairly(&self, opportunities: &mut [&Opportunity]) {
         let served = |tool: &str| {
-            let own = self.journal.improvements.values().filter(|improvement| improvement.tool() == tool);
+            let own = self.journal.improvements.values().filter(|improvement| improvement.is_about(tool));
             own.filter_map(|improvement| improvement.records.last()).map(|record| record.at).max()
         };
         opportunities.sort_by_cached_key(|opportunity| (Reverse(opportunity.priority), served(&opportunity.tool)));
@@ -191,10 +203,11 @@ impl Cycle<'_, '_> {
 
     /// Not worked on yet, or ended on another version.
     pub(super) fn is_news(&self, opportunity: &Opportunity) -> bool {
-        match self.journal.improvements.get(&opportunity.id) {
+        let own = match self.journal.improvements.get(&opportunity.id) {
             None => true,
             Some(known) => known.stage.is_end() && known.version() != Some(&opportunity.version),
-        }
+        };
+        own && !self.journal.improvements.values().any(|known| known.is_group() && is_settled_by(opportunity, known))
     }
 
     /// Whether another improvement of the same tool is not finished: two at once could not be told apart afterwards.
@@ -208,7 +221,7 @@ impl Cycle<'_, '_> {
     pub(super) fn ahead_of(&self, opportunity: &Opportunity) -> Option<&Improvement> {
         let open = |stage: Stage| !stage.is_end() && stage != Stage::New;
         let mut others =
-            self.journal.improvements.values().filter(|other| other.id != opportunity.id && other.tool() == opportunity.tool);
+            self.journal.improvements.values().filter(|other| other.id != opportunity.id && other.is_about(&opportunity.tool));
         others.find(|other| open(other.stage))
     }
 
@@ -216,4 +229,10 @@ impl Cycle<'_, '_> {
         let (id, tool) = (opportunity.id.clone(), opportunity.tool.clone());
         self.journal.tell(Progress::Waiting { id, tool, stage: Stage::New, reason });
     }
+}
+
+/// Whether a group is about this, or was on this version: unless it was given up, so that each tool is looked at by itself.
+fn is_settled_by(opportunity: &Opportunity, group: &Improvement) -> bool {
+    let same = |member: &Opportunity| !group.stage.is_end() || (member.version == opportunity.version && !group.was_given_up());
+    group.members().any(|member| member.id == opportunity.id && same(member))
 }

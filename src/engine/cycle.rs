@@ -10,18 +10,17 @@ use super::improvement::{self, Improvement};
 use super::maintenance;
 use super::news::News;
 use super::offer::learned;
-use super::progress::{CycleReport, Progress, describe_analysis};
+use super::progress::{CycleReport, Progress};
 use super::reconcile::{branch_is_a_persons, reconcile};
 use super::search::{Next, Shortlist, Wanted};
 use super::shadow;
 use super::stage::Stage;
 use super::stages::Stages;
-use crate::deploy::{self, Decision, Facts};
+use crate::deploy::{self, Decision, Facts, Proposal};
 use crate::model::{
-    ActionKind, Approver, Candidate, Character, CommitId, Conclusion, End, Event, Finding, ImprovementId, Investigation,
-    Observation, Opportunity, Tool,
+    ActionKind, Approver, AttemptSummary, Candidate, Character, CommitId, Conclusion, End, Event, ImprovementId, Investigation,
+    Observation, Opportunity, Tool, Verdict,
 };
-use crate::monitor::Watch;
 use crate::prioritize;
 use crate::validate::Judged;
 use crate::world::View;
@@ -42,7 +41,7 @@ pub(super) struct Cycle<'v, 'j> {
     /// What was looked into ahead of its turn.
     pub(super) ahead: Ahead,
     /// What was accepted in this cycle, should it have to be rebuilt.
-    shortlists: BTreeMap<ImprovementId, Shortlist>,
+    pub(super) shortlists: BTreeMap<ImprovementId, Shortlist>,
 }
 
 /// Runs one pass.
@@ -96,86 +95,22 @@ impl<'v> Cycle<'v, '_> {
         Ok(self.journal.get(id)?.tool().to_string())
     }
 
-    // ---- watch ----
-
-    fn watch_all(&mut self) -> Result<()> {
-        self.each(&[Stage::Watching, Stage::Kept, Stage::Inconclusive, Stage::Stuck], |cycle, id| {
-            let Some(by) = cycle.journal.get(id)?.revert_wanted_by.clone() else { return Ok(()) };
-            cycle.revert(id, &format!("{by} asked for it."), None, Approver::Person(by.clone()))
-        })?;
-        let watched = self.journal.improvements.values().filter(|improvement| improvement.stage == Stage::Watching);
-        let tools: Vec<String> = watched.map(|improvement| improvement.tool().to_string()).collect();
-        self.journal.settle(&tools)?;
-        self.each(&[Stage::Watching], Self::watch)
-    }
-
-    fn watch(&mut self, id: &ImprovementId) -> Result<()> {
-        let improvement = self.journal.get(id)?;
-        let name = improvement.tool().to_string();
-        let Some(tool) = self.tools.get(&name).cloned() else {
-            return self.end(id, End::Inconclusive { reason: format!("the tool `{name}` is gone") });
-        };
-        let (Some(landed), Some(opportunity)) = (&improvement.landed, &improvement.opportunity) else { return Ok(()) };
-        let watch = Watch {
-            tool: &tool,
-            before: &landed.before,
-            after: &landed.commit,
-            since: landed.at,
-            incident: &opportunity.failure.fingerprint,
-            struck: &improvement.struck,
-            undecided: improvement.undecided(),
-        };
-        let analysis = self.stages.analyse(self.view(), &watch)?;
-        let summary = describe_analysis(&analysis);
-        if let (Finding::Waiting { needed }, []) = (&analysis.finding, &analysis.replays[..]) {
-            let reason = format!("{summary}; the watch needs {needed} more runs");
-            return self.waits(id, reason);
-        }
-        self.journal.tell(Progress::Analysed {
-            id: id.clone(),
-            tool: name,
-            summary: summary.clone(),
-            analysis: analysis.clone(),
-        });
-        let recorded = Event::Analysed { analysis: analysis.clone() };
-        match &analysis.finding {
-            Finding::Regression { .. } => {
-                let why = "The tool got worse: inputs that it answered before fail now.";
-                let by = Approver::Policy("a confirmed regression is reverted".into());
-                self.revert(id, why, Some(analysis), by)
-            }
-            Finding::Good => {
-                self.journal.append(id, vec![recorded])?;
-                self.end(id, End::Kept)
-            }
-            Finding::Inconclusive { reason } => {
-                self.journal.append(id, vec![recorded])?;
-                self.end(id, End::Inconclusive { reason: reason.clone() })
-            }
-            Finding::Unconfirmed { reason } => {
-                self.journal.append(id, vec![recorded])?;
-                self.end(id, End::Stuck { reason: format!("{reason}; `fractal revert {}` reverts it", id.short()) })
-            }
-            Finding::FalseAlarm { .. } | Finding::Waiting { .. } => self.journal.append(id, vec![recorded]),
-        }
-    }
-
     // ---- land ----
 
     fn land_all(&mut self) -> Result<()> {
         self.each(&[Stage::Proposed], |cycle, id| cycle.land(id, 0))
     }
 
-    fn land(&mut self, id: &ImprovementId, rebuilt: u32) -> Result<()> {
-        let improvement = self.journal.get(id)?;
+    pub(super) fn land(&mut self, id: &ImprovementId, rebuilt: u32) -> Result<()> {
+        let improvement = self.journal.known(id);
         let (Some((branch, commit)), Some(investigation), Stage::Proposed) =
             (improvement.branch.clone(), improvement.investigation.clone(), improvement.stage)
         else {
             return Ok(());
         };
-        let (approved, shadow) = (improvement.approved_by.clone(), shadow::counts(self.view(), improvement));
+        let (approved, shadow) = (improvement.approved_by.clone(), shadow::counts(self.view(), &improvement));
         let tip = self.tip()?;
-        match decision(self.view(), improvement, &tip)? {
+        match decision(self.view(), &improvement, &tip)? {
             Decision::Wait(reason) => self.waits(id, format!("on `{branch}`: {reason}")),
             Decision::Rebuild if rebuilt < REBUILDS_MAX => {
                 self.tell_rebuilding(id, &tip)?;
@@ -234,7 +169,21 @@ impl<'v> Cycle<'v, '_> {
             .filter(|opportunity| self.is_news(opportunity))
             .map(|opportunity| opportunity.tool.clone())
             .collect();
-        self.journal.looked(&news, &left.into_iter().collect::<Vec<_>>())
+        let again: Vec<String> = left.into_iter().chain(self.given_up_together(&tip)?).collect();
+        self.journal.looked(&news, &again)
+    }
+
+    /// Tools that are to be looked at by themselves since their group was given up.
+    fn given_up_together(&self, tip: &CommitId) -> Result<BTreeSet<String>> {
+        let mut tools = BTreeSet::new();
+        let groups = self.journal.improvements.values().filter(|known| known.is_group() && known.was_given_up());
+        for member in groups.flat_map(Improvement::members) {
+            let Some(tool) = self.tools.get(&member.tool).filter(|_| self.is_news(member)) else { continue };
+            if self.view().repo.version_at(tip, &tool.paths)?.as_ref() == Some(&member.version) {
+                tools.insert(tool.name.clone());
+            }
+        }
+        Ok(tools)
     }
 
     /// From detected (or investigated) to proposed and, if allowed, landed.
@@ -247,6 +196,9 @@ impl<'v> Cycle<'v, '_> {
         }
         let improvement = self.journal.get(id)?;
         let Some(opportunity) = improvement.opportunity.clone() else { return Ok(()) };
+        if !opportunity.each.is_empty() {
+            return self.work_on_group(id, rebuilt);
+        }
         let Some(tool) = self.tools.get(&opportunity.tool).cloned() else {
             return self.end(id, End::Closed { reason: format!("the tool `{}` is gone", opportunity.tool) });
         };
@@ -264,8 +216,9 @@ impl<'v> Cycle<'v, '_> {
     }
 
     /// Records an investigation; whether there may be a patch.
-    fn investigated(&mut self, id: &ImprovementId, investigation: Investigation) -> Result<bool> {
+    pub(super) fn investigated(&mut self, id: &ImprovementId, mut investigation: Investigation) -> Result<bool> {
         self.report.investigated += 1;
+        investigation.remarks.extend(self.ahead.left_out.remove(id));
         let improvable = investigation.conclusion == Conclusion::Improvable;
         self.journal.append(id, vec![Event::Investigated { investigation }])?;
         if !improvable {
@@ -296,7 +249,7 @@ impl<'v> Cycle<'v, '_> {
         Ok(())
     }
 
-    fn tell_rebuilding(&self, id: &ImprovementId, tip: &CommitId) -> Result<()> {
+    pub(super) fn tell_rebuilding(&self, id: &ImprovementId, tip: &CommitId) -> Result<()> {
         let tool = self.tool_of(id)?;
         self.journal.tell(Progress::Rebuilding { id: id.clone(), tool, commit: tip.short().to_string() });
         Ok(())
@@ -313,10 +266,7 @@ impl<'v> Cycle<'v, '_> {
         let investigation = self.journal.get(id)?.investigation.clone().context("a bug: searching without an investigation")?;
         let learned = learned(self.journal.improvements.values());
         let (view, tell) = (self.view(), self.journal.listener());
-        let shortlist = match self.shortlists.get(id).cloned() {
-            Some(shortlist) if shortlist.fits(view, &investigation.commit)? => Some(shortlist),
-            _ => None,
-        };
+        let shortlist = self.shortlist(id, &investigation.commit)?;
         let (investigation, learned, shortlist) = (&investigation, &learned, shortlist.as_ref());
         let wanted = Wanted { view, tool, character, opportunity, investigation, learned, shortlist, tell };
         let mut attempts = match self.stages.search(wanted) {
@@ -325,10 +275,18 @@ impl<'v> Cycle<'v, '_> {
             Err(error) => return self.unsolved(id, 0, error.to_string()),
         };
         loop {
-            let next = attempts.next(self.journal.get(id)?)?;
+            let next = attempts.next(&self.journal.known(id))?;
             if self.came(id, tool, opportunity, next, rebuilt)? {
                 return Ok(());
             }
+        }
+    }
+
+    /// What was accepted in this cycle, if its files are the same on this base.
+    pub(super) fn shortlist(&self, id: &ImprovementId, base: &CommitId) -> Result<Option<Shortlist>> {
+        match self.shortlists.get(id) {
+            Some(shortlist) if shortlist.fits(self.view(), base)? => Ok(Some(shortlist.clone())),
+            _ => Ok(None),
         }
     }
 
@@ -349,7 +307,7 @@ impl<'v> Cycle<'v, '_> {
         Ok(true)
     }
 
-    fn unsolved(&mut self, id: &ImprovementId, tried: u64, reason: String) -> Result<()> {
+    pub(super) fn unsolved(&mut self, id: &ImprovementId, tried: u64, reason: String) -> Result<()> {
         let tool = self.tool_of(id)?;
         self.journal.append(id, vec![Event::NoCandidate { tried, reason: reason.clone() }])?;
         self.journal.tell(Progress::Unsolved { id: id.clone(), tool, tried, reason });
@@ -369,28 +327,38 @@ impl<'v> Cycle<'v, '_> {
         let Judged { verdict, test } = judged;
         let investigation = self.journal.get(id)?.investigation.clone().context("a bug: a verdict without an investigation")?;
         let attempt = deploy::summarise(self.view(), &investigation.commit, candidate, tried)?;
-        self.journal.tell(Progress::Judged {
-            id: id.clone(),
-            tool: tool.name.clone(),
-            title: attempt.title.clone(),
-            source: attempt.source.clone(),
-            tried,
-            verdict: verdict.clone(),
-            diff: attempt.diff.clone(),
-        });
+        self.tell_judged(id, &attempt, &verdict)?;
         let event = Event::Judged { attempt: attempt.clone(), verdict: verdict.clone() };
         if !verdict.accepted() {
             return self.journal.append(id, vec![event]);
         }
         let accepted = (candidate, &attempt, &verdict, test);
         let proposal = deploy::propose(tool, opportunity, &investigation, accepted, self.view().clock.now())?;
+        self.propose(id, event, &proposal)
+    }
+
+    pub(super) fn tell_judged(&self, id: &ImprovementId, attempt: &AttemptSummary, verdict: &Verdict) -> Result<()> {
+        self.journal.tell(Progress::Judged {
+            id: id.clone(),
+            tool: self.tool_of(id)?,
+            title: attempt.title.clone(),
+            source: attempt.source.clone(),
+            tried: attempt.tried,
+            verdict: verdict.clone(),
+            diff: attempt.diff.clone(),
+        });
+        Ok(())
+    }
+
+    /// Records that a candidate was accepted, and puts its commit on its branch.
+    pub(super) fn propose(&mut self, id: &ImprovementId, accepted: Event, proposal: &Proposal) -> Result<()> {
         let commit = self.journal.write_commit(&proposal.parent, &proposal.patch, &proposal.message)?;
         let head = self.view().repo.resolve(&format!("refs/heads/{}", proposal.branch))?;
         let improvement = self.journal.get(id)?;
         // Where we left it, whether it is there or not: a person may have been faster while we worked.
         let expect = improvement.left_at.clone().or(head.filter(|head| improvement.put.contains(head)));
         let kind = ActionKind::PutBranch { branch: proposal.branch.clone(), expect, commit };
-        self.put_branch(id, vec![event], kind)
+        self.put_branch(id, vec![accepted], kind)
     }
 
     /// Makes the branch of an accepted candidate, or says what keeps it from being made.

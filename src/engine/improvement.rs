@@ -1,5 +1,6 @@
 //! One improvement: its records, and everything folded from them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -50,9 +51,16 @@ pub struct Improvement {
     pub carriers: BTreeSet<CommitId>,
     /// The commit that carries the improvement, once it is on the base, and the base before it.
     pub landed: Option<Landed>,
-    /// Inputs that false alarms proved innocent.
-    pub struck: BTreeSet<String>,
+    /// Inputs that false alarms proved innocent, by tool.
+    pub struck: BTreeMap<String, BTreeSet<String>>,
+    /// The newest.
     pub analysis: Option<Analysis>,
+    /// The newest of each tool.
+    pub analyses: BTreeMap<String, Analysis>,
+    /// Where it repairs several tools: patches and changes of each by itself that are not proposed again, see [`Part`].
+    pub refused_parts: BTreeSet<(ImprovementId, PatchId)>,
+    /// See `refused_parts`.
+    pub turned_down_parts: BTreeSet<(ImprovementId, String)>,
     /// How far live runs get it before it lands.
     pub rollout: Option<Rollout>,
     /// Was reverted once: never again without a person.
@@ -102,8 +110,11 @@ impl Improvement {
             branched_from: None,
             carriers: BTreeSet::new(),
             landed: None,
-            struck: BTreeSet::new(),
+            struck: BTreeMap::new(),
             analysis: None,
+            analyses: BTreeMap::new(),
+            refused_parts: BTreeSet::new(),
+            turned_down_parts: BTreeSet::new(),
             rollout: None,
             reverted_before: false,
             approved_by: None,
@@ -113,9 +124,9 @@ impl Improvement {
         }
     }
 
-    /// Inputs of the last alarm, if it did not decide and more of them are awaited.
-    pub fn undecided(&self) -> usize {
-        let waiting = self.analysis.as_ref().filter(|analysis| matches!(analysis.finding, Finding::Waiting { .. }));
+    /// Inputs of the last alarm about a tool, if it did not decide and more of them are awaited.
+    pub fn undecided(&self, tool: &str) -> usize {
+        let waiting = self.analyses.get(tool).filter(|analysis| matches!(analysis.finding, Finding::Waiting { .. }));
         waiting.map_or(0, |analysis| analysis.replays.len())
     }
 
@@ -173,11 +184,14 @@ impl Improvement {
             Event::Done { key } => self.done(&key.clone(), record.at),
             Event::Failed { key, .. } => self.progress(key, Progress::Failed),
             Event::Observed { what } => self.observe(what, record.at),
-            Event::Analysed { analysis } => {
+            Event::Analysed { analysis, tool } => {
+                let tool = tool.clone().unwrap_or_else(|| self.tool().to_string());
                 if matches!(analysis.finding, Finding::FalseAlarm { .. }) {
-                    self.struck.extend(analysis.replays.iter().map(|replay| replay.input.clone()));
+                    let inputs = analysis.replays.iter().map(|replay| replay.input.clone());
+                    self.struck.entry(tool.clone()).or_default().extend(inputs);
                 }
                 self.analysis = Some(analysis.clone());
+                self.analyses.insert(tool, analysis.clone());
             }
             Event::RolledOut { version, percent, .. } => {
                 let same = self.rollout.as_ref().filter(|rollout| rollout.version == *version);
@@ -195,6 +209,7 @@ impl Improvement {
         self.accepted = None;
         self.landed = None;
         self.analysis = None;
+        self.analyses.clear();
         self.struck.clear();
         self.approved_by = None;
         self.revert_wanted_by = None;
@@ -286,17 +301,48 @@ impl Improvement {
         if let Some((attempt, _)) = &self.accepted {
             self.refused.insert(attempt.patch.clone());
             self.turned_down.insert(attempt.change());
+            self.refused_parts.extend(attempt.parts.iter().map(|part| (part.id.clone(), part.patch.clone())));
+            self.turned_down_parts.extend(attempt.parts.iter().map(|part| (part.id.clone(), part.change.clone())));
         }
     }
 
-    /// The tool it is about.
+    /// The tool it is about, the first of several.
     pub fn tool(&self) -> &str {
         self.opportunity.as_ref().map_or("?", |opportunity| &opportunity.tool)
     }
 
-    /// What live runs are repeated on while it waits on its branch.
+    /// What it is about, one for each tool.
+    pub fn members(&self) -> impl Iterator<Item = &Opportunity> {
+        self.opportunity.iter().flat_map(Opportunity::members)
+    }
+
+    /// Whether it repairs several tools.
+    pub fn is_group(&self) -> bool {
+        self.opportunity.as_ref().is_some_and(|opportunity| !opportunity.each.is_empty())
+    }
+
+    /// Whether it ended before anything was proposed.
+    pub fn was_given_up(&self) -> bool {
+        let closed = self.stage == Stage::Closed && self.accepted.is_none();
+        closed || matches!(self.stage, Stage::Declined | Stage::Unsolved)
+    }
+
+    /// Whether this tool is one that it is about.
+    pub fn is_about(&self, tool: &str) -> bool {
+        self.members().any(|member| member.tool == tool)
+    }
+
+    /// The tools that it is about, for people.
+    pub fn tools(&self) -> String {
+        match self.members().map(|member| member.tool.as_str()).collect::<Vec<_>>() {
+            tools if tools.is_empty() => "?".to_string(),
+            tools => tools.join(", "),
+        }
+    }
+
+    /// What live runs are repeated on while it waits on its branch: one tool's.
     pub fn waiting(&self) -> Option<Waiting> {
-        let (attempt, _) = self.accepted.as_ref().filter(|_| self.stage == Stage::Proposed)?;
+        let (attempt, _) = self.accepted.as_ref().filter(|_| self.stage == Stage::Proposed && !self.is_group())?;
         Some(Waiting { tool: self.tool().to_string(), id: self.id.clone(), patch: attempt.patch.clone() })
     }
 
@@ -324,6 +370,21 @@ impl Improvement {
             .filter(|record| matches!(record.event, Event::Ended { how: End::Reverted { .. } }))
             .map(|record| record.at)
     }
+}
+
+/// What is known of an improvement, with what became of the groups that its repair was in: what was refused or turned down there is not
+/// proposed by itself either, and after a revert a person decides.
+pub(super) fn known<'a>(all: &'a BTreeMap<ImprovementId, Improvement>, id: &ImprovementId) -> Cow<'a, Improvement> {
+    let mut known = all.get(id).map_or_else(|| Cow::Owned(Improvement::new(id.clone())), Cow::Borrowed);
+    let others = all.values().filter(|other| other.id != *id && other.is_group());
+    for group in others.filter(|other| other.members().any(|member| member.id == *id)) {
+        let own = known.to_mut();
+        own.refused.extend(group.refused.iter().cloned());
+        own.refused.extend(group.refused_parts.iter().filter(|(part, _)| part == id).map(|(_, patch)| patch.clone()));
+        own.turned_down.extend(group.turned_down_parts.iter().filter(|(part, _)| part == id).map(|(_, change)| change.clone()));
+        own.reverted_before |= group.reverted_before;
+    }
+    known
 }
 
 fn is_open(progress: Progress) -> bool {

@@ -6,7 +6,9 @@ mod actions;
 mod ahead;
 mod claims;
 mod cycle;
+mod divide;
 pub mod figures;
+mod group;
 mod improvement;
 mod maintenance;
 mod news;
@@ -22,6 +24,7 @@ mod stage;
 mod stages;
 mod status;
 mod versions;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -75,6 +75,13 @@ pub enum Progress {
         tool: String,
         commit: String,
     },
+    /// Repairs of several tools went through the gate on one tree; why they do not pass, if they do not.
+    Together {
+        id: ImprovementId,
+        tool: String,
+        tools: Vec<String>,
+        refused: Option<String>,
+    },
     Unsolved {
         id: ImprovementId,
         tool: String,
@@ -166,6 +173,10 @@ pub(super) fn describe_opportunity(opportunity: &Opportunity) -> String {
             Signal::Slower { before, after, .. } => format!("{before:.1} ms before, {after:.1} ms now"),
         })
         .collect();
+    if !opportunity.each.is_empty() {
+        let tools: Vec<&str> = opportunity.members().map(|member| member.tool.as_str()).collect();
+        return format!("{} with the same repair in {}", opportunity.failure.class, tools.join(", "));
+    }
     if opportunity.failures == 0 {
         return format!("{}: {}", opportunity.failure.class, signals.join("; "));
     }

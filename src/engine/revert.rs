@@ -20,8 +20,8 @@ use crate::world::git::RevertError;
 const REPAIRED_INPUTS: usize = 3;
 
 impl Cycle<'_, '_> {
-    /// Reverts a landed improvement, or says what keeps it from being reverted.
-    pub(super) fn revert(&mut self, id: &ImprovementId, why: &str, analysis: Option<Analysis>, by: Approver) -> Result<()> {
+    /// Reverts a landed improvement, or says what keeps it from being reverted. `found` is about one tool of it.
+    pub(super) fn revert(&mut self, id: &ImprovementId, why: &str, found: Option<(&str, Analysis)>, by: Approver) -> Result<()> {
         let improvement = self.journal.get(id)?;
         let (Some(landed), Some(opportunity)) = (improvement.landed.clone(), improvement.opportunity.clone()) else {
             return Ok(());
@@ -40,9 +40,11 @@ impl Cycle<'_, '_> {
             Err(RevertError::Name(path)) => Err(path),
         };
         let by_person = matches!(by, Approver::Person(_));
-        let out = self.out(&landed, &opportunity, analysis.as_ref().filter(|_| !by_person), &tip, &undo)?;
+        let out = self.out(&landed, &opportunity, found.as_ref().filter(|_| !by_person), &tip, &undo)?;
         let is_open = !self.journal.get(id)?.stage.is_end();
-        let facts: Vec<Event> = analysis.iter().map(|analysis| Event::Analysed { analysis: analysis.clone() }).collect();
+        let named = |tool: &str| Some(tool.to_string()).filter(|_| !opportunity.each.is_empty());
+        let facts = found.iter().map(|(tool, analysis)| Event::Analysed { analysis: analysis.clone(), tool: named(tool) });
+        let facts: Vec<Event> = facts.collect();
         let undo = match (undo, out) {
             (Ok(undo), None) => undo,
             (_, out) => {
@@ -59,7 +61,8 @@ impl Cycle<'_, '_> {
         };
         let message = self.view().repo.message(&landed.commit)?;
         let subject = message.lines().next().unwrap_or_default();
-        let message = deploy::revert_message(&landed.commit, subject, &opportunity, why, analysis.as_ref())?;
+        let message =
+            deploy::revert_message(&landed.commit, subject, &opportunity, why, found.as_ref().map(|(_, analysis)| analysis))?;
         let commit = self.journal.write_commit(&tip, &undo, &message)?;
         let kind =
             ActionKind::Revert { base: self.view().base.clone(), expect: tip, commit: commit.clone(), reverts: landed.commit };
@@ -74,24 +77,28 @@ impl Cycle<'_, '_> {
         }
     }
 
-    /// What keeps it from being reverted. `analysis` is what asks for it, when no person does.
+    /// What keeps it from being reverted. `found` is what asks for it, when no person does.
     fn out(
         &self,
         landed: &Landed,
         opportunity: &Opportunity,
-        analysis: Option<&Analysis>,
+        found: Option<&(&str, Analysis)>,
         tip: &CommitId,
         undo: &Result<Patch, String>,
     ) -> Result<Option<String>> {
-        let (view, name) = (self.view(), &opportunity.tool);
+        let (view, name) = (self.view(), found.map_or(opportunity.tool.as_str(), |(tool, _)| *tool));
         let config = &view.config.monitor;
-        let of_tool = view.config.tools.iter().find(|tool| &tool.name == name).and_then(|tool| tool.revert);
+        let allowed = |name: &str| {
+            let of_tool = view.config.tools.iter().find(|tool| tool.name == name).and_then(|tool| tool.revert);
+            of_tool.unwrap_or(config.revert)
+        };
         let mut facts = RevertFacts {
-            by_person: analysis.is_none(),
-            allowed: of_tool.unwrap_or(config.revert),
+            by_person: found.is_none(),
+            // It goes from all of them.
+            allowed: opportunity.members().all(|member| allowed(&member.tool)),
             days: u32::try_from(view.clock.now().duration_since(landed.at).as_hours() / 24).unwrap_or(0),
             days_max: config.revert_days,
-            of_tool: (self.reverts_today(|other| other.tool() == name), config.reverts_per_day as usize),
+            of_tool: (self.reverts_today(|other| other.is_about(name)), config.reverts_per_day as usize),
             of_all: (self.reverts_today(|_| true), config.reverts_per_day_all as usize),
             conflict: undo.as_ref().err().map(String::as_str),
             dependants: &[],
@@ -100,7 +107,7 @@ impl Cycle<'_, '_> {
         };
         // What is cheap to know comes first: the rest runs things.
         let early = deploy::out(&facts);
-        let (Some(analysis), Ok(undo), None) = (analysis, undo, &early) else { return Ok(early) };
+        let (Some((_, analysis)), Ok(undo), None) = (found, undo, &early) else { return Ok(early) };
         let dependants = self.dependants(landed, tip)?;
         let confirmed = self.confirmed(landed, name, analysis)?;
         let red_before = self.red_before(landed, name, &confirmed)?;

@@ -283,7 +283,7 @@ impl Cycle<'_, '_> {
             let share = self.case(&id)?.filter(|case| case.running.is_some()).map(|case| case.share);
             let improvement = self.journal.get(&id)?;
             let tool = self.tools.get(improvement.tool());
-            let may_land = matches!(decision(self.view(), improvement, &tip)?, Decision::Merge);
+            let may_land = matches!(decision(self.view(), &self.journal.known(&id), &tip)?, Decision::Merge);
             let mut rollout = rollout::Rollout { tool: improvement.tool().to_string(), id: id.clone(), share: None };
             if let (Some(share), Some(tool), true, false) = (share, tool, may_land, self.journal.is_dry_run()) {
                 match versions::make(&self.view().repo, &self.view().config, tool, &share.commit) {

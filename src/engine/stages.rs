@@ -5,8 +5,9 @@ use anyhow::Result;
 use super::search::{Attempts, Search, Wanted};
 use crate::detect::{self, Detected};
 use crate::investigate;
-use crate::model::{Analysis, Character, CommitId, Investigation, Opportunity, Tool};
+use crate::model::{Analysis, Candidate, Character, CommitId, Investigation, Opportunity, Tool};
 use crate::monitor::{self, Watch};
+use crate::validate::{Gate, Judged};
 use crate::world::View;
 use crate::world::bench::BenchError;
 use crate::world::character;
@@ -24,6 +25,9 @@ pub(super) trait Stages: Sync {
 
     /// See [`Search::open`].
     fn search<'a>(&'a self, wanted: Wanted<'a>) -> Result<Box<dyn Attempts + 'a>, BenchError>;
+
+    /// One candidate through the whole gate, with nothing beside it: see [`Gate::judge`].
+    fn judge(&self, wanted: Wanted<'_>, candidate: &Candidate) -> Result<Judged, BenchError>;
 
     /// See [`monitor::analyse`].
     fn analyse(&self, view: &View, watch: &Watch<'_>) -> Result<Analysis>;
@@ -53,6 +57,11 @@ impl Stages for Real {
 
     fn search<'a>(&'a self, wanted: Wanted<'a>) -> Result<Box<dyn Attempts + 'a>, BenchError> {
         Ok(Box::new(Search::open(wanted)?))
+    }
+
+    fn judge(&self, wanted: Wanted<'_>, candidate: &Candidate) -> Result<Judged, BenchError> {
+        let gate = Gate::open(wanted.view, (wanted.tool, wanted.character), wanted.opportunity, wanted.investigation)?;
+        Ok(gate.judge(candidate))
     }
 
     fn analyse(&self, view: &View, watch: &Watch<'_>) -> Result<Analysis> {

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::cycle::decision;
-use super::improvement::Improvement;
+use super::improvement::{Improvement, known};
 use super::stage::Stage;
 use super::{CycleError, Improvements, rollout, shadow};
 use crate::deploy::Decision;
@@ -230,7 +230,7 @@ impl History {
         for improvement in self.improvements() {
             let rollout = self.rolled_out(improvement)?;
             let reason = match improvement.stage {
-                Stage::Proposed => match decision(&self.view, improvement, &tip)? {
+                Stage::Proposed => match decision(&self.view, &known(&self.improvements, &improvement.id), &tip)? {
                     Decision::Wait(reason) => reason,
                     Decision::Merge => match &rollout {
                         Some((reason, _)) => reason.clone(),
@@ -245,7 +245,7 @@ impl History {
             };
             items.push(OpenItem {
                 id: improvement.id.clone(),
-                tool: improvement.tool().to_string(),
+                tool: improvement.tools(),
                 stage: improvement.stage,
                 title: improvement.accepted.as_ref().map(|(attempt, _)| attempt.title.clone()).unwrap_or_default(),
                 reason,
@@ -303,7 +303,7 @@ impl History {
             let version = self.view.repo.version_at(&tip, &tool.paths)?;
             let summary =
                 summaries.iter().find(|summary| summary.tool == tool.name && Some(&summary.version) == version.as_ref());
-            let newest = self.improvements().into_iter().find(|improvement| improvement.tool() == tool.name);
+            let newest = self.improvements().into_iter().find(|improvement| improvement.is_about(&tool.name));
             rows.push(ToolRow {
                 tool: tool.name.clone(),
                 version: version.map_or_else(|| "-".to_string(), |version| version.short().to_string()),

@@ -178,7 +178,7 @@ impl History {
         }
         let share = rollout::share(repo, &tool.name);
         let mut made = Vec::new();
-        for improvement in self.improvements().into_iter().filter(|improvement| improvement.tool() == tool.name) {
+        for improvement in self.improvements().into_iter().filter(|improvement| improvement.is_about(&tool.name)) {
             let carried = improvement.landed.as_ref().map(|landed| &landed.commit);
             let Some(commit) = carried.or(improvement.branch.as_ref().map(|(_, commit)| commit)) else { continue };
             // Objects of a branch that somebody deleted go some day.
@@ -222,7 +222,7 @@ impl History {
         if name.len() < PREFIX_MIN {
             return Ok(Vec::new());
         }
-        let own = self.improvements().into_iter().filter(|improvement| improvement.tool() == tool.name);
+        let own = self.improvements().into_iter().filter(|improvement| improvement.is_about(&tool.name));
         let named = own.filter(|improvement| improvement.id.as_str().starts_with(name));
         let commits = named.filter_map(|improvement| match (&improvement.landed, &improvement.branch) {
             (Some(landed), _) => Some(landed.commit.clone()),

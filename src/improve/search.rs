@@ -338,6 +338,7 @@ impl Search<'_> {
             culprit: None,
             suite: None,
             remarks: Vec::new(),
+            others: Vec::new(),
             conclusion: Conclusion::Improvable,
         };
         let case =

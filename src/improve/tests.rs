@@ -35,6 +35,7 @@ fn investigation(failure: Failure, lines: &[(u32, f64)]) -> Investigation {
         culprit: None,
         suite: None,
         remarks: vec![],
+        others: Vec::new(),
         conclusion: Conclusion::Improvable,
     }
 }

@@ -80,6 +80,7 @@ fn bare(opportunity: &Opportunity, commit: &CommitId, conclusion: Conclusion) ->
         culprit: None,
         suite: None,
         remarks: Vec::new(),
+        others: Vec::new(),
         conclusion,
     }
 }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::id::digest;
 use super::{
-    Action, ActionKey, Analysis, CommitId, Investigation, Opportunity, PatchId, RolloutEvidence, Trust, Verdict, Version,
+    Action, ActionKey, Analysis, CommitId, ImprovementId, Investigation, Opportunity, PatchId, RolloutEvidence, Trust, Verdict,
+    Version,
 };
 
 /// One line of an improvement's file.
@@ -28,6 +29,19 @@ pub struct AttemptSummary {
     pub diff: String,
     /// Candidates looked at before this one was chosen.
     pub tried: u64,
+    /// What it does to each tool, where it repairs several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// What a patch of several tools does to one of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// The improvement that it would be by itself.
+    pub id: ImprovementId,
+    pub patch: PatchId,
+    /// See [`AttemptSummary::change`].
+    pub change: String,
 }
 
 impl AttemptSummary {
@@ -134,6 +148,9 @@ pub enum Event {
     },
     Analysed {
         analysis: Analysis,
+        /// Which of several tools it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tool: Option<String>,
     },
     /// From now on so many per cent of the live runs get the proposed version: 100 when it lands, 0 when it is stopped.
     RolledOut {
@@ -169,6 +186,26 @@ impl Event {
             Event::Analysed { .. } => "analysed",
             Event::RolledOut { .. } => "rolled_out",
             Event::Ended { .. } => "ended",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written before an improvement could be of several tools.
+    const OLD: [&str; 3] = [
+        r#"{"at":"2026-01-02T03:04:05Z","event":"detected","opportunity":{"id":"i","tool":"t","version":"v","counts":{"runs":9,"failures":3},"failure":{"fingerprint":"f1-00","class":"c","message":"m","frames":[]},"failures":3,"distinct_inputs":3,"signals":[],"priority":"medium","score":1.0,"last_seen":"2026-01-02T03:04:05Z"}}"#,
+        r#"{"at":"2026-01-02T03:04:05Z","event":"investigated","investigation":{"commit":"k","failure":{"fingerprint":"f1-00","class":"c","message":"m","frames":[]},"reproductions":[],"locations":[],"culprit":null,"suite":null,"remarks":[],"conclusion":"improvable"}}"#,
+        r#"{"at":"2026-01-02T03:04:05Z","event":"analysed","analysis":{"before":{"runs":9,"failures":3},"after":{"runs":9,"failures":0},"log_bayes_factor":0.0,"replays":[],"finding":"good"}}"#,
+    ];
+
+    #[test]
+    fn what_was_recorded_of_one_tool_reads_and_is_written_as_ever() {
+        for line in OLD {
+            let record: Record = serde_json::from_str(line).expect("reads");
+            assert_eq!(serde_json::to_string(&record).expect("is written"), line);
         }
     }
 }

@@ -112,6 +112,11 @@ impl Failure {
         self.fingerprint == other.fingerprint && mask(&self.message) == mask(&other.message)
     }
 
+    /// What failures of different tools have in common when they are the same mistake: the class, and the message but for what varies.
+    pub fn pattern(&self) -> (&str, String) {
+        (&self.class, mask(&self.message))
+    }
+
     /// Whether it is such a one.
     pub fn is_wrong_output(&self) -> bool {
         self.class == "wrong output" && self.fingerprint == Failure::wrong_output().fingerprint

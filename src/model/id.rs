@@ -48,7 +48,7 @@ text_id!(
     ExecutionId
 );
 text_id!(
-    /// One improvement: the first 32 hexadecimal digits of `blake3(tool, fingerprint)`.
+    /// One improvement: the first 32 hexadecimal digits of `blake3(tool, fingerprint)`, or of blake3 over such identities.
     ImprovementId
 );
 text_id!(
@@ -64,6 +64,14 @@ impl ImprovementId {
     /// The identity of the work on one failure of one tool. A later failure with the same fingerprint is the same work.
     pub fn of(tool: &str, fingerprint: &super::Fingerprint) -> Self {
         ImprovementId(digest(&[tool.as_bytes(), fingerprint.as_str().as_bytes()]))
+    }
+
+    /// The identity of the work on several failures at once, whatever their order.
+    pub fn of_all<'a>(ids: impl Iterator<Item = &'a ImprovementId>) -> Self {
+        let mut parts: Vec<&[u8]> = ids.map(|id| id.0.as_bytes()).collect();
+        parts.sort_unstable();
+        parts.push(b"together");
+        ImprovementId(digest(&parts))
     }
 }
 

@@ -110,6 +110,9 @@ pub struct Investigation {
     pub suite: Option<SuiteRun>,
     /// Observations for people, such as "no validation of `b` before line 12".
     pub remarks: Vec<String>,
+    /// Of the other tools, where the opportunity has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Investigation>,
     #[serde(flatten)]
     pub conclusion: Conclusion,
 }

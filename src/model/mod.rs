@@ -27,7 +27,7 @@ pub use action::{Action, ActionKind};
 pub use analysis::{Analysis, Counts, Finding, PairedReplay};
 pub use candidate::{Candidate, FileEdit, Patch, Trust};
 pub use chance::SplitMix;
-pub use event::{Approver, AttemptSummary, End, Event, Observation, Record};
+pub use event::{Approver, AttemptSummary, End, Event, Observation, Part, Record};
 pub use execution::{Arg, BlobId, CaptureLevel, Execution, Exit, Input, MASK, Mark, NewExecution, Outcome, Recording, ToolInput};
 pub use failure::{Failure, Fingerprint, Frame, plain_line, steers};
 pub use hints::Hints;

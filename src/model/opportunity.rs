@@ -34,7 +34,7 @@ pub enum Priority {
     High,
 }
 
-/// One failure of one tool that is worth an investigation.
+/// One failure that is worth an investigation: of one tool, or the same of several.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opportunity {
     pub id: ImprovementId,
@@ -52,4 +52,16 @@ pub struct Opportunity {
     /// Runs per week times the share of runs that this failure costs: runs that a repair would save each week.
     pub score: f64,
     pub last_seen: Timestamp,
+    /// Where several tools have the same failure and the same repair: what each would be by itself, the first of them first. The rest of
+    /// this is the first one's, but for the identity, which is all of theirs. Empty for one tool.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub each: Vec<Opportunity>,
+}
+
+impl Opportunity {
+    /// One for each tool.
+    pub fn members(&self) -> impl Iterator<Item = &Opportunity> {
+        let alone = self.each.is_empty().then_some(self);
+        alone.into_iter().chain(&self.each)
+    }
 }

@@ -64,6 +64,7 @@ mod tests {
             priority,
             score,
             last_seen: Timestamp::UNIX_EPOCH,
+            each: Vec::new(),
         }
     }
 

@@ -20,6 +20,7 @@ mod forge_policy;
 mod forget;
 mod github;
 mod github_use;
+mod group;
 mod import;
 mod import_github;
 mod import_junit;

@@ -41,6 +41,7 @@ fn investigation(failure: Failure, lines: usize) -> Investigation {
         culprit: None,
         suite: None,
         remarks: vec![],
+        others: Vec::new(),
         conclusion: Conclusion::Improvable,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use super::script::{faults, id_of};
-use super::sim::{Cycled, State};
+use super::sim::{Cycled, State, Validated};
 use crate::engine::{History, Improvement, Stage};
 use crate::model::{CommitId, FileEdit, ImprovementId};
 use crate::world::git::{LOG_REF, NOTES_REF, reverted_by};
@@ -124,6 +124,7 @@ fn base(state: &mut State, old: Option<&CommitId>, new: &CommitId) -> Result<Opt
         Some(reverted) => revert(state, old, new, reverted),
         None => {
             state.tally.landed += 1;
+            state.tally.groups += u64::from(tools_in(&message).len() > 1);
             match validated(state, new)? {
                 Err(why) => Ok(Some(format!("what landed is not what was validated: {why}"))),
                 Ok(alone) => unasked(state, new, alone),
@@ -135,7 +136,8 @@ fn base(state: &mut State, old: Option<&CommitId>, new: &CommitId) -> Result<Opt
 /// What must not land without a person's approval, and has none.
 fn unasked(state: &State, commit: &CommitId, alone: bool) -> Result<Option<String>> {
     let id = id_in(&state.ground.message(commit)).unwrap_or_default();
-    let was_undone = state.undone.contains(&id) && !state.amnesia;
+    let known = |id: &String| state.undone.contains(id) && !state.amnesia;
+    let was_undone = known(&id) || parts(state, commit)?.iter().any(|(id, _)| known(id));
     if (alone && !was_undone) || state.approved.contains(&(id, change_of(state, commit)?)) {
         return Ok(None);
     }
@@ -150,8 +152,8 @@ fn validated(state: &State, commit: &CommitId) -> Result<Result<bool, String>> {
     let [parent] = parents.as_slice() else { return Ok(Err("it has not one parent".into())) };
     let mut changes = state.ground.changes(commit)?;
     changes.retain(|path, _| !path.starts_with(".fractal/notes/"));
-    let mut on_parent = state.validated.iter().filter(|validated| validated.parent == *parent).peekable();
-    if on_parent.peek().is_none() {
+    let on_parent: Vec<&Validated> = state.validated.iter().filter(|validated| validated.parent == *parent).collect();
+    if on_parent.is_empty() {
         return Ok(Err(format!("nothing was validated on {}", parent.short())));
     }
     let wanted = |patch: &crate::model::Patch| -> Edits {
@@ -161,17 +163,28 @@ fn validated(state: &State, commit: &CommitId) -> Result<Result<bool, String>> {
         });
         edits.filter(|(path, content)| state.ground.file(parent, path) != *content).collect()
     };
-    let found: Vec<bool> = on_parent.filter(|it| wanted(&it.patch) == changes).map(|it| it.alone).collect();
-    Ok(match found.is_empty() {
-        true => Err(format!("it changes {:?}", changes.keys().collect::<Vec<_>>())),
-        false => Ok(found.contains(&true)),
-    })
+    // Each of its tools was validated on this tree, and not on one with less or more.
+    let (mut alone, tools) = (true, tools_in(&state.ground.message(commit)));
+    if tools.is_empty() {
+        return Ok(Err("it names no tool".into()));
+    }
+    for tool in tools {
+        let own = on_parent.iter().filter(|it| it.tool == tool && wanted(&it.patch) == changes);
+        let found: Vec<bool> = own.map(|it| it.alone).collect();
+        if found.is_empty() {
+            return Ok(Err(format!("`{tool}` was not: it changes {:?}", changes.keys().collect::<Vec<_>>())));
+        }
+        alone &= found.contains(&true);
+    }
+    Ok(Ok(alone))
 }
 
 fn revert(state: &mut State, old: &CommitId, new: &CommitId, reverted: &CommitId) -> Result<Option<String>> {
     state.tally.reverted += 1;
     let before = state.ground.ancestors([old])?;
     state.undone.extend(id_in(&state.ground.message(reverted)));
+    let parts = parts(state, reverted)?;
+    state.undone.extend(parts.into_iter().map(|(id, _)| id));
     if !before.contains(reverted) {
         return Ok(Some(format!("{} was reverted and is not there", reverted.short())));
     }
@@ -223,10 +236,12 @@ fn branch(state: &mut State, place: Place, name: &str, old: Option<&CommitId>, n
     if !name.ends_with(&format!("/{}", &id[..8])) {
         return Ok(Some(format!("it is the branch of another improvement than {id}")));
     }
-    let change = change_of(state, new)?;
+    let mut changes = parts(state, new)?;
+    changes.push((id, change_of(state, new)?));
     // What was done here in the moment of a push is seen afterwards.
     // Two loops in one clone, which the loop's lock forbids, can miss what a person did between them.
-    let again = place == Place::Here && state.loops == 1 && state.turned_down.contains(&(id, change));
+    let known = changes.iter().any(|change| state.turned_down.contains(change));
+    let again = place == Place::Here && state.loops == 1 && known;
     Ok(again.then(|| "a change that a person turned down is proposed again".into()))
 }
 
@@ -242,6 +257,22 @@ pub(super) fn change_of(state: &State, commit: &CommitId) -> Result<String> {
         text.lines().filter(|line| !known.contains(line)).map(str::to_string).collect::<Vec<_>>()
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// What a commit of ours does to each tool, by the improvement that it would be by itself.
+pub(super) fn parts(state: &State, commit: &CommitId) -> Result<Vec<(String, String)>> {
+    let mut parts = Vec::new();
+    for (path, content) in state.ground.changes(commit)? {
+        let Some(tool) = path.strip_prefix("tools/").and_then(|name| name.strip_suffix(".txt")) else { continue };
+        let parent = state.ground.parents(commit).into_iter().next();
+        let before = parent.and_then(|parent| state.ground.file(&parent, &path)).unwrap_or_default();
+        let (text, before) = (content.unwrap_or_default(), String::from_utf8_lossy(&before).into_owned());
+        for line in String::from_utf8_lossy(&text).lines().filter(|line| !before.lines().any(|known| known == *line)) {
+            let fault = line.strip_prefix("fixed ").and_then(|rest| rest.split(' ').next()?.parse().ok());
+            parts.extend(fault.map(|fault| (id_of(tool, fault).to_string(), line.to_string())));
+        }
+    }
+    Ok(parts)
 }
 
 /// When the faults have stopped and nothing moves any more.
@@ -265,10 +296,12 @@ pub(super) fn at_rest(state: &mut State, history: &History, last: &Cycled) -> Re
     for tool in state.tools.clone() {
         let text = state.ground.file(&tip, &format!("tools/{tool}.txt")).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
-        let is_open = |improvement: &Improvement| improvement.tool() == tool && !improvement.stage.is_end();
+        let is_open = |improvement: &Improvement| improvement.is_about(&tool) && !improvement.stage.is_end();
         let is_busy = improvements.values().any(|improvement| is_open(improvement));
         for fault in faults(&text).into_iter().filter(|_| !is_busy) {
-            if !improvements.contains_key(&id_of(&tool, fault)) {
+            let id = id_of(&tool, fault);
+            let in_group = |improvement: &&Improvement| improvement.members().any(|member| member.id == id);
+            if !improvements.contains_key(&id) && !improvements.values().any(in_group) {
                 state.breaks(format!("fault {fault} of `{tool}` was never seen"));
             }
         }
@@ -298,6 +331,11 @@ fn unknown_landings(state: &State, improvements: &BTreeMap<ImprovementId, &Impro
         }
     }
     Ok(unknown)
+}
+
+/// The tools that a message names.
+fn tools_in(message: &str) -> Vec<String> {
+    message.lines().filter_map(|line| line.strip_prefix("Fractal-Tool: ")).map(str::to_string).collect()
 }
 
 /// The improvement that a message names.

@@ -52,6 +52,8 @@ pub struct Tally {
     pub moves: u64,
     pub proposed: u64,
     pub landed: u64,
+    /// Of those, with several tools.
+    pub groups: u64,
     pub reverted: u64,
 }
 
@@ -64,6 +66,7 @@ impl std::ops::AddAssign for Tally {
         self.moves += other.moves;
         self.proposed += other.proposed;
         self.landed += other.landed;
+        self.groups += other.groups;
         self.reverted += other.reverted;
     }
 }
@@ -107,7 +110,9 @@ fn begin(seed: u64, dice: &mut Dice, at: Timestamp) -> Result<Begin> {
     let loops = [1, 1, 1, 2, 2, 3][dice.below(6) as usize];
     // Not from the dice, which would fall otherwise for all that comes.
     let parallel = 1 + percent_of(&[&seed.to_string(), "parallel"]) % 3;
-    let mut config = format!("base = \"main\"\n\n[discover]\nenabled = false\n\n[engine]\nparallel = {parallel}\n\n");
+    let group = if percent_of(&[&seed.to_string(), "group"]) < 80 { 8 } else { 1 };
+    let mut config =
+        format!("base = \"main\"\n\n[discover]\nenabled = false\n\n[engine]\nparallel = {parallel}\ngroup = {group}\n\n");
     if remote {
         config.push_str("[deploy]\nremote = \"origin\"\n\n");
     }
@@ -132,7 +137,7 @@ fn begin(seed: u64, dice: &mut Dice, at: Timestamp) -> Result<Begin> {
         remote: rate(&[0, 30, 150]),
     };
     let told = format!(
-        "{} tools, {parallel} at once, {loops} loops, {} remote, `{head}` is checked out",
+        "{} tools, {parallel} at once, {group} together, {loops} loops, {} remote, `{head}` is checked out",
         tools.len(),
         if remote { "a" } else { "no" }
     );

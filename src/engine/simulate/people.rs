@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::checks::{OURS, change_of, is_proposed};
+use super::checks::{OURS, change_of, is_proposed, parts};
 use super::sim::State;
 use crate::engine::{Improvement, Stage, Wish};
 use crate::model::{CommitId, ImprovementId};
@@ -131,6 +131,8 @@ fn turn_down(state: &mut State, improvements: &[&Improvement], name: &str, head:
     for improvement in improvements.iter().filter(|improvement| is_proposed(improvement, name, head)) {
         let change = change_of(state, head)?;
         state.turned_down.insert((improvement.id.to_string(), change));
+        let parts = parts(state, head)?;
+        state.turned_down.extend(parts);
     }
     Ok(())
 }

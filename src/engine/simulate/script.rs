@@ -55,6 +55,36 @@ impl Script {
     }
 }
 
+fn verdict(judgement: Judgement, level: Level) -> Verdict {
+    Verdict { judgement, level, doubts: Vec::new(), plan: String::new(), checks: Vec::new() }
+}
+
+impl Script {
+    /// A candidate with its test; `whole` is what it is validated with, all that there is besides `parent`.
+    fn judged(
+        &self,
+        wanted: &Wanted<'_>,
+        parent: &CommitId,
+        (candidate, whole): (&Candidate, Patch),
+        verdict: Verdict,
+    ) -> Judged {
+        let id = &wanted.opportunity.id;
+        let with_test = self.chance(&["test", id.as_str()]) < 50;
+        let tests = format!("tests/{}.txt", id.short());
+        let test = with_test.then(|| Patch::write(tests, format!("{}\n", candidate.title).into_bytes()));
+        if verdict.accepted() {
+            let validated = Validated {
+                tool: wanted.tool.name.clone(),
+                parent: parent.clone(),
+                patch: whole.and(test.clone().unwrap_or_default()),
+                alone: verdict.level == Level::Land && self.0.plant != Some(Plant::Unasked),
+            };
+            self.0.with(|state| state.validated.push(validated));
+        }
+        Judged { verdict, test }
+    }
+}
+
 impl Stages for Script {
     fn detect(&self, view: &View, tools: &[Tool], tip: &CommitId) -> Result<Detected> {
         let mut detected = Detected::default();
@@ -74,6 +104,7 @@ impl Stages for Script {
                     priority: Priority::Medium,
                     score: f64::from(fault),
                     last_seen: view.clock.now(),
+                    each: Vec::new(),
                 });
             }
         }
@@ -102,12 +133,33 @@ impl Stages for Script {
             culprit: None,
             suite: None,
             remarks: Vec::new(),
+            others: Vec::new(),
             conclusion,
         })
     }
 
     fn search<'a>(&'a self, wanted: Wanted<'a>) -> Result<Box<dyn Attempts + 'a>, BenchError> {
         Ok(Box::new(Repairs { script: self, wanted, next: 0 }))
+    }
+
+    fn judge(&self, wanted: Wanted<'_>, candidate: &Candidate) -> Result<Judged, BenchError> {
+        let Wanted { view, opportunity, investigation, .. } = wanted;
+        self.0.work(view.repo.root());
+        let base = &investigation.commit;
+        let Some(parent) = view.repo.parent(base)? else { return Err(BenchError::Vanished(base.to_string())) };
+        let others = view.repo.changed_paths(&parent, base)?.unwrap_or_default();
+        let reason = "the script says so".to_string();
+        let (judgement, level) = match self.chance(&["together", opportunity.id.as_str(), &others.join(" ")]) {
+            0..25 => (Judgement::Rejected { reason }, Level::Abstain),
+            25..35 => (Judgement::Accepted, Level::Review),
+            _ => (Judgement::Accepted, Level::Land),
+        };
+        let mut whole = candidate.patch.clone();
+        for path in others {
+            let content = view.repo.file_at(base, &path)?.unwrap_or_default();
+            whole = whole.and(Patch::write(path, content));
+        }
+        Ok(self.judged(&wanted, &parent, (candidate, whole), verdict(judgement, level)))
     }
 
     fn analyse(&self, view: &View, watch: &Watch<'_>) -> Result<Analysis> {
@@ -171,12 +223,11 @@ impl Repairs<'_> {
 
     fn verdict(&self, repair: u32) -> Verdict {
         let id = self.wanted.opportunity.id.as_str();
-        let (judgement, level) = match self.script.chance(&["verdict", id, &repair.to_string()]) {
-            0..20 => (Judgement::Rejected { reason: "the script says so".into() }, Level::Abstain),
-            20..45 => (Judgement::Accepted, Level::Review),
-            _ => (Judgement::Accepted, Level::Land),
-        };
-        Verdict { judgement, level, doubts: Vec::new(), plan: String::new(), checks: Vec::new() }
+        match self.script.chance(&["verdict", id, &repair.to_string()]) {
+            0..20 => verdict(Judgement::Rejected { reason: "the script says so".into() }, Level::Abstain),
+            20..45 => verdict(Judgement::Accepted, Level::Review),
+            _ => verdict(Judgement::Accepted, Level::Land),
+        }
     }
 }
 
@@ -192,19 +243,8 @@ impl Attempts for Repairs<'_> {
             }
             self.script.0.work(view.repo.root());
             let verdict = self.verdict(self.next);
-            let tests = format!("tests/{}.txt", self.wanted.opportunity.id.short());
-            let with_test = self.script.chance(&["test", improvement.id.as_str()]) < 50;
-            let test = with_test.then(|| Patch::write(tests, format!("{}\n", candidate.title).into_bytes()));
-            if verdict.accepted() {
-                let whole = candidate.patch.clone().and(test.clone().unwrap_or_default());
-                let validated = Validated {
-                    parent: investigation.commit.clone(),
-                    patch: whole,
-                    alone: verdict.level == Level::Land && self.script.0.plant != Some(Plant::Unasked),
-                };
-                self.script.0.with(|state| state.validated.push(validated));
-            }
-            let judged = Box::new(Judged { verdict, test });
+            let whole = (&candidate, candidate.patch.clone());
+            let judged = Box::new(self.script.judged(&self.wanted, &investigation.commit, whole, verdict));
             let candidate = match self.script.0.plant {
                 Some(Plant::OtherTree) => {
                     Candidate { patch: candidate.patch.and(Patch::write("other.txt", Vec::new())), ..candidate }

@@ -42,8 +42,9 @@ pub(super) struct Rates {
     pub(super) remote: u64,
 }
 
-/// What the gate accepted: this patch on this commit.
+/// What the gate accepted of a tool: this patch on this commit.
 pub(super) struct Validated {
+    pub(super) tool: String,
     pub(super) parent: CommitId,
     pub(super) patch: Patch,
     /// It may land without a person.

@@ -194,6 +194,7 @@ fn write_log(repo: &Repo, commits: &[CommitId], versions: &[(Version, Version)])
             culprit: None,
             suite: None,
             remarks: Vec::new(),
+            others: Vec::new(),
             conclusion: Conclusion::Improvable,
         };
         let attempt = AttemptSummary {
@@ -204,6 +205,7 @@ fn write_log(repo: &Repo, commits: &[CommitId], versions: &[(Version, Version)])
             trust: Trust::Land,
             diff: String::new(),
             tried: 1,
+            parts: Vec::new(),
         };
         let verdict = Verdict {
             judgement: Judgement::Accepted,
@@ -239,5 +241,6 @@ fn opportunity(id: &ImprovementId, tool: usize, version: &Version) -> Opportunit
         priority: Priority::High,
         score: 1.0,
         last_seen: common::now(),
+        each: Vec::new(),
     }
 }

@@ -58,17 +58,18 @@ pub fn pull_request(account: &Account<'_>) -> Result<PullRequest> {
     let check = |name: &str| account.verdict.checks.iter().find(|check| check.name == name);
     let passes = |name: &str| check(name).is_some_and(|check| check.status == CheckStatus::Passed);
     let regression = check("regression test");
+    let total = |count: fn(&Opportunity) -> u64| opportunity.members().map(count).sum::<u64>();
+    let tools = opportunity.members().map(|member| member.tool.as_str()).collect::<Vec<_>>().join(", ");
     let facts = context! {
         id => opportunity.id,
         id8 => opportunity.id.short(),
-        tool => opportunity.tool,
+        tools => tools,
         title => cell(&attempt.title),
         class => code(&investigation.failure.class),
         message => block("text", &investigation.failure.message),
-        failures => opportunity.failures,
-        distinct => opportunity.distinct_inputs,
-        version => opportunity.version.short(),
-        recorded => row(opportunity.counts),
+        failures => total(|member| member.failures),
+        distinct => total(|member| member.distinct_inputs),
+        recorded => opportunity.members().map(|member| context! { tool => member.tool, version => member.version.short(), row => row(member.counts) }).collect::<Vec<_>>(),
         again => row(failing),
         inputs => investigation.reproductions.len(),
         signals => opportunity.signals.iter().map(|it| cell(&signal(it))).collect::<Vec<_>>(),
@@ -86,7 +87,7 @@ pub fn pull_request(account: &Account<'_>) -> Result<PullRequest> {
         succeeds => passes("incident"),
         goes_on => passes("replay") && passes("held-out replay"),
         regression => regression.filter(|check| check.status == CheckStatus::Passed).map(|check| cell(&check.detail)),
-        runs => opportunity.counts.runs,
+        runs => total(|member| member.counts.runs),
         passed => account.verdict.checks.iter().filter(|c| c.status == CheckStatus::Passed).count(),
         checks_run => account.verdict.checks.iter().filter(|c| c.status != CheckStatus::Skipped).count(),
         doubts => account.verdict.doubts.iter().map(|doubt| cell(doubt)).collect::<Vec<_>>(),
@@ -107,7 +108,7 @@ pub fn pull_request(account: &Account<'_>) -> Result<PullRequest> {
         base => investigation.commit,
         notes => notes.map(|path| code(path)),
     };
-    let title = format!("{}: {}", opportunity.tool, plain_line(&attempt.title, 60));
+    let title = format!("{tools}: {}", plain_line(&attempt.title, 60));
     Ok(PullRequest { title, body: render(include_str!("../../templates/text/pull_request.md"), facts)? })
 }
 
@@ -166,6 +167,7 @@ mod tests {
             culprit: Some(Culprit { commit: CommitId("bad".into()), summary: shown(), author: shown(), versions_tried: 2 }),
             suite: None,
             remarks: vec![shown()],
+            others: Vec::new(),
             conclusion: Conclusion::Improvable,
         }
     }
@@ -184,6 +186,7 @@ mod tests {
             priority: Priority::Medium,
             score: 1.0,
             last_seen: jiff::Timestamp::UNIX_EPOCH,
+            each: Vec::new(),
         };
         let investigation = investigation(text, failure);
         let shown = || text.to_string();
@@ -195,6 +198,7 @@ mod tests {
             trust: Trust::Land,
             diff: format!("--- a/x\n+++ b/x\n+```\n+{text}\n-old\n+new\n"),
             tried: 1,
+            parts: Vec::new(),
         };
         let check = |name: &str| Check { name: name.into(), status: CheckStatus::Passed, detail: shown(), listed: vec![shown()] };
         let checks = ["incident", "replay", "held-out replay", "regression test"].map(check).to_vec();
@@ -251,7 +255,7 @@ mod tests {
         let body = body("read text as a number");
         for wanted in [
             "18 of 50 recorded runs of `orders` failed",
-            "| version `v`, as recorded | 50 | 32 | 64 % (50 to 76 %) |",
+            "| `orders`, version `v`, as recorded | 50 | 32 | 64 % (50 to 76 %) |",
             "| 1 failing input, run again on it | 3 | 0 | 0 % (0 to 56 %) |",
             "3 lines added and 1 removed",
             "- added: `tests/test_new.py`",

@@ -1,19 +1,33 @@
 //! GitHub as it is used: `fractal doctor` with every kind of token, pushes through git, and what looking costs.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use fractal::model::CommitId;
 use fractal::world::forge::{Draft, Forge, Message, State, Way};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use crate::github::{GitHub, PAT, Protection, REPOSITORY, WORKFLOW_TOKEN};
 use crate::peers::or_not_run;
+use crate::server::make_certificates;
 use crate::support::{Repository, text};
 
-/// What the doctor says of the forge, by what it is about: whether it is good, and why.
-fn doctor(github: &GitHub, token: &str, environment: &[(&str, &str)]) -> (Option<i32>, Vec<(String, bool, String)>) {
+/// What the doctor says of a part of the forge: what it is about, whether it is good, and why.
+type Said = (String, bool, String);
+
+fn doctor(github: &GitHub, token: &str, environment: &[(&str, &str)]) -> (Option<i32>, Vec<Said>) {
+    doctor_at(&github.address, token, environment)
+}
+
+fn doctor_at(url: &str, token: &str, environment: &[(&str, &str)]) -> (Option<i32>, Vec<Said>) {
     let repository = Repository::greeter();
-    let url = format!("url = \"{}\"\ntoken = \"{token}\"\napp = 7", github.address);
+    let url = format!("url = \"{url}\"\ntoken = \"{token}\"\napp = 7");
     repository.configure(&format!("[forge]\nkind = \"github\"\nrepository = \"{REPOSITORY}\"\n{url}\n"));
     let mut command = repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
     let done = command.args(["doctor", "--json"]).envs(environment.iter().copied()).output().expect("runs");
@@ -36,7 +50,7 @@ fn demand(github: &GitHub, check: &str) {
     github.change(|repository| repository.protections.insert("main".into(), rules));
 }
 
-fn bad(states: &[(String, bool, String)]) -> Vec<&str> {
+fn bad(states: &[Said]) -> Vec<&str> {
     states.iter().filter(|(_, good, _)| !good).map(|(what, ..)| what.as_str()).collect()
 }
 
@@ -87,6 +101,69 @@ fn an_app_is_known_by_its_name_and_its_installation() {
     github.world().app_writes = vec!["contents"];
     let (_, states) = doctor(&github, "app", &[("FRACTAL_GITHUB_APP_KEY_FILE", &key)]);
     assert_eq!(bad(&states), ["proposals", "comments"], "{states:#?}");
+}
+
+/// A front with TLS before the model, with the certificate of a folder: its port. One request for each connection.
+fn tls_front(folder: &Path, behind: &str) -> u16 {
+    let file = |name: &str| folder.join(name);
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file("server.crt")).expect("reads").collect();
+    let key = PrivateKeyDer::from_pem_file(file("server.key")).expect("reads");
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().expect("has some").with_no_client_auth();
+    let config = Arc::new(config.with_single_cert(certificates.expect("are some"), key).expect("fit"));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("has one").port();
+    let behind = behind.trim_start_matches("http://").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (config, behind) = (config.clone(), behind.clone());
+            // Whoever does not trust us goes away.
+            std::thread::spawn(move || drop(pass_on(stream, config, &behind)));
+        }
+    });
+    port
+}
+
+fn pass_on(stream: TcpStream, config: Arc<ServerConfig>, behind: &str) -> std::io::Result<()> {
+    let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
+    let mut front = BufReader::new(StreamOwned::new(connection, stream));
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if front.read_line(&mut head)? == 0 {
+            return Ok(());
+        }
+    }
+    let (first, rest) = head.split_once("\r\n").unwrap_or_default();
+    let mut back = TcpStream::connect(behind)?;
+    write!(back, "{first}\r\nconnection: close\r\n{rest}")?;
+    let mut answer = Vec::new();
+    back.read_to_end(&mut answer)?;
+    let front = front.get_mut();
+    front.write_all(&answer)?;
+    front.conn.send_close_notify();
+    front.flush()
+}
+
+#[test]
+fn a_server_whose_certificate_nobody_vouches_for_gets_no_token() {
+    let github = GitHub::start();
+    demand(&github, "tests");
+    let made = make_certificates(github.folder()).then(|| tls_front(github.folder(), &github.address));
+    let Some(port) = or_not_run(made, "openssl") else { return };
+    let file = |name: &str| github.folder().join(name).display().to_string();
+    let ask = |host: &str, authority: &str| {
+        let url = format!("https://{host}:{port}");
+        doctor_at(&url, "pat", &[("FRACTAL_GITHUB_TOKEN", PAT), ("SSL_CERT_FILE", &file(authority))])
+    };
+    for (host, authority) in [("localhost", "other.crt"), ("127.0.0.1", "ca.crt")] {
+        let (code, states) = ask(host, authority);
+        assert_eq!((code, states.len(), bad(&states)), (Some(1), 1, vec!["forge"]), "{states:#?}");
+        assert!(states[0].2.contains("not reached") && states[0].2.contains("certificate"), "{states:#?}");
+    }
+    assert_eq!(github.drain().len(), 0);
+    let (code, states) = ask("localhost", "ca.crt");
+    assert_eq!((code, bad(&states)), (Some(0), Vec::new()), "{states:#?}");
+    assert!(github.drain().len() > 3);
 }
 
 /// Git with a token for the model, in a folder of its own.

@@ -226,7 +226,7 @@ fn dismiss(mut watchdog: Child) {
 }
 
 /// Makes an authority, a server's certificate for `localhost` that it issued, and another authority.
-fn make_certificates(folder: &Path) -> bool {
+pub fn make_certificates(folder: &Path) -> bool {
     let openssl = |arguments: &str| {
         let mut command = Command::new("openssl");
         command.args(arguments.split(' ')).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());

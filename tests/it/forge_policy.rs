@@ -5,10 +5,10 @@ use std::time::Duration;
 use fractal::config::TokenMode;
 use fractal::model::{CommitId, SplitMix};
 use fractal::world::forge::github::{Credentials, GitHub as Client, Secret};
-use fractal::world::forge::{Draft, Forge, ForgeError, Landable, May, Message, Report, Verdict, Way};
+use fractal::world::forge::{Draft, Forge, ForgeError, Landable, Later, May, Message, Report, State, Verdict, Way};
 use jiff::SignedDuration;
 
-use crate::github::{Comment, GitHub, PAT, Trouble, WORKFLOW_TOKEN};
+use crate::github::{Comment, GitHub, PAT, Protection, Trouble, WORKFLOW_TOKEN};
 use crate::peers::or_not_run;
 
 fn draft() -> Draft {
@@ -246,6 +246,31 @@ fn a_base_that_moves_in_the_middle_of_a_merge_is_told_apart_from_a_refusal() {
         let done = client.merge(opened.number, &head, Way::Squash, &Message::default());
         assert!(matches!(&done, Err(ForgeError::Refused(why)) if why.contains(message)), "{done:?}");
     }
+}
+
+#[test]
+fn a_base_with_a_queue_lands_through_it_and_in_no_other_way() {
+    let (github, head) = ready();
+    let rules = Protection { checks: ["tests".to_string()].into(), queue: true, ..Protection::default() };
+    github.change(|repository| repository.protections.insert("main".into(), rules));
+    let client = github.client();
+    let opened = client.open(&draft()).expect("opens");
+    let before = client.branch("main");
+    let later = || client.merge_when_ready(opened.number, &head, Way::Squash, &Message::default());
+    let stale = CommitId("1".repeat(40));
+    let refused = client.merge_when_ready(opened.number, &stale, Way::Squash, &Message::default());
+    assert!(matches!(refused, Err(ForgeError::Moved(_))), "{refused:?}");
+    github.trouble("POST", "/graphql", Trouble::Drop { obeyed: false });
+    assert!(matches!(later(), Err(ForgeError::Unclear(_))));
+    github.trouble("POST", "/graphql", Trouble::Drop { obeyed: true });
+    assert_eq!((later(), later()), (Ok(Later::Queued), Ok(Later::Queued)));
+    client.merge_not(opened.number).expect("leaves the queue");
+    github.check(&head.0, "tests", Some(true));
+    assert_eq!(client.branch("main"), before);
+    let direct = client.merge(opened.number, &head, Way::Squash, &Message::default());
+    assert!(matches!(&direct, Err(ForgeError::Refused(why)) if why.contains("merge queue")), "{direct:?}");
+    later().expect("goes in");
+    assert!(matches!(client.proposal(opened.number).expect("reads").state, State::Landed { .. }));
 }
 
 #[test]

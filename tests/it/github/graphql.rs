@@ -13,6 +13,12 @@ fn refused(kind: &str, message: &str) -> Reply {
 
 pub fn answer(world: &mut World, asked: &Asked) -> Reply {
     let document = asked.text("query").unwrap_or_default();
+    let id = asked.body["variables"]["id"].as_str().unwrap_or_default();
+    let number = id.rsplit('_').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
+    if document.contains("isInMergeQueue") {
+        let queued = world.repository.pulls.get(&number).is_some_and(|pull| pull.queued);
+        return Reply::Json(200, json!({"data": {"node": {"__typename": "PullRequest", "isInMergeQueue": queued}}}));
+    }
     let known =
         ["enablePullRequestAutoMerge", "disablePullRequestAutoMerge", "enqueuePullRequest", "dequeuePullRequest", "updateRefs"];
     let Some(name) = known.iter().find(|name| document.contains(&format!(" {name}("))) else {
@@ -26,8 +32,6 @@ pub fn answer(world: &mut World, asked: &Asked) -> Reply {
     if asked.may_write("pull_requests").is_err() {
         return refused("FORBIDDEN", "Resource not accessible by integration");
     }
-    let id = text("id");
-    let number = id.rsplit('_').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
     let Some(pull) = world.repository.pulls.get(&number).cloned() else {
         return refused("NOT_FOUND", &format!("Could not resolve to a node with the global id of '{id}'"));
     };
@@ -40,6 +44,7 @@ pub fn answer(world: &mut World, asked: &Asked) -> Reply {
         "enqueuePullRequest" if !world.repository.protection(&pull.base).queue => {
             Err("Merge queue is not enabled for this branch".to_string())
         }
+        "enqueuePullRequest" if pull.queued => Err("Pull request is already in the queue".to_string()),
         _ => {
             let pull = world.repository.pulls.get_mut(&number).expect("is there");
             pull.queued = *name == "enqueuePullRequest";

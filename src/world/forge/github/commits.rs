@@ -55,7 +55,7 @@ impl GitHub {
         let variables = json!({
             "repository": self.repository()?.node_id, "name": format!("refs/heads/{name}"), "before": at(from), "after": at(to),
         });
-        let Err(failure) = self.client.mutate(UPDATE_REFS, &variables) else { return Ok(()) };
+        let Err(failure) = self.client.graphql(UPDATE_REFS, &variables) else { return Ok(()) };
         match failure.error {
             // GitHub has no word of its own for a branch that is elsewhere.
             ForgeError::Refused(why) => match self.branch_at(name)? {

@@ -216,8 +216,8 @@ impl Client {
         self.change::<Value>(method, path, body).map(drop)
     }
 
-    /// Changes something for which there is no other way. `document` is GraphQL.
-    pub fn mutate(&self, document: &str, variables: &Value) -> Result<(), Failure> {
+    /// Changes or asks something for which there is no other way: the data. `document` is GraphQL, and is sent once.
+    pub fn graphql(&self, document: &str, variables: &Value) -> Result<Value, Failure> {
         // On a server of one's own it is beside the other interface.
         let path = format!("{}/graphql", self.root.strip_suffix("/v3").unwrap_or(&self.root));
         let body = json!({"query": document, "variables": variables}).to_string();
@@ -225,7 +225,7 @@ impl Client {
         let unclear = |error: ForgeError| ForgeError::Unclear(error.to_string());
         let said: wire::GraphqlAnswer = decode(&path, &raw.body).map_err(unclear)?;
         match said.errors.first() {
-            None => Ok(()),
+            None => Ok(said.data),
             Some(first) => {
                 let why = self.shown(&first.message);
                 Err(Failure {

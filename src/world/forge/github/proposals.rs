@@ -5,11 +5,12 @@ use serde_json::{Map, Value, json};
 
 use super::{GitHub, escaped, found, wire};
 use crate::model::CommitId;
-use crate::world::forge::{Change, Draft, ForgeError, Later, Message, Proposal, State, Way};
+use crate::world::forge::{Change, Draft, Forge as _, ForgeError, Later, Message, Proposal, State, Way};
 
 const ENABLE_AUTO_MERGE: &str = include_str!("../../../../templates/github/enable_auto_merge.graphql");
 const DISABLE_AUTO_MERGE: &str = include_str!("../../../../templates/github/disable_auto_merge.graphql");
 const ENQUEUE: &str = include_str!("../../../../templates/github/enqueue.graphql");
+const IN_QUEUE: &str = include_str!("../../../../templates/github/in_queue.graphql");
 const DEQUEUE: &str = include_str!("../../../../templates/github/dequeue.graphql");
 
 impl GitHub {
@@ -127,19 +128,21 @@ impl GitHub {
         }
         let node = pull.node_id.clone();
         let base = pull.into_proposal(&self.repository).base;
-        if crate::world::forge::Forge::rules(self, &base)?.queue {
+        if self.rules(&base)?.queue {
             let variables = json!({"id": node, "head": head.0});
-            return match self.client.mutate(ENQUEUE, &variables) {
-                Ok(()) => Ok(Later::Queued),
-                Err(failure) => Err(failure.error),
+            let Err(failure) = self.client.graphql(ENQUEUE, &variables) else { return Ok(Later::Queued) };
+            // What is in it is refused, and may be in it because of us.
+            return match failure.error {
+                ForgeError::Refused(_) if self.is_queued(&node)? => Ok(Later::Queued),
+                _ => found(failure, || Ok(self.is_queued(&node)?.then_some(Later::Queued))),
             };
         }
         let variables = json!({
             "id": node, "head": head.0, "method": wire::way_word(way).to_uppercase(),
             "title": (way != Way::Rebase).then_some(&message.title), "text": (way != Way::Rebase).then_some(&message.text),
         });
-        match self.client.mutate(ENABLE_AUTO_MERGE, &variables) {
-            Ok(()) => Ok(Later::Automatic),
+        match self.client.graphql(ENABLE_AUTO_MERGE, &variables) {
+            Ok(_) => Ok(Later::Automatic),
             Err(failure) => found(failure, || {
                 let now = self.pull(number)?.into_proposal(&self.repository);
                 let asked = now.automatic || matches!(now.state, State::Landed { .. });
@@ -148,20 +151,24 @@ impl GitHub {
         }
     }
 
+    fn is_queued(&self, node: &str) -> Result<bool, ForgeError> {
+        Ok(self.client.graphql(IN_QUEUE, &json!({"id": node}))?["node"]["isInMergeQueue"] == true)
+    }
+
     pub(super) fn ask_not_to_merge(&self, number: u64) -> Result<(), ForgeError> {
         let pull = self.pull(number)?;
         let variables = json!({"id": pull.node_id});
         let before = pull.into_proposal(&self.repository);
         if before.automatic {
-            return match self.client.mutate(DISABLE_AUTO_MERGE, &variables) {
-                Ok(()) => Ok(()),
+            return match self.client.graphql(DISABLE_AUTO_MERGE, &variables) {
+                Ok(_) => Ok(()),
                 Err(failure) => {
                     found(failure, || Ok((!self.pull(number)?.into_proposal(&self.repository).automatic).then_some(())))
                 }
             };
         }
-        if before.state == State::Open && crate::world::forge::Forge::rules(self, &before.base)?.queue {
-            self.client.mutate(DEQUEUE, &variables)?;
+        if before.state == State::Open && self.rules(&before.base)?.queue {
+            self.client.graphql(DEQUEUE, &variables)?;
         }
         Ok(())
     }

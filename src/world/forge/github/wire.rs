@@ -40,6 +40,8 @@ pub(super) fn said(body: &[u8]) -> String {
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct GraphqlAnswer {
+    #[serde(default)]
+    pub data: serde_json::Value,
     #[serde(default, deserialize_with = "or_default")]
     pub errors: Vec<GraphqlError>,
 }

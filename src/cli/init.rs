@@ -1,4 +1,4 @@
-//! `fractal init`: a fractal.toml for this repository, with the tools that were found in it.
+//! `fractal init`: a fractal.toml for this repository, with the tools that were found in it, and perhaps a workflow that runs Fractal.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,12 +11,24 @@ use crate::world::catalog::catalog;
 use crate::world::files;
 use crate::world::git::Repo;
 
-/// Writes every key with its default, and a table for each tool that was found. Nothing else is changed.
+const WORKFLOW: &str = ".github/workflows/fractal.yml";
+const TEMPLATE: &str = include_str!("../../templates/init/workflow.yml");
+/// `owner/name@COMMIT` of the release that this program was built for; `.github/workflows/release.yml` sets it.
+const RELEASED: Option<&str> = option_env!("FRACTAL_ACTION");
+
+/// Writes every key with its default, and a table for each tool that was found. Nothing that is
+/// there is changed.
 #[derive(clap::Args)]
 pub(super) struct Init {
     /// Print it instead of writing it
     #[arg(long)]
     print: bool,
+    /// Write a workflow for GitHub Actions as well, which begins with dry runs
+    #[arg(long)]
+    workflow: bool,
+    /// What the workflow uses: `owner/name@COMMIT`, or a folder of the repository [default: the release that this program is of]
+    #[arg(long, value_name = "ACTION", requires = "workflow")]
+    action: Option<String>,
     #[command(flatten)]
     output: Output,
 }
@@ -24,6 +36,7 @@ pub(super) struct Init {
 impl Init {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
         let repo = Repo::open(repo)?;
+        let workflow = if self.workflow { Some(workflow(self.action.as_deref())?) } else { None };
         let defaults = Config::default();
         let found = catalog(&repo, &defaults, &repo.head()?)?;
         let mut text = config::reference();
@@ -31,22 +44,40 @@ impl Init {
             describe(&mut text, tool);
         }
         if self.print {
-            render::say(text.trim_end());
+            [Some(text), workflow].iter().flatten().for_each(|text| render::say(text.trim_end()));
             return Ok(ExitCode::SUCCESS);
         }
-        let path = repo.root().join(config::FILE);
-        if path.exists() {
+        let path = |name: &str| repo.root().join(name);
+        let there = |name: &str| path(name).symlink_metadata().is_ok();
+        // A configuration that is there stays, where it is the workflow that is asked for.
+        let configured = self.workflow && there(config::FILE);
+        let text = (!configured).then_some(text);
+        let written: Vec<(&str, &String)> = [(config::FILE, &text), (WORKFLOW, &workflow)]
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text.as_ref()?)))
+            .collect();
+        if let Some((name, _)) = written.iter().find(|(name, _)| there(name)) {
             return Err(Failure::mistake(
-                format!("`{}` exists already", path.display()),
+                format!("`{}` exists already", path(name).display()),
                 "edit it, or print a fresh one with `fractal init --print`",
             ));
         }
-        files::write_new(&path, text.as_bytes(), false)?;
+        for (name, text) in &written {
+            files::write_new(&path(name), text.as_bytes(), false)?;
+        }
+        let tools = found.tools.len();
         if self.output.json {
-            render::say_json(&serde_json::json!({ "written": path, "tools": found.tools.len() }));
+            let (written, workflow) = (text.map(|_| path(config::FILE)), workflow.map(|_| path(WORKFLOW)));
+            render::say_json(&serde_json::json!({ "written": written, "workflow": workflow, "tools": tools }));
             return Ok(ExitCode::SUCCESS);
         }
-        render::say(&format!("wrote {} with {} tools", config::FILE, found.tools.len()));
+        match configured {
+            true => render::say(&format!("{} is there and stays as it is", config::FILE)),
+            false => render::say(&format!("wrote {} with {tools} tools", config::FILE)),
+        }
+        if self.workflow {
+            render::say(&format!("wrote {WORKFLOW}, which says what it would do and changes nothing"));
+        }
         render::say("next:");
         render::say(
             "  1. say for each tool what it does to the world (`effects`), so that its runs may be repeated; commit the file",
@@ -55,6 +86,41 @@ impl Init {
         render::say("  3. `fractal run --dry-run` says what a cycle would do, `fractal run` does it");
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The workflow, with the action that it uses.
+fn workflow(action: Option<&str>) -> Result<String, Failure> {
+    let (action, comment) = match (action, RELEASED) {
+        (Some(action), _) => (action, String::new()),
+        (None, Some(released)) => (released, format!(" # v{}", env!("CARGO_PKG_VERSION"))),
+        (None, None) => {
+            return Err(Failure::mistake(
+                "this program is of no release, so it does not know which action the workflow is to use",
+                "name it: `--action OWNER/NAME@COMMIT`, with all 40 digits of the commit",
+            ));
+        }
+    };
+    if !is_pinned(action) {
+        return Err(Failure::mistake(
+            format!("`{action}` is no action that stays what it is"),
+            "`OWNER/NAME@COMMIT` with all 40 digits of the commit (a tag or a branch can be moved), or `./FOLDER`",
+        ));
+    }
+    Ok(TEMPLATE.replace("uses: ACTION\n", &format!("uses: {action}{comment}\n")))
+}
+
+/// `owner/name@COMMIT` or `owner/name/folder@COMMIT`, or a folder of the repository itself; in letters that mean nothing in YAML.
+fn is_pinned(action: &str) -> bool {
+    let plain = |part: &str| {
+        !part.is_empty() && part != ".." && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    };
+    if let Some(folder) = action.strip_prefix("./") {
+        return folder.is_empty() || folder.split('/').all(plain);
+    }
+    let Some((name, commit)) = action.split_once('@') else { return false };
+    let parts = name.split('/').count();
+    let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    parts >= 2 && name.split('/').all(plain) && commit.len() == 40 && commit.chars().all(hex)
 }
 
 fn describe(text: &mut String, tool: &Tool) {

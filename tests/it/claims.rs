@@ -231,7 +231,7 @@ fn claims_through_smart_http() {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let root = root.clone();
-            std::thread::spawn(move || serve(stream, &root));
+            std::thread::spawn(move || serve(stream, &root, None));
         }
     });
     conforms(&clones);
@@ -243,8 +243,8 @@ fn claims_in_a_database() {
     conforms(&Database(server.address(&server.database())));
 }
 
-/// One request, answered by git's own program for web servers.
-fn serve(stream: TcpStream, root: &Path) {
+/// One request, answered by git's own program for web servers; refused without this `Authorization`, if there is one.
+pub fn serve(stream: TcpStream, root: &Path, credential: Option<&str>) {
     let mut lines = BufReader::new(stream.try_clone().expect("clones"));
     let mut line = String::new();
     let mut read = || {
@@ -265,11 +265,12 @@ fn serve(stream: TcpStream, root: &Path) {
         .env("REMOTE_ADDR", "127.0.0.1");
     backend.env("REQUEST_METHOD", method).env("PATH_INFO", path).env("QUERY_STRING", query);
     backend.env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "safe.directory").env("GIT_CONFIG_VALUE_0", "*");
-    let mut length = 0;
+    let (mut length, mut known) = (0, credential.is_none());
     while let Some(header) = read() {
         let Some((name, value)) = header.split_once(": ") else { continue };
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().expect("a number"),
+            "authorization" => known = known || credential == Some(value),
             "content-type" => drop(backend.env("CONTENT_TYPE", value)),
             "content-encoding" => drop(backend.env("HTTP_CONTENT_ENCODING", value)),
             "git-protocol" => drop(backend.env("HTTP_GIT_PROTOCOL", value)),
@@ -278,6 +279,11 @@ fn serve(stream: TcpStream, root: &Path) {
     }
     let mut body = vec![0; length];
     lines.read_exact(&mut body).expect("reads the body");
+    let mut stream = stream;
+    if !known {
+        let refusal = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        return drop(stream.write_all(refusal.as_bytes()));
+    }
     backend.env("CONTENT_LENGTH", length.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut running = backend.spawn().expect("starts");
     let mut input = running.stdin.take().expect("has an input");
@@ -287,7 +293,6 @@ fn serve(stream: TcpStream, root: &Path) {
         let line = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
         String::from_utf8_lossy(&line[8..]).into_owned()
     });
-    let mut stream = stream;
     let _ = write!(stream, "HTTP/1.1 {}\r\nConnection: close\r\n", status.unwrap_or("200 OK".into()));
     let _ = stream.write_all(&answer);
 }

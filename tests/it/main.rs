@@ -1,5 +1,7 @@
 //! The only integration-test binary: one file per subject, sentence names.
 
+mod action;
+mod action_lint;
 mod answers;
 mod bench_gate;
 mod bench_monitor;

@@ -25,6 +25,13 @@ pub fn python() -> Option<PathBuf> {
     or_not_run(path.is_file().then_some(path), "target/peers/python (`.ci/peers` makes it)")
 }
 
+/// A program of the packages for Python of `.ci/peers`.
+#[track_caller]
+pub fn python_program(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/python/bin").join(name);
+    or_not_run(path.is_file().then_some(path), &format!("target/peers/python with `{name}` (`.ci/peers` makes it)"))
+}
+
 /// A program of the packages for Node.js of `.ci/peers`.
 #[track_caller]
 pub fn node_program(name: &str) -> Option<PathBuf> {

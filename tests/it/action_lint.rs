@@ -2,11 +2,12 @@
 //! each at its strictest, so that there is nothing to choose.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::common::{Said, World};
-use crate::peers::python_program;
+use crate::peers::{python, python_program};
 
 /// A commit that somebody might name.
 pub const ACTION: &str = "owner/fractal@27d5ce7f107fe9357f9df03efb73ab90386fccae";
@@ -132,4 +133,30 @@ fn init_writes_a_workflow_once_and_only_one_that_is_pinned() {
     world.unchanged_by(|| {
         world.fractal(&["init", "--workflow", "--action", ACTION]).refused(2, &["fractal.yml", "exists already"]);
     });
+}
+
+/// Reads from standard input and ends with 1 when the schema of CycloneDX is not kept.
+const JUDGE: &str = "import sys\nfrom cyclonedx.schema import SchemaVersion\nfrom cyclonedx.validation.json import JsonStrictValidator\n\
+    sys.exit(1 if JsonStrictValidator(SchemaVersion.V1_6).validate_str(sys.stdin.read()) else 0)\n";
+
+#[test]
+fn what_a_release_is_made_of_is_told_as_cyclonedx_demands_and_leaves_out_what_only_tests_need() {
+    let Some(python) = python() else { return };
+    let told = Said::of(&Command::new(&python).arg(root().join(".ci/sbom")).output().expect("runs")).ok();
+    let judge = |told: &str| {
+        let mut judge = Command::new(&python);
+        let mut judge = judge.args(["-c", JUDGE]).stdin(Stdio::piped()).spawn().expect("runs");
+        judge.stdin.take().expect("is piped").write_all(told.as_bytes()).expect("is read");
+        judge.wait().expect("ends").code()
+    };
+    assert_eq!((judge(&told), judge(&told.replace("\"bom-ref\"", "\"ref\""))), (Some(0), Some(1)));
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let crates = told["components"].as_array().expect("a list");
+    let named = |name: &str| crates.iter().find(|one| one["name"] == name);
+    assert_eq!((named("proptest"), &told["metadata"]["component"]["name"]), (None, &serde_json::json!("fractal")));
+    let lock = fs::read_to_string(root().join("Cargo.lock")).expect("is there");
+    for name in ["git2", "cc"] {
+        let checksum = named(name).expect("is used")["hashes"][0]["content"].as_str().expect("a checksum");
+        assert!(lock.contains(&format!("checksum = \"{checksum}\"")), "{name}");
+    }
 }

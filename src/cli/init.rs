@@ -36,7 +36,7 @@ pub(super) struct Init {
 impl Init {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
         let repo = Repo::open(repo)?;
-        let workflow = if self.workflow { Some(workflow(self.action.as_deref())?) } else { None };
+        let workflow = if self.workflow { Some(workflow(self.action.as_deref(), RELEASED)?) } else { None };
         let defaults = Config::default();
         let found = catalog(&repo, &defaults, &repo.head()?)?;
         let mut text = config::reference();
@@ -88,9 +88,9 @@ impl Init {
     }
 }
 
-/// The workflow, with the action that it uses.
-fn workflow(action: Option<&str>) -> Result<String, Failure> {
-    let (action, comment) = match (action, RELEASED) {
+/// The workflow, with the action that it uses: the one that was asked for, or the release that this program is of.
+fn workflow(action: Option<&str>, released: Option<&str>) -> Result<String, Failure> {
+    let (action, comment) = match (action, released) {
         (Some(action), _) => (action, String::new()),
         (None, Some(released)) => (released, format!(" # v{}", env!("CARGO_PKG_VERSION"))),
         (None, None) => {
@@ -133,4 +133,23 @@ fn describe(text: &mut String, tool: &Tool) {
         let _ = writeln!(text, "test = {}\ntests = {}", list(test), list(&tool.tests));
     }
     let _ = writeln!(text, "effects = \"unknown\" # none, files, network or destructive");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_released_program_names_its_own_commit_and_version_unless_another_action_is_named() {
+        let released = "owner/fractal@27d5ce7f107fe9357f9df03efb73ab90386fccae";
+        let uses = |action| {
+            let text = workflow(action, Some(released)).ok()?;
+            text.lines()
+                .find_map(|line| line.trim().strip_prefix("- uses: ").filter(|uses| !uses.starts_with("actions/")))
+                .map(String::from)
+        };
+        assert_eq!(uses(None), Some(format!("{released} # v{}", env!("CARGO_PKG_VERSION"))));
+        assert_eq!(uses(Some("./tools/fractal")), Some("./tools/fractal".to_string()));
+        assert_eq!((uses(Some("owner/fractal@v1")), workflow(None, None).is_ok()), (None, false));
+    }
 }

@@ -262,6 +262,25 @@ fn a_run_in_another_clone_goes_on_where_the_last_one_ended() {
 }
 
 #[test]
+fn what_was_recorded_here_is_sent_only_where_the_configuration_says_so() {
+    let runner = Runner::at("../origin.git".into());
+    runner.publish(&[]);
+    let repository = &runner.repository;
+    let clone = runner.clone();
+    let step = Step::new(repository, &clone);
+    let recorded = || runner.at_origin().iter().filter(|name| name.starts_with("refs/fractal/executions/")).count();
+    let configured = fs::read_to_string(clone.join("fractal.toml")).expect("is there");
+    let silent = configured.replace("[sync]\nremote = \"origin\"\n", "");
+    let own = repository.hermetic(PROGRAM).current_dir(&clone).args(["exec", "greet", "--", "sue"]).status().expect("runs");
+    assert!(own.success());
+    for (config, mode, writers) in [(&silent, "run", 1), (&configured, "dry-run", 1), (&configured, "run", 2)] {
+        fs::write(clone.join("fractal.toml"), config).expect("writes");
+        let said = step.cycle(repository, &[("MODE", mode)]).ok();
+        assert_eq!(recorded(), writers, "{mode}: {said}");
+    }
+}
+
+#[test]
 fn inputs_that_are_no_mode_no_remote_or_no_folder_are_refused() {
     let runner = Runner::at("../origin.git".into());
     runner.publish(&[]);

@@ -306,7 +306,7 @@ impl Cycle<'_, '_> {
         }
         let patch = candidates.iter().fold(Patch::default(), |all, candidate| all.and(candidate.patch.clone()));
         let trust = candidates.iter().map(|candidate| candidate.trust).min().unwrap_or(candidates[0].trust);
-        let all = Candidate { patch, trust, ..candidates[0].clone() };
+        let all = Candidate { patch, trust, title: title(&candidates), ..candidates[0].clone() };
         let tried = attempts.iter().map(|attempt| attempt.tried).sum();
         let mut attempt = deploy::summarise(self.view(), &base, &all, tried)?;
         attempt.parts = members
@@ -339,6 +339,14 @@ impl Cycle<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// What the repair does, without the place where that is another one in each tool.
+fn title(candidates: &[&Candidate]) -> String {
+    let first = candidates.first().map_or("", |candidate| &candidate.title);
+    let same = candidates.iter().all(|candidate| candidate.title == first);
+    let cut = if same { None } else { first.split_once(" in `").map(|(what, _)| what) };
+    cut.unwrap_or(first).to_string()
 }
 
 /// What the gate says of all of them: no better than of any.

@@ -57,7 +57,7 @@ pub struct Improvement {
     pub analysis: Option<Analysis>,
     /// The newest of each tool.
     pub analyses: BTreeMap<String, Analysis>,
-    /// Where it repairs several tools: patches and changes of each by itself that are not proposed again, see [`Part`].
+    /// Where it repairs several tools: patches and changes of each by itself that are not proposed again.
     pub refused_parts: BTreeSet<(ImprovementId, PatchId)>,
     /// See `refused_parts`.
     pub turned_down_parts: BTreeSet<(ImprovementId, String)>,

@@ -37,6 +37,29 @@ fn calculators(names: &[&str], extra: &[(&str, &str)]) -> Repository {
     repository
 }
 
+/// Two tools in shell that divide, and whose repair is a person's to approve.
+pub fn sharers() -> Repository {
+    let names = ["sharer", "splitter"];
+    let files = names.map(|name| (format!("{name}.sh"), "#!/bin/bash\necho $(($1 / $2))\n"));
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, content)| (path.as_str(), *content)).collect();
+    let repository = Repository::holding(&files, "name = \"none\"\npaths = [\"none\"]\nrun = [\"true\"]\n");
+    let tool = |name: &str| {
+        format!(
+            "\n[[tool]]\nname = \"{name}\"\npaths = [\"{name}.sh\"]\nrun = [\"bash\", \"{name}.sh\"]\n\
+             success = {{ exit = [0, 2] }}\neffects = \"none\"\n"
+        )
+    };
+    let settings = format!("{MOMENTS}[engine]\ngroup = 2\n\n[discover]\nenabled = false\n");
+    repository.configure(&format!("{settings}{}", names.map(tool).concat()));
+    repository.commit("tools that divide");
+    for name in names {
+        for number in ["1", "2", "3"] {
+            assert_eq!((repository.exec(name, &[number, "0"]), repository.exec(name, &[number, "3"])), (1, 0));
+        }
+    }
+    repository
+}
+
 fn changed(repository: &Repository, commit: &str) -> Vec<String> {
     let all = lines(&repository.git(&["diff", "--name-only", &format!("{commit}^"), commit]));
     all.into_iter().filter(|path| path.starts_with("tools/")).collect()

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use super::group::sharers;
 use super::remote::with_origin;
 use super::support::{Repository, Told, tell, text};
 
@@ -38,7 +39,7 @@ fn end_state(repository: &Repository) -> Vec<String> {
     vec![
         repository.stage(),
         there,
-        repository.git(&["ls-tree", "main", "--", "greet.sh"]),
+        repository.git(&["ls-tree", "main", "--", "greet.sh", "sharer.sh", "splitter.sh"]),
         repository.git(&["ls-tree", "-r", "--name-only", "main", "tests"]),
         format!("{} commits of the bot", repository.bot_commits().len()),
         format!("{} notes", notes.lines().count()),
@@ -100,6 +101,18 @@ fn keeping_an_improvement_that_is_killed_anywhere_is_finished_once() {
 #[test]
 fn a_revert_that_is_killed_anywhere_is_finished_once() {
     whenever_it_is_killed("revert", &to_be_reverted(Repository::greeter()), 10, "reverted");
+}
+
+#[test]
+fn a_group_that_is_killed_anywhere_is_proposed_and_lands_whole_and_once() {
+    let sharers = sharers();
+    whenever_it_is_killed("repair of two tools", &sharers, 6, "proposed");
+    sharers.run();
+    // Who was to land it died after the approval was written down.
+    let mut approve = sharers.hermetic(env!("CARGO_BIN_EXE_fractal"));
+    let died = approve.args(["approve", &sharers.id()]).env("FRACTAL_DIE_AT", "1").output().expect("runs");
+    assert!(text(&died.stderr).contains("`refs/fractal/log` moved"), "{}", text(&died.stderr));
+    whenever_it_is_killed("landing of two tools", &sharers, 5, "watching");
 }
 
 #[test]

@@ -260,7 +260,13 @@ fn run_cycle(
     listener: &(dyn Fn(Progress) + Sync),
     stop: &AtomicBool,
 ) -> Result<CycleReport, CycleError> {
-    cycle_on(&View::open(repo, clock)?, &Real, dry_run, listener, stop)
+    let mut view = View::open(repo, clock.clone())?;
+    if !dry_run && !view.config.sync.remote.is_empty() {
+        // Where nothing was recorded yet there is no store; what comes from elsewhere is to be seen in this cycle.
+        drop(crate::world::store::open(&view.repo, &view.config).map_err(anyhow::Error::from)?);
+        view = View::open(repo, clock)?;
+    }
+    cycle_on(&view, &Real, dry_run, listener, stop)
 }
 
 fn cycle_on(

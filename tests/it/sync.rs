@@ -490,6 +490,18 @@ fn a_clone_that_keeps_less_keeps_less_of_others_too() {
 }
 
 #[test]
+fn a_fresh_clone_that_has_recorded_nothing_looks_at_what_others_did_in_its_first_cycle() {
+    let fleet = Fleet::of(2, &synced(""));
+    for argument in ["1", "2", "bad"] {
+        fleet.exec(0, argument);
+    }
+    fleet.sync(0);
+    let told = fleet.fractal(1, &["run", "--json"]).json_lines();
+    let ended = told.iter().find(|told| told["event"] == "cycle_ended").expect("was told");
+    assert_eq!(number(&ended["report"], "tools_analysed"), 1, "{ended}");
+}
+
+#[test]
 fn the_loop_exchanges_before_it_looks_and_a_pause_holds_back_what_would_be_sent() {
     let fleet = Fleet::of(2, &synced(""));
     fleet.exec(0, "1");

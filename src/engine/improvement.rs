@@ -43,6 +43,8 @@ pub struct Improvement {
     pub branch: Option<(String, CommitId)>,
     /// Where we last left the branch in this round: a person who finds it elsewhere, or nowhere, was there.
     pub left_at: Option<CommitId>,
+    /// The attempt that stands there.
+    pub shown: Option<AttemptSummary>,
     /// Every commit that the branch was at by our doing.
     pub put: BTreeSet<CommitId>,
     /// The base on which that commit was validated.
@@ -106,6 +108,7 @@ impl Improvement {
             actions: BTreeMap::new(),
             branch: None,
             left_at: None,
+            shown: None,
             put: BTreeSet::new(),
             branched_from: None,
             carriers: BTreeSet::new(),
@@ -239,6 +242,7 @@ impl Improvement {
             Some(ActionKind::PutBranch { commit, .. }) => {
                 self.put.insert(commit.clone());
                 self.left_at = Some(commit.clone());
+                self.shown = self.accepted.as_ref().map(|(attempt, _)| attempt.clone());
             }
             _ => {}
         }
@@ -287,7 +291,7 @@ impl Improvement {
                 self.end_reason = Some(reason.clone());
             }
             End::Stuck { reason } | End::Inconclusive { reason } => self.end_reason = Some(reason.clone()),
-            End::Kept => self.end_reason = None,
+            End::Kept => (self.end_reason, self.shown) = (None, None),
         }
     }
 
@@ -297,8 +301,9 @@ impl Improvement {
         self.refuse_accepted();
     }
 
+    /// Also what people saw on the branch: the next attempt may have been accepted and not be there yet.
     fn refuse_accepted(&mut self) {
-        if let Some((attempt, _)) = &self.accepted {
+        for attempt in self.accepted.as_ref().map(|(attempt, _)| attempt).into_iter().chain(&self.shown) {
             self.refused.insert(attempt.patch.clone());
             self.turned_down.insert(attempt.change());
             self.refused_parts.extend(attempt.parts.iter().map(|part| (part.id.clone(), part.patch.clone())));
@@ -430,5 +435,35 @@ mod tests {
         improvement.apply(Record { at: Timestamp::UNIX_EPOCH, event }).expect("can follow");
         let landed = Landed { commit: merged, before: CommitId("base".into()), at: Timestamp::UNIX_EPOCH };
         assert_eq!((improvement.stage, improvement.landed), (Stage::Watching, Some(landed)));
+    }
+
+    /// What a person saw on the branch when they took it is what they turned down, whatever was accepted since.
+    #[test]
+    fn what_stood_on_the_branch_is_turned_down_with_what_was_accepted_since() {
+        let attempt = |name: &str| AttemptSummary {
+            patch: PatchId(name.into()),
+            strategy: "template".into(),
+            source: "s".into(),
+            title: name.into(),
+            trust: crate::model::Trust::Land,
+            diff: format!("+{name}\n"),
+            tried: 1,
+            parts: Vec::new(),
+        };
+        let (first, second) = (attempt("first"), attempt("second"));
+        let verdict = Verdict {
+            judgement: crate::model::Judgement::Accepted,
+            level: crate::model::Level::Land,
+            doubts: Vec::new(),
+            plan: String::new(),
+            checks: Vec::new(),
+        };
+        let mut improvement = Improvement::new(ImprovementId("i".into()));
+        improvement.stage = Stage::Accepted;
+        (improvement.shown, improvement.accepted) = (Some(first.clone()), Some((second.clone(), verdict)));
+        let event = Event::Ended { how: End::Closed { reason: "a person committed on it".into() } };
+        improvement.apply(Record { at: Timestamp::UNIX_EPOCH, event }).expect("can follow");
+        assert_eq!(improvement.turned_down, BTreeSet::from([first.change(), second.change()]));
+        assert_eq!(improvement.refused, BTreeSet::from([first.patch, second.patch]));
     }
 }

@@ -47,7 +47,8 @@ impl Ground {
     /// # Errors
     /// When the temporary folder cannot be written.
     pub fn new(files: &Edits, head: &str, who: &str, at: Timestamp) -> Result<Ground> {
-        let folder = tempfile::tempdir()?;
+        // Small, many, and soon gone: in memory where there is a place for that.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
         let mut options = git2::RepositoryInitOptions::new();
         options.external_template(false).initial_head(head);
         let repo = git2::Repository::init_opts(folder.path(), &options)?;

@@ -354,7 +354,8 @@ impl Effects {
     /// # Errors
     /// As [`Effects::begin`].
     pub fn meet(&self, now: Timestamp) -> Result<()> {
-        let before = self.repo.all_seen()?;
+        // Read before looking there: what somebody does to it meanwhile is not undone.
+        let (before, base) = (self.repo.all_seen()?, self.repo.tip(&self.base)?);
         let Some(there) = self.fetch_all(&before)? else { return Ok(()) };
         let gone: Vec<_> = before.iter().filter(|(name, _)| !there.contains_key(*name)).collect();
         for (name, at) in gone {
@@ -382,7 +383,7 @@ impl Effects {
                 self.repo.move_ref(NOTES_REF, here.as_ref(), notes, "fractal: as at the remote")?;
             }
         }
-        self.follow_base(there.get(&heads(&self.base)))
+        self.follow_base(&base, there.get(&heads(&self.base)))
     }
 
     /// Fetches what is not here yet; what the remote has, or `None` when it is away by now.
@@ -420,12 +421,12 @@ impl Effects {
     }
 
     /// Lets the base here follow the one at the remote when that only goes on, and the work tree with it as when we land.
-    fn follow_base(&self, there: Option<&CommitId>) -> Result<()> {
-        let (Some(there), here) = (there, self.repo.tip(&self.base)?) else { return Ok(()) };
-        if there == &here || !self.repo.contains(there, &here)? || self.paused().is_some() {
+    fn follow_base(&self, here: &CommitId, there: Option<&CommitId>) -> Result<()> {
+        let Some(there) = there else { return Ok(()) };
+        if there == here || !self.repo.contains(there, here)? || self.paused().is_some() {
             return Ok(());
         }
-        match self.advance_here(&self.base, &here, there, "fractal: as at the remote") {
+        match self.advance_here(&self.base, here, there, "fractal: as at the remote") {
             Ok(()) => Ok(()),
             Err(ActionError::Failed(error)) => Err(error),
             Err(why) => {

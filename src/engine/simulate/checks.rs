@@ -261,18 +261,20 @@ pub(super) fn change_of(state: &State, commit: &CommitId) -> Result<String> {
 
 /// What a commit of ours does to each tool, by the improvement that it would be by itself.
 pub(super) fn parts(state: &State, commit: &CommitId) -> Result<Vec<(String, String)>> {
-    let mut parts = Vec::new();
+    // A tool can have one fault in several places: all of that is one change.
+    let mut parts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (path, content) in state.ground.changes(commit)? {
         let Some(tool) = path.strip_prefix("tools/").and_then(|name| name.strip_suffix(".txt")) else { continue };
         let parent = state.ground.parents(commit).into_iter().next();
         let before = parent.and_then(|parent| state.ground.file(&parent, &path)).unwrap_or_default();
         let (text, before) = (content.unwrap_or_default(), String::from_utf8_lossy(&before).into_owned());
         for line in String::from_utf8_lossy(&text).lines().filter(|line| !before.lines().any(|known| known == *line)) {
-            let fault = line.strip_prefix("fixed ").and_then(|rest| rest.split(' ').next()?.parse().ok());
-            parts.extend(fault.map(|fault| (id_of(tool, fault).to_string(), line.to_string())));
+            if let Some(fault) = line.strip_prefix("fixed ").and_then(|rest| rest.split(' ').next()?.parse().ok()) {
+                parts.entry(id_of(tool, fault).to_string()).or_default().push(line.to_string());
+            }
         }
     }
-    Ok(parts)
+    Ok(parts.into_iter().map(|(id, lines)| (id, lines.join("\n"))).collect())
 }
 
 /// When the faults have stopped and nothing moves any more.

@@ -17,15 +17,15 @@ use crate::world::store::StoreError;
 /// Not part of the schema's format: who knows no claims is not harmed by them. Times in Unix milliseconds.
 const TABLE: &str = "create table if not exists claim (work text primary key, holder text not null, since bigint not null,
   until bigint not null, token text not null)";
+const EXISTS: &str = "select exists (select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = 'fractal' and c.relname = 'claim')";
 const NOW: &str = "(extract(epoch from clock_timestamp()) * 1000)::bigint";
 const COLUMNS: &str = "work, holder, since, until, token";
 
 impl PostgresStore {
     fn claim_row(&self, sql: &str, parameters: &[Param<'_>]) -> Result<Option<Claim>> {
         let row = self.read(async |client| {
-            let exists = "select exists (select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
-                          where n.nspname = 'fractal' and c.relname = 'claim')";
-            if !client.query_typed_one(exists, &[]).await?.try_get::<_, bool>(0)? {
+            if !client.query_typed_one(EXISTS, &[]).await?.try_get::<_, bool>(0)? {
                 atomically(client, Lock::Alone, async |client| Ok(client.batch_execute(TABLE).await?)).await?;
             }
             client.query_typed_opt(sql, parameters).await?.map(|row| claim(&row)).transpose()
@@ -94,6 +94,10 @@ impl Claims for PostgresStore {
 
     fn all(&self) -> Result<Vec<Claim>> {
         Ok(self.link.run(Again::Harmless, async |client| {
+            if !client.query_typed_one(EXISTS, &[]).await?.try_get::<_, bool>(0)? {
+                // Nothing was ever claimed; who only looks makes no tables.
+                return Ok(Vec::new());
+            }
             let rows = client.query_typed(&format!("select {COLUMNS} from claim order by work"), &[]).await?;
             rows.iter().map(claim).collect::<Result<Vec<_>, _>>()
         })?)

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Holding it is the permission to run the loop.
 #[derive(Debug)]
 pub struct LoopLock {
-    _file: File,
+    file: File,
     pub holder: Holder,
 }
 
@@ -51,7 +51,7 @@ impl LoopLock {
         let holder = Holder { pid: std::process::id(), mode: mode.to_string(), since: now };
         let text = serde_json::to_vec(&holder).unwrap_or_default();
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(&text)).map_err(io)?;
-        Ok(LoopLock { _file: file, holder })
+        Ok(LoopLock { file, holder })
     }
 
     /// Who holds the lock now; nobody when it is free.
@@ -61,6 +61,13 @@ impl LoopLock {
             Err(TryLockError::WouldBlock) => read(&mut file),
             _ => None,
         }
+    }
+}
+
+impl Drop for LoopLock {
+    /// Closing the file would do, were it not for children that are about to become other programs: they have it for a moment too.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 

@@ -6,21 +6,23 @@ use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::process::{Signal, getpid, kill_process};
+use signal_hook::consts::{SIGKILL, SIGSTOP};
+use signal_hook::low_level::raise;
 
 use super::files::variable;
 
 /// A write has happened; what, for the tests' table.
 pub fn point(what: &str) {
-    static AT: OnceLock<Option<(usize, Signal)>> = OnceLock::new();
+    static AT: OnceLock<Option<(usize, i32)>> = OnceLock::new();
     static PASSED: AtomicUsize = AtomicUsize::new(0);
     let number = |name| variable(name).and_then(|number| number.parse().ok());
-    let die = || number("FRACTAL_DIE_AT").map(|at| (at, Signal::KILL));
-    let at = AT.get_or_init(|| die().or_else(|| number("FRACTAL_STOP_AT").map(|at| (at, Signal::STOP))));
+    let die = || number("FRACTAL_DIE_AT").map(|at| (at, SIGKILL));
+    let at = AT.get_or_init(|| die().or_else(|| number("FRACTAL_STOP_AT").map(|at| (at, SIGSTOP))));
     if let Some((at, signal)) = at
         && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *at
     {
         let _ = writeln!(std::io::stderr(), "here: {what}");
-        let _ = kill_process(getpid(), *signal);
+        // To this thread: sent to the process, another thread could take it, and this one would go on for a while.
+        let _ = raise(*signal);
     }
 }

@@ -221,7 +221,7 @@ fn write_log(repo: &Repo, commits: &[CommitId], versions: &[(Version, Version)])
             vec![Event::Detected { opportunity }, Event::Investigated { investigation }, Event::Judged { attempt, verdict }];
         for action in [put, land] {
             let key = action.key.clone();
-            events.extend([Event::Intended { action }, Event::Done { key }]);
+            events.extend([Event::Intended { action }, Event::Done { key, made: Made::AsSaid }]);
         }
         let records: Vec<Record> = events.into_iter().map(|event| Record { at, event }).collect();
         repo.append_log(&id, 0, &records, &by, at).expect("writes");

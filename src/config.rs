@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::check::LEASE_MAX;
-pub use self::forge::{ForgeConfig, ForgeKind, TokenMode, is_repository};
+pub use self::forge::{ForgeConfig, ForgeKind, LandBy, TokenMode, is_repository};
 pub use self::monitor::MonitorConfig;
 pub use self::reference::reference;
 pub use self::rollout::{RolloutConfig, Sticky};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::render::{self, Paint};
 use super::{Failure, Outcome, Output, now};
-use crate::deploy;
+use crate::engine::account::{Beside, account};
 use crate::engine::{History, Improvement, Notable, Shadowed};
 use crate::model::{Analysis, Event, Record, plain_line};
 
@@ -139,40 +139,22 @@ fn beside(notable: &Notable) -> String {
 
 /// What a reviewer is told of the newest candidate.
 fn markdown(history: &History, improvement: &Improvement, shadow: Option<&Shadowed>) -> Outcome {
-    let judged = improvement.records.iter().rev().find_map(|record| match &record.event {
-        Event::Judged { attempt, verdict } => Some((attempt, verdict)),
-        _ => None,
-    });
-    let (Some((attempt, verdict)), Some(opportunity), Some(investigation)) =
-        (judged, &improvement.opportunity, &improvement.investigation)
-    else {
-        let hint = "without `--markdown` it shows how far the improvement came";
-        return Err(Failure::mistake("no candidate has been at the gate", hint));
-    };
     let view = history.view();
-    let commit = improvement.landed.as_ref().map(|landed| &landed.commit);
-    let commit = commit.or_else(|| improvement.branch.as_ref().map(|(_, commit)| commit));
-    let paths = match commit.map(|commit| (commit, view.repo.parent(commit))) {
-        Some((commit, Ok(Some(parent)))) => view.repo.changed_paths(&parent, commit)?.unwrap_or_default(),
-        _ => Vec::new(),
-    };
     let open = history.open_items()?.into_iter().find(|item| item.id == improvement.id).map(|item| item.reason);
     let told = open.or_else(|| improvement.end_reason.clone()).unwrap_or_else(|| improvement.stage.to_string());
     let beside: Vec<String> = shadow.iter().flat_map(|shadow| shadow.notable.iter().map(beside)).collect();
     let catalog = history.catalog()?;
-    let account = deploy::Account {
+    let told = Beside {
         tool: catalog.get(improvement.tool()),
-        opportunity,
-        investigation,
-        attempt,
-        verdict,
-        commit: commit.map(|commit| (commit, paths.as_slice())),
         policy: &told,
         shadow: shadow.map(|shadow| &shadow.counts),
-        beside: &beside,
-        config: &view.config,
+        notable: &beside,
+        on_forge: false,
     };
-    let request = deploy::pull_request(&account)?;
+    let Some(request) = account(view, improvement, &told)? else {
+        let hint = "without `--markdown` it shows how far the improvement came";
+        return Err(Failure::mistake("no candidate has been at the gate", hint));
+    };
     render::say(&format!("# {}\n\n{}", request.title, request.body.trim_end()));
     Ok(ExitCode::SUCCESS)
 }
@@ -230,7 +212,7 @@ fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
         Event::NoCandidate { tried, reason } => vec![format!("{tried} candidates: {reason}")],
         Event::Intended { action } => vec![action.to_string()],
         Event::Approved { key, by } => vec![format!("{}, by {}", named(improvement, key), who(by))],
-        Event::Started { key } | Event::Done { key } => vec![named(improvement, key)],
+        Event::Started { key } | Event::Done { key, .. } => vec![named(improvement, key)],
         Event::Failed { key, error } => vec![named(improvement, key), error.clone()],
         Event::Observed { what } => vec![serde_json::to_string(what).unwrap_or_default()],
         Event::Analysed { analysis, .. } => analysed(analysis),

@@ -9,7 +9,7 @@ use super::ConfigError;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ForgeConfig {
-    /// `local`: git alone, a branch is a proposal. `github`: pull requests; so far only `fractal doctor` looks at them, the loop does not.
+    /// `local`: git alone, a branch is a proposal. `github`: pull requests; branches go to `[deploy] remote`.
     pub kind: ForgeKind,
     /// `OWNER/NAME` on GitHub. Empty: what `GITHUB_REPOSITORY` says.
     pub repository: String,
@@ -22,6 +22,35 @@ pub struct ForgeConfig {
     pub token: TokenMode,
     /// With `token = "app"`: the number of the App.
     pub app: u64,
+    /// So many proposals are open at once; what is accepted besides waits on its branch. Reverts do not count.
+    pub open_max: u32,
+    /// So many proposals are opened within an hour. Reverts do not count.
+    pub per_hour: u32,
+    /// A proposal that waits for a person and that nobody has touched for so many days is closed. 0: never.
+    pub stale_days: u32,
+    /// Labels that a new proposal gets.
+    pub labels: Vec<String>,
+    /// How proposals are landed: `merge`, `squash` or `rebase`; `any`: the first of these that the forge allows.
+    pub way: LandBy,
+    /// Land also what no check of the forge has looked at. The gate has, but on our machine only.
+    pub without_checks: bool,
+    /// Have the forge land by itself (automatic merging, merge queue) what only waits for checks that its rules demand.
+    pub automatic: bool,
+}
+
+/// How proposals are landed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LandBy {
+    /// What the forge allows; merge before squash before rebase.
+    #[default]
+    Any,
+    /// The commit that was validated, and a merge commit with the same tree.
+    Merge,
+    /// A new commit with the same tree.
+    Squash,
+    /// A new commit with the same tree, without the forge's mark of a pull request.
+    Rebase,
 }
 
 /// What proposals are made of.
@@ -50,7 +79,20 @@ pub enum TokenMode {
 
 /// No forge but git.
 pub(super) fn defaults() -> ForgeConfig {
-    ForgeConfig { kind: ForgeKind::Local, repository: String::new(), url: String::new(), token: TokenMode::GithubToken, app: 0 }
+    ForgeConfig {
+        kind: ForgeKind::Local,
+        repository: String::new(),
+        url: String::new(),
+        token: TokenMode::GithubToken,
+        app: 0,
+        open_max: 2,
+        per_hour: 1,
+        stale_days: 60,
+        labels: vec!["fractal".into()],
+        way: LandBy::Any,
+        without_checks: false,
+        automatic: false,
+    }
 }
 
 /// Refuses what cannot be meant.

@@ -30,6 +30,11 @@ pub(super) fn cell(text: &str) -> String {
     escaped
 }
 
+/// Text of ours with text from outside in it, in a comment on a forge: one line, as in a cell.
+pub fn shown(text: &str) -> String {
+    cell(text)
+}
+
 /// In a commit message: one line that mentions nobody and closes nothing.
 pub(super) fn inert(text: &str) -> String {
     plain_line(text, 300).replace('@', "@\u{200b}").replace('#', "#\u{200b}")

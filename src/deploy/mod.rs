@@ -3,6 +3,7 @@
 //! One improvement is one commit on the current base: the patch, the regression test and the investigation notes.
 
 mod decide;
+mod landing;
 mod markdown;
 mod outs;
 mod pull_request;
@@ -13,10 +14,12 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 pub use self::decide::{Decision, Facts, decide};
+pub use self::landing::{ForgeFacts, HOLD_LABEL, Landing, OWN_CHECKS, landing};
+pub use self::markdown::shown;
 pub use self::outs::{Dependant, RevertFacts, out};
-pub use self::pull_request::{Account, PullRequest, pull_request};
+pub use self::pull_request::{Account, PullRequest, pull_request, renewed};
 pub use self::rollout::{Next, evidence, next};
-pub use self::text::{note, revert_message, verdict};
+pub use self::text::{note, revert_message, revert_request, verdict};
 use crate::model::{AttemptSummary, Candidate, CommitId, Investigation, Opportunity, Patch, Tool, Verdict};
 use crate::world::View;
 use crate::world::git::RevertError;

@@ -28,6 +28,8 @@ pub struct Account<'a> {
     pub shadow: Option<&'a ShadowCounts>,
     /// Those of them that a person should see, a line each.
     pub beside: &'a [String],
+    /// It is read where comments and labels are listened to.
+    pub on_forge: bool,
     pub config: &'a Config,
 }
 
@@ -107,10 +109,26 @@ pub fn pull_request(account: &Account<'_>) -> Result<PullRequest> {
         commit => commit.map(|(commit, _)| commit),
         base => investigation.commit,
         notes => notes.map(|path| code(path)),
+        on_forge => account.on_forge,
+        hold => super::landing::HOLD_LABEL,
     };
     let title = format!("{tools}: {}", plain_line(&attempt.title, 60));
     Ok(PullRequest { title, body: render(include_str!("../../templates/text/pull_request.md"), facts)? })
 }
+
+/// The text of a proposal with our part of it as it is to be now: what stands outside of our two marks stays. `None` when it says that
+/// already, or when a person took the marks out.
+pub fn renewed(text: &str, body: &str) -> Option<String> {
+    // Forges give back other line ends than they got.
+    let text = text.replace("\r\n", "\n");
+    let begin = text.find("<!-- fractal:begin ")?;
+    let end = begin + text[begin..].find(END)? + END.len();
+    let body = body.trim_end();
+    (&text[begin..end] != body).then(|| format!("{}{body}{}", &text[..begin], &text[end..]))
+}
+
+/// The mark below our part of a text.
+const END: &str = "<!-- fractal:end -->";
 
 fn is_within(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || folder.ends_with('/'))
@@ -226,6 +244,7 @@ mod tests {
             policy: text,
             shadow: None,
             beside: &[],
+            on_forge: true,
             config: &Config::default(),
         };
         pull_request(&account).expect("renders").body
@@ -267,6 +286,17 @@ mod tests {
         ] {
             assert!(body.contains(wanted), "{wanted}: {body}");
         }
+    }
+
+    #[test]
+    fn what_people_wrote_around_our_part_of_a_text_stays() {
+        let body = body("read text as a number");
+        let around = format!("Ana: please look\r\n\r\n{}\r\n\r\nI did.", body.trim_end().replace('\n', "\r\n"));
+        assert_eq!(renewed(&around, &body), None, "it says that already");
+        let other = body.replace("18 of 50", "19 of 50");
+        let expected = format!("Ana: please look\n\n{}\n\nI did.", other.trim_end());
+        assert_eq!(renewed(&around, &other), Some(expected));
+        assert_eq!(renewed("a person's text", &other), None);
     }
 
     #[test]

@@ -4,9 +4,9 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use minijinja::{Environment, context};
 
-use super::markdown::{cell, code, inert};
+use super::markdown::{block, cell, code, inert};
 use crate::model::{
-    Analysis, AttemptSummary, Check, CheckStatus, CommitId, Counts, Finding, Investigation, Opportunity, Patch, Signal, Tool,
+    Analysis, AttemptSummary, Check, CheckStatus, CommitId, Counts, Finding, ImprovementId, Investigation, Opportunity, Patch, Signal, Tool,
     Verdict, plain_line,
 };
 
@@ -144,6 +144,21 @@ pub fn revert_message(
             replays => replays.iter().map(|r| context! { shown => plain_line(&r.shown, 80), old => r.old_failures, new => r.new_failures, runs => r.runs_each }).collect::<Vec<_>>(),
         },
     )
+}
+
+/// Title and text of the proposal that reverts an improvement, from the message of its commit. `reverted`: the proposal by which it landed.
+///
+/// # Errors
+/// When the text cannot be rendered.
+pub fn revert_request(id: &ImprovementId, message: &str, reverted: Option<u64>) -> Result<(String, String)> {
+    let (subject, evidence) = message.trim_start().split_once('\n').unwrap_or((message.trim_start(), ""));
+    let facts = context! {
+        id => id,
+        id8 => id.short(),
+        reverted => reverted,
+        evidence => block("text", evidence.trim()),
+    };
+    Ok((plain_line(subject, 100), render(include_str!("../../templates/text/revert_request.md"), facts)?))
 }
 
 /// The note on an improvement's commit: `outcome` is `kept`, `reverted`, `inconclusive`, ….

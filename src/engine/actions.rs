@@ -12,12 +12,12 @@ use super::CycleError;
 use super::improvement::{self, Improvement};
 use super::news::News;
 use super::progress::Progress;
-use crate::model::{Action, ActionKind, Approver, CommitId, Event, ImprovementId, Patch, Record};
+use crate::model::{Action, ActionKind, Approver, CommitId, Event, ImprovementId, Made, Patch, Record};
 use crate::record::exchange::{self, SyncError, Terms};
 use crate::world::git::LogError;
 use crate::world::rollout::Rollout;
 use crate::world::store::Retention;
-use crate::world::{ActionError, Effects, View};
+use crate::world::{ActionError, Effects, View, Word};
 
 /// For one answer of the remote through which executions are exchanged, and for reading and packing them within one cycle.
 const SYNC_PATIENCE: Duration = Duration::from_secs(60);
@@ -149,14 +149,14 @@ impl<'a> Journal<'a> {
         let tool = self.get(id)?.tool().to_string();
         let Some(effects) = &self.effects else {
             self.tell(Progress::Action { id: id.clone(), tool, action: action.to_string(), dry_run: true });
-            self.append(id, vec![Event::Started { key: action.key.clone() }, Event::Done { key: action.key.clone() }])?;
+            self.append(id, vec![Event::Started { key: action.key.clone() }, done(action, Made::AsSaid)])?;
             return Ok(Acted::Planned);
         };
         if let Some(pause) = effects.paused() {
             return Ok(Acted::Waits(pause.to_string()));
         }
-        if effects.probe(action)? {
-            self.append(id, vec![Event::Done { key: action.key.clone() }])?;
+        if let Some(made) = effects.probe(action)? {
+            self.append(id, vec![done(action, made)])?;
             return Ok(Acted::Done);
         }
         self.append(id, vec![Event::Started { key: action.key.clone() }])?;
@@ -173,32 +173,59 @@ impl<'a> Journal<'a> {
             // What is published of it came here on the way to the remote, and is something else than what led to this act.
             return Err(LogError::Raced(id.clone()).into());
         }
+        self.performed(id, action, performed)
+    }
+
+    /// Records what came of an act.
+    fn performed(&mut self, id: &ImprovementId, action: &Action, performed: Result<(), ActionError>) -> Result<Acted> {
         let Some(effects) = &self.effects else { return Ok(Acted::Planned) };
-        match performed {
-            Ok(()) => {
-                if !effects.probe(action)? {
-                    bail!("{action} seemed to work, but its effect is not there");
-                }
-                self.actions_done += 1;
-                self.tell(Progress::Action { id: id.clone(), tool, action: action.to_string(), dry_run: false });
-                self.append(id, vec![Event::Done { key: action.key.clone() }])?;
-                Ok(Acted::Done)
-            }
-            Err(ActionError::Wait(why)) => self.failed(id, action, why).map(Acted::Waits),
-            // Somebody who pulled at the same moment brought here what we had pushed: it happened.
-            Err(ActionError::Stale(why)) if effects.probe(action).with_context(|| why.clone())? => {
-                self.append(id, vec![Event::Done { key: action.key.clone() }])?;
-                Ok(Acted::Done)
-            }
-            Err(ActionError::Stale(why)) => self.failed(id, action, why).map(Acted::Stale),
-            // When the ref moved and the work tree could not follow, asking finishes it; or the action stays begun, and the next
-            // cycle asks.
-            Err(ActionError::Failed(error)) if effects.probe(action).with_context(|| format!("{error:#}"))? => {
-                self.append(id, vec![Event::Done { key: action.key.clone() }])?;
-                Ok(Acted::Done)
-            }
-            Err(ActionError::Failed(error)) => self.failed(id, action, format!("{error:#}")).map(Acted::Failed),
+        // Nobody else did it, and nothing is begun that may have happened.
+        if let Err(ActionError::Wait(why)) = performed {
+            return self.failed(id, action, why).map(Acted::Waits);
         }
+        // Somebody who pulled at the same moment brought here what we had pushed: it happened. When the ref moved and the work tree
+        // could not follow, asking finishes it; or the action stays begun, and the next cycle asks.
+        let there = match &performed {
+            Ok(()) => effects.probe(action)?,
+            Err(why) => effects.probe(action).with_context(|| why.to_string())?,
+        };
+        match (performed, there) {
+            (Ok(()), None) if !may_be_repeated(&action.kind) => bail!("{action} seemed to work, but its effect is not there"),
+            (Ok(()), made) => {
+                self.actions_done += 1;
+                let tool = self.get(id)?.tool().to_string();
+                self.tell(Progress::Action { id: id.clone(), tool, action: action.to_string(), dry_run: false });
+                self.append(id, vec![done(action, made.unwrap_or_default())])?;
+                Ok(Acted::Done)
+            }
+            (Err(_), Some(made)) => {
+                self.append(id, vec![done(action, made)])?;
+                Ok(Acted::Done)
+            }
+            (Err(ActionError::Wait(why) | ActionError::Unclear(why)), None) => self.failed(id, action, why).map(Acted::Waits),
+            (Err(ActionError::Stale(why)), None) => self.failed(id, action, why).map(Acted::Stale),
+            (Err(ActionError::Failed(error)), None) => self.failed(id, action, format!("{error:#}")).map(Acted::Failed),
+        }
+    }
+
+    /// Says something on the forge. What cannot be said now is no reason not to go on: it is said when it still holds in the next cycle.
+    pub(super) fn say(&mut self, id: &ImprovementId, word: &Word) -> Result<bool> {
+        if self.is_dry_run() {
+            return Ok(false);
+        }
+        let tool = self.get(id)?.tool().to_string();
+        self.hold(&tool)?;
+        let Some(effects) = &self.effects else { return Ok(false) };
+        Ok(effects.say(word).unwrap_or_else(|why| {
+            tracing::warn!("improvement {}: something was not said on the forge: {why}", id.short());
+            false
+        }))
+    }
+
+    /// Sets the switch, here and at the remote: nothing outward is done until a person has looked.
+    pub(super) fn alarm(&self, reason: &str) -> Result<()> {
+        tracing::error!("{reason}");
+        self.effects.as_ref().map_or(Ok(()), |effects| effects.alarm(reason))
     }
 
     /// Drops an intended action that no longer fits the facts.
@@ -293,6 +320,15 @@ impl<'a> Journal<'a> {
             None => Ok(()),
         }
     }
+}
+
+fn done(action: &Action, made: Made) -> Event {
+    Event::Done { key: action.key.clone(), made }
+}
+
+/// Acts of which only the forge knows that they happened, and that happen once however often they are done.
+fn may_be_repeated(kind: &ActionKind) -> bool {
+    matches!(kind, ActionKind::Report { .. } | ActionKind::MergeWhenReady { .. })
 }
 
 /// Appends one fact outside of a cycle; only facts, never an act.

@@ -17,6 +17,7 @@ use super::progress::{Progress, describe_opportunity};
 use super::stage::Stage;
 use crate::model::{Event, ImprovementId, Opportunity};
 use crate::world::Elsewhere;
+use crate::world::forge::ForgeError;
 use crate::world::git::LogError;
 
 /// What is claimed instead of a tool where improvements can be of several.
@@ -82,10 +83,11 @@ impl Journal<'_> {
     }
 }
 
-/// Why a step is another loop's; `None` for any other failure.
+/// Why a step is another loop's, or the forge's to make possible; `None` for any other failure.
 fn elsewhere(error: &anyhow::Error) -> Option<String> {
     let raced = matches!(error.downcast_ref::<LogError>(), Some(LogError::Raced(_)));
-    (raced || error.downcast_ref::<Elsewhere>().is_some()).then(|| format!("{error:#}"))
+    let of_forge = error.downcast_ref::<ForgeError>().is_some();
+    (raced || of_forge || error.downcast_ref::<Elsewhere>().is_some()).then(|| format!("{error:#}"))
 }
 
 impl Cycle<'_, '_> {

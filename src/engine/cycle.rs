@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use super::actions::{Acted, Journal};
 use super::ahead::{Ahead, Found, told};
+use super::forum::Seen;
 use super::improvement::{self, Improvement};
 use super::maintenance;
 use super::news::News;
@@ -42,6 +43,8 @@ pub(super) struct Cycle<'v, 'j> {
     pub(super) ahead: Ahead,
     /// What was accepted in this cycle, should it have to be rebuilt.
     pub(super) shortlists: BTreeMap<ImprovementId, Shortlist>,
+    /// What the forge shows.
+    pub(super) seen: Seen,
 }
 
 /// Runs one pass.
@@ -59,10 +62,12 @@ pub(super) fn run(journal: &mut Journal<'_>, stages: &dyn Stages) -> Result<Cycl
     }
     let tools = catalog(&view.repo, &view.config, &tip)?;
     let (report, ahead, shortlists) = (CycleReport::default(), Ahead::default(), BTreeMap::new());
-    let mut cycle = Cycle { journal, stages, tools, report, ahead, shortlists };
+    let seen = if view.forge.is_some() { Seen::NotYet } else { Seen::Git };
+    let mut cycle = Cycle { journal, stages, tools, report, ahead, shortlists, seen };
     cycle.journal.drain()?;
     cycle.journal.sync()?;
     reconcile(&mut cycle)?;
+    cycle.close_what_is_over()?;
     cycle.watch_all()?;
     cycle.stop_rollouts()?;
     cycle.land_all()?;
@@ -111,6 +116,7 @@ impl<'v> Cycle<'v, '_> {
         let (approved, shadow) = (improvement.approved_by.clone(), shadow::counts(self.view(), &improvement));
         let tip = self.tip()?;
         match decision(self.view(), &improvement, &tip)? {
+            decision if self.has_forge() && decision != Decision::Rebuild => self.land_on_forge(id, decision, rebuilt),
             Decision::Wait(reason) => self.waits(id, format!("on `{branch}`: {reason}")),
             Decision::Rebuild if rebuilt < REBUILDS_MAX => {
                 self.tell_rebuilding(id, &tip)?;
@@ -385,6 +391,7 @@ impl<'v> Cycle<'v, '_> {
         }
         self.journal.append(id, vec![Event::Ended { how }])?;
         self.ended(id)?;
+        self.report_outcome(id)?;
         self.note_outcome(id)
     }
 

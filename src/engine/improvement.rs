@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::stage::{IllegalEvent, Stage, next};
 use crate::model::{
-    Action, ActionKey, ActionKind, Analysis, AttemptSummary, CommitId, End, Event, Finding, ImprovementId, Investigation,
-    Observation, Opportunity, PatchId, Record, Verdict, Version,
+    Action, ActionKey, ActionKind, Analysis, AttemptSummary, CommitId, End, Event, Finding, ImprovementId, Investigation, Made,
+    Observation, Opportunity, PatchId, Record, Verdict, Version, Way,
 };
 use crate::world::shadow::Waiting;
 
@@ -63,6 +63,12 @@ pub struct Improvement {
     pub refused_parts: BTreeSet<(ImprovementId, PatchId)>,
     /// See `refused_parts`.
     pub turned_down_parts: BTreeSet<(ImprovementId, String)>,
+    /// The newest proposal of it on the forge that was not closed.
+    pub proposal: Option<OnForge>,
+    /// The newest proposal to revert it.
+    pub undoing: Option<Undoing>,
+    /// Comments on it that were read.
+    pub heard: BTreeSet<u64>,
     /// How far live runs get it before it lands.
     pub rollout: Option<Rollout>,
     /// Was reverted once: never again without a person.
@@ -74,6 +80,23 @@ pub struct Improvement {
     /// A person asked for a revert that has not happened yet.
     pub revert_wanted_by: Option<String>,
     pub end_reason: Option<String>,
+}
+
+/// A proposal on the forge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnForge {
+    pub number: u64,
+    pub url: String,
+    pub at: Timestamp,
+}
+
+/// A branch that reverts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undoing {
+    pub branch: String,
+    pub commit: CommitId,
+    pub reverts: CommitId,
+    pub proposal: Option<OnForge>,
 }
 
 /// The newest step of a rollout.
@@ -118,6 +141,9 @@ impl Improvement {
             analyses: BTreeMap::new(),
             refused_parts: BTreeSet::new(),
             turned_down_parts: BTreeSet::new(),
+            proposal: None,
+            undoing: None,
+            heard: BTreeSet::new(),
             rollout: None,
             reverted_before: false,
             approved_by: None,
@@ -157,6 +183,8 @@ impl Improvement {
         match &record.event {
             Event::Detected { opportunity } => {
                 self.opportunity = Some(opportunity.clone());
+                // What has landed is another round's.
+                self.proposal = self.proposal.take().filter(|_| self.landed.is_none());
                 self.rollout = None;
                 self.left_at = None;
                 self.begin_round();
@@ -184,7 +212,7 @@ impl Improvement {
             }
             Event::Approved { key, .. } => self.progress(key, Progress::Approved),
             Event::Started { key } => self.progress(key, Progress::Started),
-            Event::Done { key } => self.done(&key.clone(), record.at),
+            Event::Done { key, made } => self.done(&key.clone(), made, record.at),
             Event::Failed { key, .. } => self.progress(key, Progress::Failed),
             Event::Observed { what } => self.observe(what, record.at),
             Event::Analysed { analysis, tool } => {
@@ -232,19 +260,57 @@ impl Improvement {
         }
     }
 
-    fn done(&mut self, key: &ActionKey, at: Timestamp) {
+    fn done(&mut self, key: &ActionKey, made: &Made, at: Timestamp) {
         self.progress(key, Progress::Done);
-        match self.actions.get(key).map(|(action, _)| &action.kind) {
-            Some(ActionKind::Land { expect, commit, .. }) => {
+        let Some(kind) = self.actions.get(key).map(|(action, _)| action.kind.clone()) else { return };
+        match &kind {
+            ActionKind::Land { expect, commit, .. } => {
                 self.carriers.insert(commit.clone());
                 self.landed = Some(Landed { commit: commit.clone(), before: expect.clone(), at });
             }
-            Some(ActionKind::PutBranch { commit, .. }) => {
+            ActionKind::PutBranch { commit, .. } => {
                 self.put.insert(commit.clone());
                 self.left_at = Some(commit.clone());
                 self.shown = self.accepted.as_ref().map(|(attempt, _)| attempt.clone());
             }
-            _ => {}
+            ActionKind::Merge { expect, commit, way, reverts: None, .. } => {
+                let made = match made {
+                    Made::Commit { commit } => Some(commit),
+                    Made::AsSaid | Made::Proposal { .. } => None,
+                };
+                self.carriers.extend([commit].into_iter().chain(made).cloned());
+                // A merge commit has the validated commit below it.
+                let commit = made.filter(|_| *way != Way::Merge).unwrap_or(commit).clone();
+                self.landed = Some(Landed { commit, before: expect.clone(), at });
+            }
+            ActionKind::ProposeRevert { branch, commit, reverts, .. } => {
+                let proposal = self.undoing.take().filter(|known| known.branch == *branch).and_then(|known| known.proposal);
+                let (branch, commit, reverts) = (branch.clone(), commit.clone(), reverts.clone());
+                self.undoing = Some(Undoing { branch, commit, reverts, proposal });
+            }
+            ActionKind::Open { branch, .. } => self.opened(branch, made, at),
+            ActionKind::Close { number, .. } => self.closed(*number),
+            ActionKind::Revert { .. }
+            | ActionKind::Note { .. }
+            | ActionKind::Merge { .. }
+            | ActionKind::MergeWhenReady { .. }
+            | ActionKind::Report { .. } => {}
+        }
+    }
+
+    fn opened(&mut self, branch: &str, made: &Made, at: Timestamp) {
+        let Made::Proposal { number, url } = made else { return };
+        let proposal = Some(OnForge { number: *number, url: url.clone(), at });
+        match self.undoing.as_mut().filter(|undoing| undoing.branch == branch) {
+            Some(undoing) => undoing.proposal = proposal,
+            None => self.proposal = proposal,
+        }
+    }
+
+    fn closed(&mut self, number: u64) {
+        self.proposal = self.proposal.take().filter(|proposal| proposal.number != number);
+        if let Some(undoing) = &mut self.undoing {
+            undoing.proposal = undoing.proposal.take().filter(|proposal| proposal.number != number);
         }
     }
 
@@ -273,7 +339,9 @@ impl Improvement {
                 self.approved_change = self.accepted.as_ref().map(|(attempt, _)| attempt.change());
             }
             Observation::RevertRequested { by } => self.revert_wanted_by = Some(by.clone()),
-            Observation::BranchTaken { .. } | Observation::BranchDeleted => {}
+            Observation::Closed { number } => self.closed(*number),
+            Observation::Said { comment, .. } => drop(self.heard.insert(*comment)),
+            Observation::BranchTaken { .. } | Observation::BranchDeleted | Observation::Reviewed { .. } => {}
         }
     }
 
@@ -366,6 +434,14 @@ impl Improvement {
         let (branch, commit) = self.branch.as_ref()?;
         let ours = |kind: &&ActionKind| matches!(kind, ActionKind::PutBranch { branch: name, commit: at, .. } if name == branch && at == commit);
         self.actions.values().map(|(action, _)| &action.kind).find(ours)
+    }
+
+    /// Whether we asked the forge to land this commit by itself.
+    pub fn asked_to_merge(&self, head: &CommitId) -> bool {
+        let asked = |(action, progress): &(Action, Progress)| {
+            *progress == Progress::Done && matches!(&action.kind, ActionKind::MergeWhenReady { commit, .. } if commit == head)
+        };
+        self.actions.values().any(asked)
     }
 
     /// Reverts done by us, with their times.

@@ -2,12 +2,14 @@
 //!
 //! [`Loop`] is the public way in, for the command line and for programs that embed it.
 
+pub mod account;
 mod actions;
 mod ahead;
 mod claims;
 mod cycle;
 mod divide;
 pub mod figures;
+mod forum;
 mod group;
 mod improvement;
 mod maintenance;
@@ -23,6 +25,7 @@ pub mod simulate;
 mod stage;
 mod stages;
 mod status;
+mod undoing;
 mod versions;
 mod watch;
 
@@ -42,8 +45,10 @@ pub use self::stage::{IllegalEvent, Stage, next};
 use self::stages::{Real, Stages};
 pub use self::status::{Funnel, History, Notable, OpenItem, Shadowed, Stats, ToolRow};
 pub use self::versions::{Compared, KnownVersion, Role};
+use crate::config::{ForgeConfig, ForgeKind};
 use crate::model::{Event, ImprovementId, Observation};
 use crate::world::clock::Clock;
+use crate::world::forge;
 use crate::world::git::{LogError, Repo};
 use crate::world::lock::{LockError, LoopLock};
 use crate::world::store::StoreError;
@@ -143,6 +148,7 @@ impl Builder {
                 subscribers: std::sync::Mutex::default(),
                 stop: AtomicBool::new(false),
                 wake: Notify::new(),
+                forges: Forges::default(),
                 _lock: lock,
             }),
         })
@@ -154,6 +160,7 @@ struct Shared {
     subscribers: std::sync::Mutex<Vec<mpsc::UnboundedSender<Progress>>>,
     stop: AtomicBool,
     wake: Notify,
+    forges: Forges,
     _lock: Option<LoopLock>,
 }
 
@@ -206,7 +213,7 @@ impl Loop {
     /// See [`CycleError`].
     pub async fn run_cycle(&self) -> Result<CycleReport, CycleError> {
         let (repo, clock, dry_run, shared) = (self.repo.clone(), self.clock.clone(), self.dry_run, self.shared.clone());
-        let work = move || run_cycle(&repo, clock, dry_run, &|progress| shared.tell(progress), &shared.stop);
+        let work = move || run_cycle((&repo, dry_run), clock, &shared.forges, &|progress| shared.tell(progress), &shared.stop);
         tokio::task::spawn_blocking(work)
             .await
             .unwrap_or_else(|error| Err(CycleError::Other(anyhow::anyhow!("the cycle panicked: {error}"))))
@@ -253,19 +260,40 @@ impl Loop {
     }
 }
 
+/// The forge of a process, for as long as its configuration stays: it remembers what it was answered.
+#[derive(Default)]
+struct Forges(std::sync::Mutex<Option<(ForgeConfig, forge::Shared)>>);
+
+impl Forges {
+    fn of(&self, config: &ForgeConfig, clock: Clock) -> Result<Option<forge::Shared>, CycleError> {
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, forge)) = known.as_ref().filter(|(of, _)| of == config) {
+            return Ok(Some(forge.clone()));
+        }
+        let opened = forge::open(config, clock).map_err(|why| CycleError::Refused(format!("`[forge]`: {why}")))?;
+        *known = opened.map(|forge| (config.clone(), forge::Shared::new(forge)));
+        Ok(known.as_ref().map(|(_, forge)| forge.clone()))
+    }
+}
+
 fn run_cycle(
-    repo: &Path,
+    (repo, dry_run): (&Path, bool),
     clock: Clock,
-    dry_run: bool,
+    forges: &Forges,
     listener: &(dyn Fn(Progress) + Sync),
     stop: &AtomicBool,
 ) -> Result<CycleReport, CycleError> {
     let mut view = View::open(repo, clock.clone())?;
+    if view.config.forge.kind != ForgeKind::Local && view.config.deploy.remote.is_empty() {
+        let hint = "name it, such as `remote = \"origin\"`";
+        return Err(CycleError::Refused(format!("`[forge]` needs a `[deploy] remote` that branches are pushed to: {hint}")));
+    }
     if !dry_run && !view.config.sync.remote.is_empty() {
         // Where nothing was recorded yet there is no store; what comes from elsewhere is to be seen in this cycle.
         drop(crate::world::store::open(&view.repo, &view.config).map_err(anyhow::Error::from)?);
-        view = View::open(repo, clock)?;
+        view = View::open(repo, clock.clone())?;
     }
+    view.forge = forges.of(&view.config.forge, clock)?;
     cycle_on(&view, &Real, dry_run, listener, stop)
 }
 

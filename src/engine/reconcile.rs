@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::actions::{Acted, Journal};
 use super::cycle::Cycle;
-use super::improvement::{self, Improvement};
+use super::improvement;
 use super::progress::Progress;
 use super::stage::Stage;
 use crate::model::{Action, ActionKind, CommitId, End, Event, ImprovementId, Observation};
@@ -62,6 +62,9 @@ impl News {
                     news.own.insert(commit.clone());
                 }
             }
+            // What a forge made of ours.
+            news.own.extend(improvement.carriers.iter().cloned());
+            news.own.extend(improvement.done_revert());
         }
         if journal.improvements.is_empty() {
             return Ok(news);
@@ -114,7 +117,7 @@ fn finish(cycle: &mut Cycle<'_, '_>, id: &ImprovementId) -> Result<()> {
     }
     let improvement = cycle.journal.get(id)?;
     if improvement.stage == Stage::Reverting
-        && let Some(by) = done_revert(improvement)
+        && let Some(by) = improvement.done_revert()
     {
         cycle.end(id, End::Reverted { by })?;
     }
@@ -126,6 +129,7 @@ fn finish(cycle: &mut Cycle<'_, '_>, id: &ImprovementId) -> Result<()> {
         // It could not be put where it belongs: now it can, or what keeps it is said.
         cycle.put_branch(id, Vec::new(), kind)?;
     }
+    cycle.report_outcome(id)?;
     cycle.note_outcome(id)
 }
 
@@ -136,16 +140,6 @@ fn branch_was_taken(cycle: &Cycle<'_, '_>, id: &ImprovementId, action: &Action) 
     let repo = &cycle.view().repo;
     let in_place = repo.resolve(&format!("refs/heads/{branch}"))?.as_ref() == Some(ours);
     Ok(!in_place && !repo.contains(&repo.tip(base)?, commit)?)
-}
-
-fn done_revert(improvement: &Improvement) -> Option<CommitId> {
-    let landed = improvement.landed.as_ref()?;
-    improvement.actions.values().find_map(|(action, progress)| match &action.kind {
-        ActionKind::Revert { commit, reverts, .. } if *progress == improvement::Progress::Done && reverts == &landed.commit => {
-            Some(commit.clone())
-        }
-        _ => None,
-    })
 }
 
 /// Closes an improvement whose branch is no longer where we left it.
@@ -189,11 +183,19 @@ fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<
             let carrier = carrier.filter(|commit| !improvement.carriers.contains(commit));
             if let Some(commit) = carrier {
                 let observation = Observation::Merged { commit: commit.clone() };
-                cycle.observe(id, observation, format!("a person merged it as {}", commit.short()))?;
+                let asked = improvement.asked_to_merge(&ours);
+                let who = if asked { "the forge landed" } else { "a person merged" };
+                cycle.observe(id, observation, format!("{who} it as {}", commit.short()))?;
+                if asked {
+                    cycle.check_landed(id, &ours)?;
+                }
                 // And may have reverted it since.
                 return notice(cycle, id, news);
             }
             if improvement.stage != Stage::Proposed {
+                return Ok(());
+            }
+            if cycle.notice_on_forge(id)? {
                 return Ok(());
             }
             branch_is_a_persons(cycle, id).map(drop)
@@ -211,16 +213,17 @@ fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<
             if let Some((observation, told)) = undone {
                 cycle.observe(id, observation, told)?;
                 cycle.ended(id)?;
-                cycle.note_outcome(id)?;
+                cycle.report_outcome(id)?;
+                return cycle.note_outcome(id);
             }
-            Ok(())
+            cycle.notice_on_forge(id).map(drop)
         }
         _ => Ok(()),
     }
 }
 
 impl Cycle<'_, '_> {
-    fn observe(&mut self, id: &ImprovementId, what: Observation, told: String) -> Result<()> {
+    pub(super) fn observe(&mut self, id: &ImprovementId, what: Observation, told: String) -> Result<()> {
         self.journal.append(id, vec![Event::Observed { what }])?;
         self.reconciled(id, told)
     }

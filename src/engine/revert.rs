@@ -64,6 +64,10 @@ impl Cycle<'_, '_> {
         let message =
             deploy::revert_message(&landed.commit, subject, &opportunity, why, found.as_ref().map(|(_, analysis)| analysis))?;
         let commit = self.journal.write_commit(&tip, &undo, &message)?;
+        if self.has_forge() {
+            let facts = if is_open { facts } else { Vec::new() };
+            return self.propose_revert(id, facts, (commit, landed.commit), by);
+        }
         let kind =
             ActionKind::Revert { base: self.view().base.clone(), expect: tip, commit: commit.clone(), reverts: landed.commit };
         let facts = if is_open { facts } else { Vec::new() };

@@ -102,6 +102,8 @@ pub fn next(stage: Stage, event: &Event) -> Result<Stage, IllegalEvent> {
         // The end follows with its reason; notes are written after an end.
         (Stage::Reverting, Event::Done { .. }) => Ok(Stage::Reverting),
         (ended, Event::Done { .. } | Event::Failed { .. }) if ended.is_end() => Ok(ended),
+        // What is done on a forge beside it leaves it where it is.
+        (Stage::Proposed | Stage::Watching, Event::Done { .. } | Event::Failed { .. }) => Ok(stage),
         // What failed is tried again from the stage before, or an end follows that says why not.
         (Stage::Accepted, Event::Failed { .. }) => Ok(Stage::Accepted),
         (Stage::Landing, Event::Failed { .. }) => Ok(Stage::Proposed),
@@ -121,6 +123,15 @@ fn intended(stage: Stage, action: &Action) -> Option<Stage> {
         (ActionKind::Land { .. }, Stage::Proposed) => Some(Stage::Landing),
         (ActionKind::Revert { .. }, Stage::Watching | Stage::Kept | Stage::Inconclusive | Stage::Stuck) => Some(Stage::Reverting),
         (ActionKind::Note { .. }, stage) if stage.is_end() => Some(stage),
+        (ActionKind::Open { .. } | ActionKind::MergeWhenReady { .. }, Stage::Proposed | Stage::Reverting) => Some(stage),
+        (ActionKind::Merge { reverts: None, .. }, Stage::Proposed) => Some(Stage::Landing),
+        (ActionKind::Merge { reverts: Some(_), .. }, Stage::Reverting) => Some(stage),
+        (
+            ActionKind::ProposeRevert { .. },
+            Stage::Watching | Stage::Reverting | Stage::Kept | Stage::Inconclusive | Stage::Stuck,
+        ) => Some(Stage::Reverting),
+        (ActionKind::Close { .. }, stage) if stage.is_end() || stage == Stage::Proposed => Some(stage),
+        (ActionKind::Report { .. }, stage) if stage.is_end() || stage == Stage::Watching => Some(stage),
         _ => None,
     }
 }
@@ -150,7 +161,14 @@ fn observed(stage: Stage, what: &Observation) -> Option<Stage> {
         (Observation::BranchTaken { .. } | Observation::BranchDeleted, Stage::Accepted | Stage::Proposed | Stage::Landing) => {
             Some(stage)
         }
-        (Observation::Approved { .. } | Observation::RevertRequested { .. }, stage) if stage != Stage::New => Some(stage),
+        (Observation::Closed { .. }, Stage::Proposed | Stage::Landing | Stage::Reverting) => Some(stage),
+        (
+            Observation::Approved { .. }
+            | Observation::RevertRequested { .. }
+            | Observation::Said { .. }
+            | Observation::Reviewed { .. },
+            stage,
+        ) if stage != Stage::New => Some(stage),
         _ => None,
     }
 }

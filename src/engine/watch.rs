@@ -28,6 +28,7 @@ impl Cycle<'_, '_> {
             let Some(by) = cycle.journal.get(id)?.revert_wanted_by.clone() else { return Ok(()) };
             cycle.revert(id, &format!("{by} asked for it."), None, Approver::Person(by.clone()))
         })?;
+        self.each(&[Stage::Reverting], Self::land_revert)?;
         let watched = self.journal.improvements.values().filter(|improvement| improvement.stage == Stage::Watching);
         let tools: BTreeSet<String> =
             watched.flat_map(|improvement| improvement.members()).map(|member| member.tool.clone()).collect();

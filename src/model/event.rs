@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::digest;
 use super::{
-    Action, ActionKey, Analysis, CommitId, ImprovementId, Investigation, Opportunity, PatchId, RolloutEvidence, Trust, Verdict,
+    Action, ActionKey, Analysis, CommitId, ImprovementId, Investigation, Made, Opportunity, PatchId, RolloutEvidence, Trust, Verdict,
     Version,
 };
 
@@ -82,6 +82,12 @@ pub enum Observation {
     Approved { by: String },
     /// A person asked for the landed commit to be reverted.
     RevertRequested { by: String },
+    /// A person closed the proposal on the forge without landing it.
+    Closed { number: u64 },
+    /// Somebody said something on the proposal. What it asks for is recorded beside it.
+    Said { comment: u64, by: String, at: Timestamp, #[serde(default, skip_serializing_if = "Option::is_none")] command: Option<String> },
+    /// A person judged the proposal.
+    Reviewed { by: String, opinion: String, at: Timestamp },
 }
 
 /// How an improvement ended.
@@ -138,6 +144,8 @@ pub enum Event {
     },
     Done {
         key: ActionKey,
+        #[serde(default, skip_serializing_if = "Made::is_as_said")]
+        made: Made,
     },
     Failed {
         key: ActionKey,

@@ -23,7 +23,7 @@ mod traits;
 mod trial;
 mod verdict;
 
-pub use action::{Action, ActionKind};
+pub use action::{Action, ActionKind, Made, ReportVerdict, Way};
 pub use analysis::{Analysis, Counts, Finding, PairedReplay};
 pub use candidate::{Candidate, FileEdit, Patch, Trust};
 pub use chance::SplitMix;

@@ -7,6 +7,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 
 use super::clock::Clock;
+use super::forge::{ForgeError, Shared};
 use super::git::worktree::WorkTree;
 use super::git::{Identity, LogError, MoveError, Repo};
 use super::hold::Holding;
@@ -15,7 +16,7 @@ use super::shadow::Waiting;
 use super::store::{self, Dirty, Retention, Store, StoreError};
 use super::{View, WorldError, rollout, shadow};
 use crate::config::Config;
-use crate::model::{Action, ActionKind, CommitId, ImprovementId, Patch, Record};
+use crate::model::{Action, ActionKind, CommitId, ImprovementId, Made, Patch, Record};
 
 /// Why an action did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +27,23 @@ pub enum ActionError {
     /// The world is not what the decision saw; nothing happened.
     #[error("{0}")]
     Stale(String),
+    /// It may or may not have happened.
+    #[error("{0}")]
+    Unclear(String),
     #[error("{0:#}")]
     Failed(anyhow::Error),
+}
+
+impl From<ForgeError> for ActionError {
+    fn from(error: ForgeError) -> Self {
+        match error {
+            ForgeError::Limited { .. } | ForgeError::Unreachable(_) => ActionError::Wait(error.to_string()),
+            // What is refused now may be in order when the facts are read again.
+            ForgeError::Moved(_) | ForgeError::Refused(_) | ForgeError::Gone(_) => ActionError::Stale(error.to_string()),
+            ForgeError::Unclear(_) => ActionError::Unclear(error.to_string()),
+            ForgeError::NotPermitted(_) | ForgeError::Setup(_) => ActionError::Failed(error.into()),
+        }
+    }
 }
 
 impl From<anyhow::Error> for ActionError {
@@ -59,6 +75,7 @@ pub struct Effects {
     pub(super) news: RefCell<BTreeSet<ImprovementId>>,
     /// The remote did not answer at the beginning of this cycle.
     pub(super) away: Cell<bool>,
+    pub(super) forge: Option<Shared>,
 }
 
 impl Effects {
@@ -90,6 +107,7 @@ impl Effects {
             holding,
             news: RefCell::default(),
             away: Cell::new(false),
+            forge: view.forge.clone(),
         })
     }
 
@@ -117,23 +135,33 @@ impl Effects {
         self.repo.release_left_index_lock()
     }
 
-    /// Whether the action has already happened, and finishes what a killed run left half done of it (a work tree that did not
+    /// Whether the action has already happened and what it made, and finishes what a killed run left half done of it (a work tree that did not
     /// follow its branch).
     ///
     /// # Errors
     /// When that cannot be found out.
-    pub fn probe(&self, action: &Action) -> anyhow::Result<bool> {
+    pub fn probe(&self, action: &Action) -> anyhow::Result<Option<Made>> {
+        let as_said = |happened: bool| happened.then_some(Made::AsSaid);
         match &action.kind {
-            ActionKind::PutBranch { branch, commit, .. } => Ok(self.repo.resolve(&heads(branch))?.as_ref() == Some(commit)),
+            ActionKind::PutBranch { branch, commit, .. } | ActionKind::ProposeRevert { branch, commit, .. } => {
+                Ok(as_said(self.repo.resolve(&heads(branch))?.as_ref() == Some(commit)))
+            }
             ActionKind::Land { base, expect, commit } | ActionKind::Revert { base, expect, commit, .. } => {
                 let tip = self.repo.tip(base)?;
                 let happened = self.repo.contains(&tip, commit)?;
                 if happened && &tip == commit && self.repo.checks_out(base) && self.repo.can_follow(expect, commit)?.is_none() {
                     self.repo.follow(expect, commit)?;
                 }
-                Ok(happened)
+                Ok(as_said(happened))
             }
-            ActionKind::Note { commit, text } => Ok(self.repo.note_on(commit).is_some_and(|note| note.trim() == text.trim())),
+            ActionKind::Note { commit, text } => {
+                Ok(as_said(self.repo.note_on(commit).is_some_and(|note| note.trim() == text.trim())))
+            }
+            ActionKind::Open { .. }
+            | ActionKind::Merge { .. }
+            | ActionKind::MergeWhenReady { .. }
+            | ActionKind::Close { .. }
+            | ActionKind::Report { .. } => self.probe_forge(&action.kind),
         }
     }
 
@@ -143,7 +171,7 @@ impl Effects {
     /// See [`ActionError`].
     pub fn perform(&self, action: &Action, at: Timestamp) -> Result<(), ActionError> {
         match &action.kind {
-            ActionKind::PutBranch { branch, expect, commit } => {
+            ActionKind::PutBranch { branch, expect, commit } | ActionKind::ProposeRevert { branch, expect, commit, .. } => {
                 // A person's branch here is not overwritten at the remote either.
                 let here = self.repo.resolve(&heads(branch))?;
                 if here.as_ref() != expect.as_ref() {
@@ -156,6 +184,11 @@ impl Effects {
             ActionKind::Land { base, expect, commit } => self.advance(base, expect, commit, at, "fractal: land"),
             ActionKind::Revert { base, expect, commit, .. } => self.advance(base, expect, commit, at, "fractal: revert"),
             ActionKind::Note { commit, text } => self.note(commit, text, at),
+            ActionKind::Open { .. }
+            | ActionKind::Merge { .. }
+            | ActionKind::MergeWhenReady { .. }
+            | ActionKind::Close { .. }
+            | ActionKind::Report { .. } => self.perform_on_forge(&action.kind, at),
         }
     }
 
@@ -167,7 +200,7 @@ impl Effects {
     }
 
     /// Whether the work tree follows a move of the base.
-    fn may_advance(&self, base: &str, expect: &CommitId, commit: &CommitId) -> Result<bool, ActionError> {
+    pub(super) fn may_advance(&self, base: &str, expect: &CommitId, commit: &CommitId) -> Result<bool, ActionError> {
         let tip = self.repo.tip(base)?;
         if &tip != expect {
             return Err(ActionError::Stale(format!("`{base}` moved from {} to {}", expect.short(), tip.short())));

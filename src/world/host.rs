@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
+use super::forge::Shared;
 use super::git::remote::Move;
 use super::ground::Objects;
 use super::store::{Store, StoreError};
@@ -47,6 +48,11 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// When it is away.
     fn store(&self) -> Result<Box<dyn Store>, StoreError>;
+
+    /// Where proposals are looked at and landed, where that is not git alone.
+    fn forge(&self) -> Option<Shared> {
+        None
+    }
 
     /// Where its repositories have their objects.
     fn objects(&self) -> &Objects;

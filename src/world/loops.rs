@@ -50,6 +50,24 @@ impl Effects {
         paused(&self.repo)
     }
 
+    /// Sets the switch here, and at the remote if that can be reached.
+    ///
+    /// # Errors
+    /// When it cannot be set here.
+    pub fn alarm(&self, reason: &str) -> Result<()> {
+        let to = Some(self.repo.set_text(PAUSE_REF, reason)?);
+        let Some(remote) = &self.remote else { return Ok(()) };
+        let there = || -> Result<()> {
+            let from = self.repo.remote_refs(remote, &[PAUSE_REF])?.remove(PAUSE_REF);
+            let one = Move { name: PAUSE_REF.to_string(), from, to };
+            if one.from == one.to { Ok(()) } else { self.repo.push(remote, &[one], Hooks::Skip) }
+        };
+        if let Err(why) = there() {
+            tracing::warn!("the switch was not set at `{remote}`: {why:#}");
+        }
+        Ok(())
+    }
+
     /// Whether nothing is pushed now, because a switch is set here or at the remote, or because the remote did not answer.
     pub fn holds_back(&self) -> bool {
         let Some(remote) = &self.remote else { return false };
@@ -206,32 +224,46 @@ impl Effects {
 
     /// Moves a ref at the remote, with the log and the claim, all of it or nothing; see the module.
     pub(super) fn push(&self, name: &str, expect: Option<&CommitId>, to: &CommitId, now: Timestamp) -> Result<(), ActionError> {
+        self.push_all(Some(&Move { name: name.to_string(), from: expect.cloned(), to: Some(to.clone()) }), now)
+    }
+
+    /// The same without a ref of an act: what is done elsewhere is done with its intent at the remote, and with a claim that is ours.
+    pub(super) fn vouch(&self, now: Timestamp) -> Result<(), ActionError> {
+        self.push_all(None, now)
+    }
+
+    fn push_all(&self, act: Option<&Move>, now: Timestamp) -> Result<(), ActionError> {
         let _turn = self.holding.turn();
         let fence = self.fence(now)?;
         let Some(remote) = &self.remote else { return self.may_act() };
         for _ in 0..RETRIES {
             // A remote that cannot be reached may be there later; one that refuses a push said so for a reason.
-            let asked = self.repo.remote_refs(remote, &[name, PAUSE_REF]);
+            let names: Vec<&str> = act.iter().map(|act| act.name.as_str()).chain([PAUSE_REF]).collect();
+            let asked = self.repo.remote_refs(remote, &names);
             let there = asked.map_err(|error| ActionError::Wait(format!("{error:#}")))?;
             if there.contains_key(PAUSE_REF) {
                 return Err(ActionError::Wait(format!("paused at `{remote}`; `fractal resume --remote` goes on")));
             }
-            if there.get(name) == Some(to) {
-                return Ok(());
-            }
-            if there.get(name) != expect {
-                let at = there.get(name).map_or("absent".to_string(), |commit| format!("at {}", commit.short()));
-                return Err(ActionError::Stale(format!("`{name}` on `{remote}` is {at}: fetch first")));
+            if let Some(Move { name, from, to }) = act {
+                if there.get(name) == to.as_ref() {
+                    return Ok(());
+                }
+                if there.get(name) != from.as_ref() {
+                    let at = there.get(name).map_or("absent".to_string(), |commit| format!("at {}", commit.short()));
+                    return Err(ActionError::Stale(format!("`{name}` on `{remote}` is {at}: fetch first")));
+                }
             }
             if self.catch_up(now)? {
                 return Err(ActionError::Stale("another loop recorded something else at the same time".into()));
             }
-            let act = Move { name: name.to_string(), from: expect.cloned(), to: Some(to.clone()) };
             // A server that knows no atomic pushes may have taken some of it before.
             let claim = fence.iter().map(|(_, one)| one.clone()).find(|one| self.repo.seen_at(&one.name) != one.to);
             let with = [self.unpublished()?, claim].into_iter().flatten();
-            let moves: Vec<Move> = std::iter::once(act).chain(with).collect();
+            let moves: Vec<Move> = act.cloned().into_iter().chain(with).collect();
             self.may_act()?;
+            if moves.is_empty() {
+                return Ok(());
+            }
             let Err(error) = self.repo.push(remote, &moves, Hooks::Run) else {
                 if let Some((claim, _)) = fence {
                     self.holding.set(&claim.work.clone(), Some(claim));
@@ -418,6 +450,14 @@ impl Effects {
             }
         }
         Ok(None)
+    }
+
+    /// Brings the base here that the remote has by now.
+    pub(super) fn meet_base(&self) -> Result<()> {
+        let Some(remote) = &self.remote else { return Ok(()) };
+        let (name, here) = (heads(&self.base), self.repo.tip(&self.base)?);
+        self.repo.fetch(remote, &[&name])?;
+        self.follow_base(&here, self.repo.seen_at(&name).as_ref())
     }
 
     /// Lets the base here follow the one at the remote when that only goes on, and the work tree with it as when we land.

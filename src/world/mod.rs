@@ -22,6 +22,7 @@ pub mod http;
 pub mod incoming;
 pub mod lock;
 mod loops;
+mod proposals;
 pub mod passthrough;
 pub mod pause;
 pub mod pin;
@@ -41,6 +42,7 @@ use anyhow::Result;
 pub use claims::{Claim, Elsewhere};
 use clock::Clock;
 pub use effects::{ActionError, Effects, SEEN_REF};
+pub use proposals::Word;
 use git::{OpenError, Repo};
 use host::Host;
 use sandbox::Sandbox;
@@ -70,6 +72,8 @@ pub struct View {
     pub config: Config,
     /// The branch that improvements land on.
     pub base: String,
+    /// Where proposals are looked at and landed, where that is not git alone.
+    pub forge: Option<forge::Shared>,
 }
 
 impl View {
@@ -113,7 +117,8 @@ impl View {
         };
         let owner = blake3::hash(repo.root().as_os_str().as_encoded_bytes()).to_hex()[..12].to_string();
         let sandbox = Sandbox::configured(&owner, &config);
-        Ok(View { repo, store, clock, sandbox, config, base })
+        let forge = repo.host().and_then(|host| host.forge());
+        Ok(View { repo, store, clock, sandbox, config, base, forge })
     }
 }
 

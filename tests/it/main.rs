@@ -23,6 +23,7 @@ mod forget;
 mod github;
 mod github_use;
 mod group;
+mod hosted;
 mod import;
 mod import_github;
 mod import_junit;

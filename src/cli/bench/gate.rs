@@ -256,7 +256,7 @@ impl Scene {
         let by = Identity { name: "Fractal".into(), email: "fractal@localhost".into() };
         let (repo, commit) = Repo::begin(folder.root(), &patch, &case.title, &by, now().now())?;
         let store = store::open(&repo, &config)?;
-        let mut view = View { repo, store, clock: Clock::System, sandbox, config, base: "main".into() };
+        let mut view = View { repo, store, clock: Clock::System, sandbox, config, base: "main".into(), forge: None };
         let tools = catalog::declared(&view.config);
         for tool in &tools {
             record(case, &mut view, tool, &commit)?;

@@ -7,14 +7,17 @@
 
 pub mod github;
 mod needs;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 pub use needs::{Need, needs};
+pub use shared::Shared;
 
 use crate::config::{ForgeConfig, ForgeKind};
 use crate::model::CommitId;
+pub use crate::model::Way;
 use crate::world::clock::Clock;
 
 /// A place with proposals. All of it blocks; reads are tried again within limits, writes are not.
@@ -194,17 +197,6 @@ pub struct Rules {
     pub automatic: bool,
 }
 
-/// How a proposal is landed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Way {
-    /// A commit with both as parents.
-    Merge,
-    /// One commit of everything.
-    Squash,
-    /// Its commits one by one on top of the base.
-    Rebase,
-}
-
 /// What a commit on the base says, where the way makes one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
@@ -297,6 +289,8 @@ pub struct Check {
     /// Who reports it: names are unique within.
     pub source: String,
     pub verdict: Verdict,
+    /// One line of what it says, where it says something.
+    pub title: String,
 }
 
 /// What a check says.

@@ -328,6 +328,14 @@ pub(super) struct CheckRun {
     conclusion: Option<Conclusion>,
     #[serde(default)]
     pub app: Option<App>,
+    #[serde(default, deserialize_with = "or_default")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Output {
+    #[serde(default, deserialize_with = "or_default")]
+    title: String,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -357,7 +365,7 @@ impl CheckRun {
             ("completed", None) => Verdict::Void,
             _ => Verdict::Pending,
         };
-        Check { name: self.name, source: self.app.map_or(String::new(), |app| app.slug), verdict }
+        Check { name: self.name, source: self.app.map_or(String::new(), |app| app.slug), verdict, title: self.output.title }
     }
 }
 
@@ -370,6 +378,8 @@ pub(super) struct Combined {
 pub(super) struct Status {
     context: String,
     state: String,
+    #[serde(default, deserialize_with = "or_default")]
+    description: String,
 }
 
 impl Status {
@@ -380,7 +390,7 @@ impl Status {
             "pending" => Verdict::Pending,
             _ => Verdict::Void,
         };
-        Check { name: self.context, source: "status".into(), verdict }
+        Check { name: self.context, source: "status".into(), verdict, title: self.description }
     }
 }
 

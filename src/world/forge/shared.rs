@@ -1,0 +1,87 @@
+//! The one forge of a process: what it remembers of its answers, and of how much it was asked, is good for every cycle. Everybody may look;
+//! only the holder of the permission to write gets to what changes something.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+use super::{Check, Comment, Forge, ForgeError, Level, Proposal, Review, Rules};
+use crate::model::CommitId;
+
+/// See the module.
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<Box<dyn Forge>>>);
+
+impl Shared {
+    /// Shares a forge.
+    pub fn new(forge: Box<dyn Forge>) -> Self {
+        Shared(Arc::new(Mutex::new(forge)))
+    }
+
+    /// The forge itself, for whoever may change something there.
+    pub(in crate::world) fn whole(&self) -> MutexGuard<'_, Box<dyn Forge>> {
+        // What one call left half done is no business of the next: each is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`Forge::place`].
+    pub fn place(&self) -> String {
+        self.whole().place()
+    }
+
+    /// See [`Forge::rules`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`]; so below.
+    pub fn rules(&self, base: &str) -> Result<Rules, ForgeError> {
+        self.whole().rules(base)
+    }
+
+    /// See [`Forge::proposals`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub fn proposals(&self, base: &str) -> Result<Vec<Proposal>, ForgeError> {
+        self.whole().proposals(base)
+    }
+
+    /// See [`Forge::proposal`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub fn proposal(&self, number: u64) -> Result<Proposal, ForgeError> {
+        self.whole().proposal(number)
+    }
+
+    /// See [`Forge::checks`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub fn checks(&self, commit: &CommitId) -> Result<Vec<Check>, ForgeError> {
+        self.whole().checks(commit)
+    }
+
+    /// See [`Forge::comments`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub fn comments(&self, on: Option<u64>, since: Option<Timestamp>) -> Result<Vec<Comment>, ForgeError> {
+        self.whole().comments(on, since)
+    }
+
+    /// See [`Forge::reviews`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub fn reviews(&self, number: u64) -> Result<Vec<Review>, ForgeError> {
+        self.whole().reviews(number)
+    }
+
+    /// See [`Forge::level`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub fn level(&self, person: &str) -> Result<Level, ForgeError> {
+        self.whole().level(person)
+    }
+}

@@ -223,9 +223,14 @@ impl<'a> Journal<'a> {
     }
 
     /// Sets the switch, here and at the remote: nothing outward is done until a person has looked.
-    pub(super) fn alarm(&self, reason: &str) -> Result<()> {
+    pub(super) fn pause(&self, reason: &str) -> Result<()> {
         tracing::error!("{reason}");
-        self.effects.as_ref().map_or(Ok(()), |effects| effects.alarm(reason))
+        self.effects.as_ref().map_or(Ok(()), |effects| effects.pause(reason))
+    }
+
+    /// Lifts the switch, here and at the remote.
+    pub(super) fn resume(&self) -> Result<()> {
+        self.effects.as_ref().map_or(Ok(()), Effects::resume)
     }
 
     /// Drops an intended action that no longer fits the facts.

@@ -66,12 +66,13 @@ pub(super) fn run(journal: &mut Journal<'_>, stages: &dyn Stages) -> Result<Cycl
     let mut cycle = Cycle { journal, stages, tools, report, ahead, shortlists, seen };
     cycle.journal.drain()?;
     cycle.journal.sync()?;
+    cycle.hear()?;
     reconcile(&mut cycle)?;
-    cycle.close_what_is_over()?;
     cycle.watch_all()?;
     cycle.stop_rollouts()?;
     cycle.land_all()?;
     cycle.improve_all()?;
+    cycle.close_what_is_over()?;
     cycle.publish_rollouts()?;
     maintenance::maintain(cycle.journal)?;
     let Cycle { mut report, journal, .. } = cycle;

@@ -31,7 +31,8 @@ pub(super) const REVERT: &str = "-revert";
 /// What the forge shows at the beginning of a cycle.
 pub(super) struct Forum {
     pub(super) open: Vec<Proposal>,
-    pub(super) rules: Rules,
+    /// Asked when something is to land.
+    rules: Option<Rules>,
 }
 
 /// The forge as this cycle sees it.
@@ -64,7 +65,7 @@ impl Cycle<'_, '_> {
     pub(super) fn forum(&mut self) -> Result<Option<&Forum>, String> {
         if let (Seen::NotYet, Some(forge)) = (&self.seen, &self.view().forge) {
             let base = &self.view().base;
-            let read = forge.proposals(base).and_then(|open| Ok(Forum { open, rules: forge.rules(base)? }));
+            let read = forge.proposals(base).map(|open| Forum { open, rules: None });
             self.seen = read.map_or_else(|error| Seen::Away(error.to_string()), Seen::There);
         }
         match &self.seen {
@@ -72,6 +73,18 @@ impl Cycle<'_, '_> {
             Seen::Away(why) => Err(why.clone()),
             Seen::There(forum) => Ok(Some(forum)),
         }
+    }
+
+    /// What the forge demands of whatever lands on the base.
+    fn rules(&mut self) -> Result<Rules, String> {
+        self.forum()?;
+        let Seen::There(forum) = &mut self.seen else { return Err("there is no forge".into()) };
+        let (None, Some(forge)) = (&forum.rules, &self.journal.view.forge) else {
+            return Ok(forum.rules.clone().unwrap_or_default());
+        };
+        let rules = forge.rules(&self.journal.view.base).map_err(|why| why.to_string())?;
+        forum.rules = Some(rules.clone());
+        Ok(rules)
     }
 
     pub(super) fn has_forge(&self) -> bool {
@@ -196,13 +209,16 @@ impl Cycle<'_, '_> {
             (Some(undoing), Stage::Reverting) => Some(undoing.commit.clone()),
             _ => improvement.branch.as_ref().map(|(_, commit)| commit.clone()),
         };
-        let (Some(head), approved) = (head, improvement.approved_by.is_some()) else {
+        let approved = match improvement.stage {
+            Stage::Reverting => improvement.revert_wanted_by.is_some(),
+            _ => improvement.approved_by.is_some(),
+        };
+        let Some(head) = head else {
             return Ok(Landing::Wait("its branch is not there yet".into()));
         };
         let config = self.view().config.forge.clone();
-        let rules = match self.forum() {
-            Ok(Some(forum)) => &forum.rules,
-            Ok(None) => return Ok(Landing::Wait("there is no forge".into())),
+        let rules = match self.rules() {
+            Ok(rules) => rules,
             Err(why) => return Ok(Landing::Wait(why)),
         };
         Ok(deploy::landing(&ForgeFacts {
@@ -210,7 +226,7 @@ impl Cycle<'_, '_> {
             head: &head,
             checks: &facts.checks,
             reviews: &facts.reviews,
-            rules,
+            rules: &rules,
             by: config.way,
             without_checks: config.without_checks,
             automatic: config.automatic,
@@ -384,7 +400,7 @@ impl Cycle<'_, '_> {
             if !self.is_the_same(carrier, tested)? {
                 let reason =
                     format!("the forge landed {}, which is not the change of {}, which was tested", carrier.short(), tested.short());
-                self.journal.alarm(&reason)?;
+                self.journal.pause(&reason)?;
                 return self.end(id, End::Stuck { reason });
             }
         }

@@ -11,6 +11,7 @@ mod divide;
 pub mod figures;
 mod forum;
 mod group;
+mod hear;
 mod improvement;
 mod maintenance;
 mod news;

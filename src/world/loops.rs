@@ -54,8 +54,21 @@ impl Effects {
     ///
     /// # Errors
     /// When it cannot be set here.
-    pub fn alarm(&self, reason: &str) -> Result<()> {
-        let to = Some(self.repo.set_text(PAUSE_REF, reason)?);
+    pub fn pause(&self, reason: &str) -> Result<()> {
+        let to = self.repo.set_text(PAUSE_REF, reason)?;
+        self.switch_there(Some(to))
+    }
+
+    /// Lifts the switch here, and at the remote if that can be reached.
+    ///
+    /// # Errors
+    /// When it cannot be lifted here.
+    pub fn resume(&self) -> Result<()> {
+        self.repo.remove_own_ref(PAUSE_REF)?;
+        self.switch_there(None)
+    }
+
+    fn switch_there(&self, to: Option<CommitId>) -> Result<()> {
         let Some(remote) = &self.remote else { return Ok(()) };
         let there = || -> Result<()> {
             let from = self.repo.remote_refs(remote, &[PAUSE_REF])?.remove(PAUSE_REF);

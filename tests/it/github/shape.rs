@@ -94,7 +94,13 @@ impl Shape {
     }
 
     pub fn labels(&self, pull: &Pull) -> Vec<Value> {
-        pull.labels.iter().map(|name| self.label(name)).collect()
+        // In pull requests the description has a text, where labels by themselves have none.
+        let label = |name: &String| {
+            let mut label = self.label(name);
+            label["description"] = json!("");
+            label
+        };
+        pull.labels.iter().map(label).collect()
     }
 
     fn side(&self, repository: &Repository, branch: &str, sha: &str, gone: bool) -> Value {

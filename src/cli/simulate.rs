@@ -21,6 +21,9 @@ pub(super) struct Simulate {
     /// How many cases
     #[arg(long, value_name = "M", default_value_t = 100)]
     cases: u64,
+    /// Improvements are proposed on a forge, with people and faults there, too
+    #[arg(long)]
+    forge: bool,
     /// Show every history, not only one that went wrong
     #[arg(long)]
     histories: bool,
@@ -36,7 +39,7 @@ impl Simulate {
         let (mut tally, mut played, mut broken) = (Tally::default(), 0, Vec::new());
         let started = Stopwatch::start();
         for seed in self.seed..self.seed.saturating_add(self.cases) {
-            let case = play(seed, None)?;
+            let case = play(seed, None, self.forge)?;
             (tally, played) = (added(tally, case.tally), played + 1);
             if self.histories || case.broken.is_some() {
                 self.show(&case);
@@ -53,13 +56,14 @@ impl Simulate {
             true => render::say_json(&json!({ "histories": played, "broken": broken, "seconds": seconds, "tally": tally })),
             false => render::say(&format!(
                 "{played} histories in {seconds:.1} s: {} cycles, {} kills, {} acts of people, {} faults; {} branches moved, {} proposed, \
-                 {} landed, {} of them of several tools, {} reverted; {} broken",
+                 {} on a forge, {} landed, {} of them of several tools, {} reverted; {} broken",
                 tally.cycles,
                 tally.kills,
                 tally.acts,
                 tally.faults,
                 tally.moves,
                 tally.proposed,
+                tally.opened,
                 tally.landed,
                 tally.groups,
                 tally.reverted,
@@ -78,7 +82,11 @@ impl Simulate {
             render::say(&format!("  {line}"));
         }
         if let Some(broken) = &case.broken {
-            render::say(&format!("broken: {broken}\nplay it again: fractal simulate --seed {} --cases 1\n", case.seed));
+            render::say(&format!(
+                "broken: {broken}\nplay it again: fractal simulate --seed {} --cases 1{}\n",
+                case.seed,
+                if self.forge { " --forge" } else { "" }
+            ));
         }
     }
 }

@@ -30,7 +30,8 @@ pub struct ForgeConfig {
     pub stale_days: u32,
     /// Labels that a new proposal gets.
     pub labels: Vec<String>,
-    /// How proposals are landed: `merge`, `squash` or `rebase`; `any`: the first of these that the forge allows.
+    /// How proposals are landed: `merge`, `squash` or `rebase`; `any`: the first of these that the forge allows. `push`: the base is moved
+    /// to the validated commit under a lease, so that nothing can come in between; the forge's rules have to allow that.
     pub way: LandBy,
     /// Land also what no check of the forge has looked at. The gate has, but on our machine only.
     pub without_checks: bool,
@@ -51,6 +52,8 @@ pub enum LandBy {
     Squash,
     /// A new commit with the same tree, without the forge's mark of a pull request.
     Rebase,
+    /// The commit that was validated, and nothing else.
+    Push,
 }
 
 /// What proposals are made of.

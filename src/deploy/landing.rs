@@ -35,6 +35,8 @@ pub struct ForgeFacts<'a> {
 pub enum Landing {
     /// Land it now.
     Now(Way),
+    /// Move the base to it now.
+    Push,
     /// Ask the forge to land it when its own rules allow.
     WhenReady(Way),
     /// It may land later by itself.
@@ -48,7 +50,7 @@ impl Landing {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Landing::Wait(reason) | Landing::Refuse(reason) => Some(reason),
-            Landing::Now(_) | Landing::WhenReady(_) => None,
+            Landing::Now(_) | Landing::Push | Landing::WhenReady(_) => None,
         }
     }
 }
@@ -58,12 +60,16 @@ pub fn landing(facts: &ForgeFacts<'_>) -> Landing {
     if let Some(held) = held_by_a_person(facts) {
         return held;
     }
-    let Some(way) = way(facts) else {
+    // What is pushed is not merged, but the rest is the same.
+    let way = if facts.by == LandBy::Push { Some(Way::Merge) } else { way(facts) };
+    let Some(way) = way else {
         return Landing::Refuse("the forge allows no way of landing that `[forge] way` allows".into());
     };
     let checks = checks(facts);
     match checks {
-        Some(Landing::Wait(_)) if facts.automatic && only_rules_are_missing(facts) => return Landing::WhenReady(way),
+        Some(Landing::Wait(_)) if facts.automatic && facts.by != LandBy::Push && only_rules_are_missing(facts) => {
+            return Landing::WhenReady(way);
+        }
         Some(not_yet) => return not_yet,
         None => {}
     }
@@ -71,12 +77,13 @@ pub fn landing(facts: &ForgeFacts<'_>) -> Landing {
         Landable::Conflicts => Landing::Wait("the forge sees conflicts with the base".into()),
         Landable::Behind => Landing::Wait("the forge wants the newest commit of the base in it".into()),
         Landable::Unknown => Landing::Wait("the forge has not found out yet whether it can be landed".into()),
-        Landable::Blocked if facts.rules.queue => Landing::WhenReady(way),
+        Landable::Blocked if facts.rules.queue && facts.by != LandBy::Push => Landing::WhenReady(way),
         Landable::Blocked if facts.rules.approvals > 0 => {
             let approvals = facts.rules.approvals;
             Landing::Wait(format!("the base wants {approvals} approval{}", if approvals == 1 { "" } else { "s" }))
         }
         Landable::Blocked => Landing::Wait("the forge's rules for the base keep it from landing".into()),
+        Landable::Yes if facts.by == LandBy::Push => Landing::Push,
         Landable::Yes if facts.rules.queue => Landing::WhenReady(way),
         Landable::Yes => Landing::Now(way),
     }
@@ -157,6 +164,7 @@ fn way(facts: &ForgeFacts<'_>) -> Option<Way> {
         LandBy::Merge => vec![Way::Merge],
         LandBy::Squash => vec![Way::Squash],
         LandBy::Rebase => vec![Way::Rebase],
+        LandBy::Push => Vec::new(),
     };
     wanted.into_iter().find(|way| facts.rules.ways.contains(way) && !(facts.rules.linear && *way == Way::Merge))
 }
@@ -251,13 +259,7 @@ mod tests {
         assert!(matches!(held, Landing::Refuse(why) if why.contains(HOLD_LABEL)));
         let draft = proposal(&[], true, Landable::Yes);
         assert!(matches!(decide(&draft, &passed, &rules, |_| ()), Landing::Refuse(_)));
-        let review = |opinion| Review {
-            author: "ana".into(),
-            opinion,
-            text: String::new(),
-            head: None,
-            at: None,
-        };
+        let review = |opinion| Review { author: "ana".into(), opinion, text: String::new(), head: None, at: None };
         let (open, wanted) = (proposal(&[], false, Landable::Yes), [review(Opinion::ChangesWanted), review(Opinion::Commented)]);
         let answer = judged(&open, &passed, &wanted, &rules, |_| ());
         assert!(matches!(answer, Landing::Refuse(why) if why.contains("ana wants changes")));
@@ -283,6 +285,7 @@ mod tests {
         let linear = Rules { linear: true, ..rules(&[]) };
         assert_eq!(decide(&open, &passed, &linear, |_| ()), Landing::Now(Way::Squash));
         assert!(matches!(decide(&open, &passed, &linear, |facts| facts.by = LandBy::Rebase), Landing::Refuse(_)));
+        assert_eq!(decide(&open, &passed, &linear, |facts| facts.by = LandBy::Push), Landing::Push);
     }
 
     proptest! {

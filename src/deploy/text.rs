@@ -6,8 +6,8 @@ use minijinja::{Environment, context};
 
 use super::markdown::{block, cell, code, inert};
 use crate::model::{
-    Analysis, AttemptSummary, Check, CheckStatus, CommitId, Counts, Finding, ImprovementId, Investigation, Opportunity, Patch, Signal, Tool,
-    Verdict, plain_line,
+    Analysis, AttemptSummary, Check, CheckStatus, CommitId, Counts, Finding, ImprovementId, Investigation, Opportunity, Patch,
+    Signal, Tool, Verdict, plain_line,
 };
 
 /// Characters of a subject line's own text.

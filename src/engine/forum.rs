@@ -12,7 +12,7 @@ use super::shadow;
 use super::stage::Stage;
 use crate::deploy::{self, Decision, ForgeFacts, HOLD_LABEL, Landing};
 use crate::model::{
-    Action, ActionKind, Approver, CommitId, End, Event, ImprovementId, Level, Observation, ReportVerdict, plain_line,
+    Action, ActionKind, Approver, CommitId, End, Event, ImprovementId, Level, Observation, ReportVerdict, Way, plain_line,
 };
 use crate::world::Word;
 use crate::world::forge::{Change, Check, ForgeError, Opinion, Proposal, Report, Review, Rules, Shared, State, Verdict};
@@ -174,13 +174,18 @@ impl Cycle<'_, '_> {
             self.journal.say(id, &Word::MergeNot { number })?;
         }
         if let Decision::Wait(reason) = &decision {
-            return if self.is_stale(&facts.proposal) { self.close_stale(id, number) } else { self.waits_there(id, number, reason) };
+            return if self.is_stale(&facts.proposal) {
+                self.close_stale(id, number)
+            } else {
+                self.waits_there(id, number, reason)
+            };
         }
         if self.rolls_out(id)? {
             return Ok(());
         }
         match landing {
-            Landing::Now(way) => self.merge(id, number, way, rebuilt),
+            Landing::Now(way) => self.merge(id, number, Some(way), rebuilt),
+            Landing::Push => self.merge(id, number, None, rebuilt),
             Landing::WhenReady(_) if facts.proposal.automatic => {
                 self.waits_there(id, number, "the forge lands it when its rules allow")
             }
@@ -287,8 +292,13 @@ impl Cycle<'_, '_> {
             Ok(Some(forum)) => forum.open.iter().filter(ours).map(|open| open.number).collect(),
             _ => Vec::new(),
         };
-        let opened: Vec<&OnForge> =
-            self.journal.improvements.values().filter(|one| one.landed.is_none()).filter_map(|one| one.proposal.as_ref()).collect();
+        let opened: Vec<&OnForge> = self
+            .journal
+            .improvements
+            .values()
+            .filter(|one| one.landed.is_none())
+            .filter_map(|one| one.proposal.as_ref())
+            .collect();
         let open = listed.len() + opened.iter().filter(|one| !listed.contains(&one.number)).count();
         if open >= open_max {
             return Some(format!("{open} proposals are open, and `[forge] open_max` is {open_max}"));
@@ -301,13 +311,8 @@ impl Cycle<'_, '_> {
 
     fn account(&self, improvement: &Improvement, policy: &str) -> Result<Option<deploy::PullRequest>> {
         let shadow = shadow::counts(self.view(), improvement);
-        let beside = Beside {
-            tool: self.tools.get(improvement.tool()),
-            policy,
-            shadow: Some(&shadow),
-            notable: &[],
-            on_forge: true,
-        };
+        let beside =
+            Beside { tool: self.tools.get(improvement.tool()), policy, shadow: Some(&shadow), notable: &[], on_forge: true };
         account(self.view(), improvement, &beside)
     }
 
@@ -325,7 +330,7 @@ impl Cycle<'_, '_> {
             (_, Landing::Refuse(reason)) => (Verdict::Skipped, reason.as_str()),
             (_, Landing::Wait(reason)) => (Verdict::Passed, reason.as_str()),
             (_, Landing::WhenReady(_)) => (Verdict::Passed, "the forge lands it when its rules allow"),
-            (_, Landing::Now(_)) => (Verdict::Passed, "it lands now"),
+            (_, Landing::Now(_) | Landing::Push) => (Verdict::Passed, "it lands now"),
         };
         let text = format!("{policy}.\n\nNow: {reason}. `fractal show {}` tells everything.", id.short());
         self.report_check(id, facts, verdict, reason, text)
@@ -350,7 +355,7 @@ impl Cycle<'_, '_> {
 
     // ---- landing ----
 
-    fn merge_message(&self, id: &ImprovementId, number: u64, way: crate::model::Way) -> Result<(String, String)> {
+    fn merge_message(&self, id: &ImprovementId, number: u64, way: Way) -> Result<(String, String)> {
         let improvement = self.journal.get(id)?;
         let commit = match (&improvement.undoing, improvement.stage) {
             (Some(undoing), Stage::Reverting) => Some(&undoing.commit),
@@ -360,12 +365,13 @@ impl Cycle<'_, '_> {
         let (subject, text) = message.split_once('\n').unwrap_or((&message, ""));
         Ok(match way {
             // Its trailers stand in the commit below it.
-            crate::model::Way::Merge => (format!("Merge #{number}: {subject}"), String::new()),
-            crate::model::Way::Squash | crate::model::Way::Rebase => (format!("{subject} (#{number})"), text.trim().to_string()),
+            Way::Merge => (format!("Merge #{number}: {subject}"), String::new()),
+            Way::Squash | Way::Rebase => (format!("{subject} (#{number})"), text.trim().to_string()),
         })
     }
 
-    fn merge(&mut self, id: &ImprovementId, number: u64, way: crate::model::Way, rebuilt: u32) -> Result<()> {
+    /// By the forge in one of its ways, or by a push.
+    fn merge(&mut self, id: &ImprovementId, number: u64, way: Option<Way>, rebuilt: u32) -> Result<()> {
         let improvement = self.journal.get(id)?;
         let (Some((_, commit)), Some(expect)) =
             (improvement.branch.clone(), improvement.investigation.as_ref().map(|found| found.commit.clone()))
@@ -374,9 +380,14 @@ impl Cycle<'_, '_> {
         };
         let approved = improvement.approved_by.clone();
         let by = approved.map_or(Approver::Policy("the gate and the checks accepted it".into()), Approver::Person);
-        let (title, text) = self.merge_message(id, number, way)?;
         let base = self.view().base.clone();
-        let kind = ActionKind::Merge { number, base, expect, commit: commit.clone(), way, title, text, reverts: None };
+        let kind = match way {
+            Some(way) => {
+                let (title, text) = self.merge_message(id, number, way)?;
+                ActionKind::Merge { number, base, expect, commit: commit.clone(), way, title, text, reverts: None }
+            }
+            None => ActionKind::Land { base, expect, commit: commit.clone() },
+        };
         match self.journal.act(id, Vec::new(), kind, by)? {
             Acted::Done => {
                 self.report.landed += 1;
@@ -398,8 +409,11 @@ impl Cycle<'_, '_> {
         let carriers = self.journal.get(id)?.carriers.clone();
         for carrier in carriers.iter().filter(|carrier| *carrier != tested) {
             if !self.is_the_same(carrier, tested)? {
-                let reason =
-                    format!("the forge landed {}, which is not the change of {}, which was tested", carrier.short(), tested.short());
+                let reason = format!(
+                    "the forge landed {}, which is not the change of {}, which was tested",
+                    carrier.short(),
+                    tested.short()
+                );
                 self.journal.pause(&reason)?;
                 return self.end(id, End::Stuck { reason });
             }

@@ -182,7 +182,9 @@ impl Cycle<'_, '_> {
             Stage::Proposed => match decision(self.view(), &improvement, &self.tip()?)? {
                 Decision::Wait(reason) => reason,
                 Decision::Rebuild => "the base has moved, so it is built and validated anew".to_string(),
-                Decision::Merge => "the gate accepted it; the check `fractal/gate` says what the forge's facts keep waiting".to_string(),
+                Decision::Merge => {
+                    "the gate accepted it; the check `fractal/gate` says what the forge's facts keep waiting".to_string()
+                }
             },
             stage => improvement.end_reason.clone().unwrap_or_else(|| format!("it is {stage}")),
         };

@@ -121,7 +121,9 @@ fn intended(stage: Stage, action: &Action) -> Option<Stage> {
     match (&action.kind, stage) {
         (ActionKind::PutBranch { .. }, Stage::Accepted) => Some(Stage::Accepted),
         (ActionKind::Land { .. }, Stage::Proposed) => Some(Stage::Landing),
-        (ActionKind::Revert { .. }, Stage::Watching | Stage::Kept | Stage::Inconclusive | Stage::Stuck) => Some(Stage::Reverting),
+        (ActionKind::Revert { .. }, Stage::Watching | Stage::Reverting | Stage::Kept | Stage::Inconclusive | Stage::Stuck) => {
+            Some(Stage::Reverting)
+        }
         (ActionKind::Note { .. }, stage) if stage.is_end() => Some(stage),
         (ActionKind::Open { .. } | ActionKind::MergeWhenReady { .. }, Stage::Proposed | Stage::Reverting) => Some(stage),
         (ActionKind::Merge { reverts: None, .. }, Stage::Proposed) => Some(Stage::Landing),
@@ -225,7 +227,8 @@ mod tests {
     fn a_revert_is_never_reverted() {
         let kind = ActionKind::Revert { base: "main".into(), expect: commit(), commit: commit(), reverts: commit() };
         let revert = Event::Intended { action: Action::new(kind) };
-        for stage in [Stage::Reverted, Stage::Reverting, Stage::Proposed] {
+        // While it is under way it is tried again.
+        for stage in [Stage::Reverted, Stage::Closed, Stage::Proposed] {
             assert!(next(stage, &revert).is_err(), "{stage}");
         }
     }

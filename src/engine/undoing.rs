@@ -64,7 +64,8 @@ impl Cycle<'_, '_> {
         };
         self.report_check(id, &facts, verdict, line, format!("Reverts {}.", undoing.reverts))?;
         match landing {
-            Landing::Now(way) => self.merge_revert(id, number, &undoing, (way, tip)),
+            Landing::Now(way) => self.merge_revert(id, number, &undoing, (Some(way), tip)),
+            Landing::Push => self.merge_revert(id, number, &undoing, (None, tip)),
             Landing::WhenReady(_) if facts.proposal.automatic => {
                 self.waits(id, format!("#{number} reverts it when the forge's rules allow"))
             }
@@ -146,10 +147,21 @@ impl Cycle<'_, '_> {
         })
     }
 
-    fn merge_revert(&mut self, id: &ImprovementId, number: u64, undoing: &Undoing, (way, tip): (Way, CommitId)) -> Result<()> {
-        let (title, text) = self.message_of_revert(undoing, number, way)?;
-        let (base, commit, reverts) = (self.view().base.clone(), undoing.commit.clone(), Some(undoing.reverts.clone()));
-        let kind = ActionKind::Merge { number, base, expect: tip, commit, way, title, text, reverts };
+    fn merge_revert(
+        &mut self,
+        id: &ImprovementId,
+        number: u64,
+        undoing: &Undoing,
+        (way, tip): (Option<Way>, CommitId),
+    ) -> Result<()> {
+        let (base, commit, reverts) = (self.view().base.clone(), undoing.commit.clone(), undoing.reverts.clone());
+        let kind = match way {
+            Some(way) => {
+                let (title, text) = self.message_of_revert(undoing, number, way)?;
+                ActionKind::Merge { number, base, expect: tip, commit, way, title, text, reverts: Some(reverts) }
+            }
+            None => ActionKind::Revert { base, expect: tip, commit, reverts },
+        };
         match self.journal.act(id, Vec::new(), kind, Approver::Policy("the checks accepted the revert".into()))? {
             Acted::Done => {
                 self.report.reverted += 1;
@@ -168,7 +180,9 @@ impl super::improvement::Improvement {
         let done = self.actions.values().filter(|(_, progress)| *progress == super::improvement::Progress::Done);
         let landed = self.landed.as_ref();
         done.map(|(action, _)| action).find_map(|action| match &action.kind {
-            ActionKind::Revert { commit, reverts, .. } if landed.is_some_and(|landed| landed.commit == *reverts) => Some(commit.clone()),
+            ActionKind::Revert { commit, reverts, .. } if landed.is_some_and(|landed| landed.commit == *reverts) => {
+                Some(commit.clone())
+            }
             ActionKind::Merge { commit, way, reverts: Some(reverts), .. }
                 if landed.is_some_and(|landed| landed.commit == *reverts) =>
             {

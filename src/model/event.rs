@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::id::digest;
 use super::{
-    Action, ActionKey, Analysis, CommitId, ImprovementId, Investigation, Made, Opportunity, PatchId, RolloutEvidence, Trust, Verdict,
-    Version,
+    Action, ActionKey, Analysis, CommitId, ImprovementId, Investigation, Made, Opportunity, PatchId, RolloutEvidence, Trust,
+    Verdict, Version,
 };
 
 /// One line of an improvement's file.
@@ -85,7 +85,13 @@ pub enum Observation {
     /// A person closed the proposal on the forge without landing it.
     Closed { number: u64 },
     /// Somebody said something on the proposal. What it asks for is recorded beside it.
-    Said { comment: u64, by: String, at: Timestamp, #[serde(default, skip_serializing_if = "Option::is_none")] command: Option<String> },
+    Said {
+        comment: u64,
+        by: String,
+        at: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        command: Option<String>,
+    },
     /// A person judged the proposal.
     Reviewed { by: String, opinion: String, at: Timestamp },
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 
 use super::effects::{ActionError, Effects};
+use super::fault;
 use super::forge::{Change, Draft, Forge, ForgeError, Message, Proposal, Reaction, Report, State, Verdict};
 use crate::model::{ActionKind, CommitId, Made, ReportVerdict};
 
@@ -14,17 +15,38 @@ use crate::model::{ActionKind, CommitId, Made, ReportVerdict};
 #[derive(Clone, Debug)]
 pub enum Word {
     /// Another title or text for a proposal.
-    Text { number: u64, change: Change },
+    Text {
+        number: u64,
+        change: Change,
+    },
     /// A check of ours.
-    Report { commit: CommitId, report: Report },
+    Report {
+        commit: CommitId,
+        report: Report,
+    },
     /// A comment on a proposal: the one of that key.
-    Say { number: u64, key: String, text: String },
+    Say {
+        number: u64,
+        key: String,
+        text: String,
+    },
     /// A sign as an answer to a comment.
-    React { comment: u64, reaction: Reaction },
-    Label { number: u64, labels: BTreeSet<String> },
-    Unlabel { number: u64, label: String },
+    React {
+        comment: u64,
+        reaction: Reaction,
+    },
+    Label {
+        number: u64,
+        labels: BTreeSet<String>,
+    },
+    Unlabel {
+        number: u64,
+        label: String,
+    },
     /// The forge is not to land it by itself any more.
-    MergeNot { number: u64 },
+    MergeNot {
+        number: u64,
+    },
 }
 
 impl Effects {
@@ -44,6 +66,7 @@ impl Effects {
             Word::Unlabel { number, label } => forge.unlabel(*number, label),
             Word::MergeNot { number } => forge.merge_not(*number),
         }?;
+        fault::point("something was said on the forge");
         Ok(true)
     }
 
@@ -116,6 +139,7 @@ impl Effects {
             }
             _ => {}
         }
+        fault::point("the forge did something");
         Ok(())
     }
 }

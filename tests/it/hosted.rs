@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::github::{GitHub, PAT, Protection, REPOSITORY, Trouble};
-use crate::support::{Repository, Told, text};
+use crate::support::{Repository, Told, tell, text};
 
 /// A repository whose remote is the model.
 struct Hosted {
@@ -122,7 +122,10 @@ fn a_failure_becomes_a_pull_request_that_lands_when_its_checks_pass_and_is_watch
     assert_eq!(here, there);
     // The commit that was validated is below a merge commit with the same tree.
     assert_eq!(hosted.repository.git(&["rev-parse", "main^2"]), head);
-    assert_eq!(hosted.repository.git(&["rev-parse", "main^{tree}"]), hosted.repository.git(&["rev-parse", &format!("{head}^{{tree}}")]));
+    assert_eq!(
+        hosted.repository.git(&["rev-parse", "main^{tree}"]),
+        hosted.repository.git(&["rev-parse", &format!("{head}^{{tree}}")])
+    );
     assert_eq!(hosted.check(&head, "fractal/monitor").map(|(state, _)| state).as_deref(), Some("pending"));
     hosted.repository.greets_well();
     hosted.run();
@@ -381,4 +384,68 @@ fn a_proposal_that_nobody_touches_is_closed_in_the_end() {
     hosted.run();
     assert_eq!(hosted.repository.stage(), "closed");
     assert!(hosted.answers(1).iter().any(|said| said.contains("nobody has touched it for 3 days")), "{:?}", hosted.answers(1));
+}
+
+#[test]
+fn pushed_instead_of_merged_the_base_is_the_very_commit_that_was_validated() {
+    let hosted = Hosted::greeter("without_checks = true\nway = \"push\"\n");
+    hosted.run();
+    assert_eq!(hosted.repository.stage(), "watching", "{:#?}", hosted.repository.improvement());
+    assert_eq!(hosted.tips(), (hosted.head(1), hosted.head(1)));
+    assert!(hosted.github.change(|repository| repository.pulls[&1].merged.is_some()), "GitHub sees that it has landed");
+    let done = hosted.fractal(&["revert", &hosted.repository.id(), "--json"]);
+    assert!(done.status.success(), "{}{}", text(&done.stdout), text(&done.stderr));
+    assert_eq!((hosted.repository.stage().as_str(), hosted.tips().1), ("reverted", hosted.head(2)));
+}
+
+/// Kills a run after its first, second, … write or request that changes something; the same end must follow every time.
+fn killed_anywhere(ready: impl Fn() -> Hosted, arguments: impl Fn(&Hosted) -> Vec<String>, fewest: usize, end: &str) {
+    let mut table = Vec::new();
+    for n in 1.. {
+        let hosted = ready();
+        let mut command = hosted.repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
+        command.args(arguments(&hosted)).env("FRACTAL_GITHUB_TOKEN", PAT).env("FRACTAL_DIE_AT", n.to_string());
+        let killed = command.output().expect("runs");
+        let errors = text(&killed.stderr);
+        let Some(after) = errors.lines().find_map(|line| line.strip_prefix("here: ")) else {
+            assert!(killed.status.success(), "{errors}");
+            break;
+        };
+        for _ in 0..4 {
+            hosted.run();
+            if hosted.repository.stage() == end {
+                break;
+            }
+        }
+        hosted.run();
+        let at = format!("killed at {n}, after {after}: {:#?}", hosted.repository.improvement());
+        assert_eq!(hosted.repository.stage(), end, "{at}");
+        let proposals = if end == "reverted" { 2 } else { 1 };
+        let all = hosted.github.change(|repository| repository.pulls.values().cloned().collect::<Vec<_>>());
+        assert_eq!((all.len(), all.iter().filter(|pull| pull.merged.is_some()).count()), (proposals, proposals), "{at}");
+        let (here, there) = hosted.tips();
+        assert_eq!(here, there, "{at}");
+        table.push(after.to_string());
+    }
+    tell(&format!("to {end}, on GitHub: SIGKILL after each of {} writes, the same end each time", table.len()));
+    for (n, after) in table.iter().enumerate() {
+        tell(&format!("{:4}  {after}", n + 1));
+    }
+    assert!(table.iter().filter(|after| after.contains("forge")).count() >= fewest, "{table:#?}");
+}
+
+#[test]
+fn a_repair_on_a_forge_that_is_killed_anywhere_is_proposed_and_lands_once() {
+    let ready = || Hosted::greeter("without_checks = true\n");
+    killed_anywhere(ready, |_| vec!["run".into(), "--json".into()], 4, "watching");
+}
+
+#[test]
+fn a_revert_on_a_forge_that_is_killed_anywhere_is_proposed_and_lands_once() {
+    let ready = || {
+        let hosted = Hosted::greeter("without_checks = true\n");
+        hosted.run();
+        hosted
+    };
+    killed_anywhere(ready, |hosted| vec!["revert".into(), hosted.repository.id(), "--json".into()], 4, "reverted");
 }

@@ -133,6 +133,22 @@ fn base(state: &mut State, old: Option<&CommitId>, new: &CommitId) -> Result<Opt
     }
 }
 
+/// The forge lands a proposal of a loop on the base, which is at `main`.
+pub(super) fn landed(state: &mut State, main: &CommitId, head: &CommitId) {
+    if state.people.contains(head) {
+        return state.breaks(format!("{}, which is a person's, was landed", head.short()));
+    }
+    let Some(parent) = state.ground.parents(head).into_iter().next() else { return };
+    if parent != *main {
+        // Between the last look and the landing: a forge has no lease on the base.
+        state.tell(format!("the base had moved on from {}", parent.short()));
+    }
+    let found = base(state, Some(&parent), head).unwrap_or_else(|error| Some(format!("the check itself failed: {error:#}")));
+    if let Some(what) = found {
+        state.breaks(format!("{what} ({} landed by the forge on {})", head.short(), main.short()));
+    }
+}
+
 /// What must not land without a person's approval, and has none.
 fn unasked(state: &State, commit: &CommitId, alone: bool) -> Result<Option<String>> {
     let id = id_in(&state.ground.message(commit)).unwrap_or_default();
@@ -226,6 +242,9 @@ fn branch(state: &mut State, place: Place, name: &str, old: Option<&CommitId>, n
     if let Some(old) = old.filter(|old| !state.ours.contains(old)) {
         return Ok(Some(format!("{}, which is not ours, was overwritten", old.short())));
     }
+    if let Some(reverted) = reverted_by(&state.ground.message(new)).into_iter().min() {
+        return proposed_revert(state, name, new, &reverted);
+    }
     if let Err(why) = validated(state, new)? {
         return Ok(Some(format!("what is proposed is not what was validated: {why}")));
     }
@@ -243,6 +262,16 @@ fn branch(state: &mut State, place: Place, name: &str, old: Option<&CommitId>, n
     let known = changes.iter().any(|change| state.turned_down.contains(change));
     let again = place == Place::Here && state.loops == 1 && known;
     Ok(again.then(|| "a change that a person turned down is proposed again".into()))
+}
+
+/// A branch that would revert something: exactly that, on the base.
+fn proposed_revert(state: &State, name: &str, new: &CommitId, reverted: &CommitId) -> Result<Option<String>> {
+    let Some(parent) = state.ground.parents(new).into_iter().next() else { return Ok(Some("a revert of nothing".into())) };
+    if !name.ends_with("-revert") {
+        return Ok(Some("a revert is proposed on the branch of an improvement".into()));
+    }
+    let wanted = state.ground.undone(reverted, &parent)?;
+    Ok((wanted.as_ref() != Some(&state.ground.changes(new)?)).then(|| "a proposed revert does not undo what it says".into()))
 }
 
 /// What a commit of ours does to its tool, whatever surrounds it.

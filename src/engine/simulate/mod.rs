@@ -5,6 +5,7 @@
 
 mod checks;
 mod dice;
+mod hub;
 mod people;
 mod script;
 mod sim;
@@ -55,6 +56,8 @@ pub struct Tally {
     /// Of those, with several tools.
     pub groups: u64,
     pub reverted: u64,
+    /// Proposals on a forge.
+    pub opened: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -68,6 +71,7 @@ impl std::ops::AddAssign for Tally {
         self.landed += other.landed;
         self.groups += other.groups;
         self.reverted += other.reverted;
+        self.opened += other.opened;
     }
 }
 
@@ -82,12 +86,12 @@ pub struct Case {
     pub history: Vec<String>,
 }
 
-/// Plays one history.
+/// Plays one history; with `forge`, one in which improvements are proposed on a forge.
 ///
 /// # Errors
 /// When the temporary folder cannot be used; what the engine does wrong is in the case.
-pub fn play(seed: u64, plant: Option<Plant>) -> Result<Case> {
-    let sim = Sim::new(seed, plant, |dice, at| begin(seed, dice, at))?;
+pub fn play(seed: u64, plant: Option<Plant>, forge: bool) -> Result<Case> {
+    let sim = Sim::new(seed, plant, |dice, at| begin((seed, forge), dice, at))?;
     storm(&sim);
     let last = calm(&sim)?;
     match sim.log() {
@@ -103,10 +107,10 @@ pub fn play(seed: u64, plant: Option<Plant>) -> Result<Case> {
     }))
 }
 
-fn begin(seed: u64, dice: &mut Dice, at: Timestamp) -> Result<Begin> {
+fn begin((seed, forge): (u64, bool), dice: &mut Dice, at: Timestamp) -> Result<Begin> {
     let tools: Vec<String> =
         ["alpha", "beta", "gamma"].iter().take(1 + dice.below(3) as usize).map(|tool| (*tool).to_string()).collect();
-    let remote = dice.permille(500);
+    let remote = dice.permille(500) || forge;
     let loops = [1, 1, 1, 2, 2, 3][dice.below(6) as usize];
     // Not from the dice, which would fall otherwise for all that comes.
     let parallel = 1 + percent_of(&[&seed.to_string(), "parallel"]) % 3;
@@ -115,6 +119,11 @@ fn begin(seed: u64, dice: &mut Dice, at: Timestamp) -> Result<Begin> {
         format!("base = \"main\"\n\n[discover]\nenabled = false\n\n[engine]\nparallel = {parallel}\ngroup = {group}\n\n");
     if remote {
         config.push_str("[deploy]\nremote = \"origin\"\n\n");
+    }
+    if forge {
+        let way = if percent_of(&[&seed.to_string(), "push"]) < 25 { "push" } else { "any" };
+        let automatic = percent_of(&[&seed.to_string(), "automatic"]) < 30;
+        config.push_str(&format!("[forge]\nper_hour = 9\nway = \"{way}\"\nautomatic = {automatic}\n\n"));
     }
     config.push_str(&format!("[monitor]\nreverts_per_day = {}\n\n", [1, 10][dice.below(2) as usize]));
     let mut files = Edits::new();
@@ -141,7 +150,7 @@ fn begin(seed: u64, dice: &mut Dice, at: Timestamp) -> Result<Begin> {
         tools.len(),
         if remote { "a" } else { "no" }
     );
-    Ok(Begin { ground: Ground::new(&files, head, "Ana", at)?, remote, rates, loops, tools, told })
+    Ok(Begin { ground: Ground::new(&files, head, "Ana", at)?, remote, forge, rates, loops, tools, told })
 }
 
 /// Everything may happen.
@@ -171,6 +180,7 @@ fn calm(sim: &Arc<Sim>) -> Result<Cycled> {
         state.rates = Rates::default();
         state.ground.pause(false)?;
         state.pause(false);
+        people::lift(state);
         state.ground.tidy()?;
         people::exchange(state)?;
         state.store.dirty = state.tools.iter().map(|tool| (tool.clone(), 99)).collect();

@@ -3,12 +3,16 @@
 use anyhow::Result;
 
 use super::checks::{OURS, change_of, is_proposed, parts};
+use super::hub::Pull;
 use super::sim::State;
+use crate::deploy::HOLD_LABEL;
 use crate::engine::{Improvement, Stage, Wish};
 use crate::model::{CommitId, ImprovementId};
 use crate::world::SEEN_REF;
+use crate::world::forge::{Proposal, State as Became};
 use crate::world::git::{LOG_REF, NOTES_REF};
 use crate::world::ground::Edits;
+use crate::world::pause::PAUSE_REF;
 
 const BASE: &str = "refs/heads/main";
 const WHO: [&str; 3] = ["Ana", "Bo", "Cy"];
@@ -21,6 +25,9 @@ pub(super) fn act(state: &mut State, improvements: &[&Improvement], when: &str) 
     let minutes = if state.dice.permille(50) { -90 } else { 10 * state.dice.below(6) as i64 };
     state.pass(minutes * 60_000);
     state.tell(format!("{when}, a person comes by"));
+    if state.hub.is_some() && state.dice.permille(350) {
+        return on_forge(state, improvements).map(|()| None);
+    }
     match state.dice.below(20) {
         0..4 => commit(state)?,
         4 => break_a_tool(state)?,
@@ -276,6 +283,74 @@ pub(super) fn approve(state: &mut State, improvement: &Improvement) {
         && let Ok(change) = change_of(state, commit)
     {
         state.approved.insert((improvement.id.to_string(), change));
+    }
+}
+
+/// What people do on the pages of a forge.
+fn on_forge(state: &mut State, improvements: &[&Improvement]) -> Result<()> {
+    let now = state.now();
+    let open = |pull: &&Pull| pull.proposal.state == Became::Open;
+    let all: Vec<Proposal> =
+        state.hub.iter().flat_map(|hub| hub.pulls.values()).filter(open).map(|pull| pull.proposal.clone()).collect();
+    let Some(proposal) = state.dice.one(&all).cloned() else { return Ok(()) };
+    let (number, name) = (proposal.number, format!("refs/heads/{}", proposal.branch));
+    match state.dice.below(8) {
+        0 => {
+            turn_down(state, improvements, &name, &proposal.head)?;
+            change(state, number, |one| one.state = Became::Closed { at: now });
+            state.tell(format!("a person closes #{number}"));
+        }
+        1 => {
+            change(state, number, |one| {
+                if !one.labels.remove(HOLD_LABEL) {
+                    one.labels.insert(HOLD_LABEL.to_string());
+                }
+            });
+            state.tell(format!("a person puts a label on #{number}, or takes it off"));
+        }
+        2 => {
+            change(state, number, |one| one.text = format!("Please look.\n\n{}", one.text));
+            state.tell(format!("a person writes in #{number}"));
+        }
+        3 => {
+            let Some(main) = state.remote.as_ref().and_then(|remote| remote.get(BASE)).cloned() else { return Ok(()) };
+            let Some(merged) = state.ground.merged(&main, &proposal.head)? else { return Ok(()) };
+            let message = format!("Merge pull request #{number}\n");
+            let commit = state.ground.commit(&[&main, &proposal.head], &merged, &message, "Ana", now)?;
+            state.people.insert(commit.clone());
+            push(state, BASE, Some(&commit), false)?;
+            change(state, number, |one| one.state = Became::Landed { at: now, commit: Some(commit.clone()) });
+            state.tell(format!("a person merges #{number} as {}", commit.short()));
+        }
+        _ => {
+            let word = ["approve", "revert", "ignore", "retry", "rebase", "hold", "unhold", "why", "nonsense"];
+            let word = word[state.dice.below(9) as usize];
+            let who = ["Ana", "Eve"][usize::from(state.dice.permille(200))];
+            if let Some(hub) = &mut state.hub {
+                hub.say(number, who, &format!("/fractal {word}"), now);
+            }
+            if word == "approve" && who == "Ana" {
+                let about = |one: &&&Improvement| one.proposal.as_ref().is_some_and(|known| known.number == number);
+                if let Some(improvement) = improvements.iter().find(about) {
+                    approve(state, improvement);
+                }
+            }
+            state.tell(format!("{who} says `/fractal {word}` on #{number}"));
+        }
+    }
+    Ok(())
+}
+
+fn change(state: &mut State, number: u64, change: impl FnOnce(&mut Proposal)) {
+    if let Some(pull) = state.hub.as_mut().and_then(|hub| hub.pulls.get_mut(&number)) {
+        change(&mut pull.proposal);
+    }
+}
+
+/// The switch at the remote is lifted, too.
+pub(super) fn lift(state: &mut State) {
+    if let Some(remote) = &mut state.remote {
+        remote.remove(PAUSE_REF);
     }
 }
 

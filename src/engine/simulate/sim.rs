@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::checks::{self, Place};
 use super::dice::Dice;
+use super::hub::{Hub, SimForge};
 use super::people;
 use super::script::Script;
 use super::store::{Kept, SimStore, away};
@@ -20,6 +21,7 @@ use super::{Plant, Tally};
 use crate::engine::{CycleError, CycleReport, History, Progress, Wish, cycle_on, wish_on};
 use crate::model::{CommitId, ImprovementId, Patch};
 use crate::world::clock::Clock;
+use crate::world::forge::Shared;
 use crate::world::git::LOG_REF;
 use crate::world::git::remote::Move;
 use crate::world::ground::{Ground, Objects};
@@ -71,6 +73,8 @@ pub(super) struct State {
     pub(super) remote: Option<BTreeMap<String, CommitId>>,
     /// Pushes of processes that were killed, still under way.
     late: Vec<Vec<Move>>,
+    /// The forge on the remote, when there is one.
+    pub(super) hub: Option<Hub>,
     pub(super) rates: Rates,
     pub(super) loops: usize,
     pub(super) tools: Vec<String>,
@@ -210,7 +214,7 @@ impl Sim {
     ) -> Result<Arc<Sim>> {
         let mut dice = Dice::new(seed);
         let clock = Arc::new(AtomicI64::new(BEGIN));
-        let Begin { ground, remote, rates, loops, tools, told } = begin(&mut dice, Timestamp::from_millisecond(BEGIN)?)?;
+        let Begin { ground, remote, forge, rates, loops, tools, told } = begin(&mut dice, Timestamp::from_millisecond(BEGIN)?)?;
         let main = ground.resolve("refs/heads/main");
         let state = State {
             dice,
@@ -219,6 +223,7 @@ impl Sim {
             people: main.into_iter().collect(),
             ground,
             late: Vec::new(),
+            hub: forge.then(Hub::default),
             rates,
             loops,
             store: Kept { dirty: tools.iter().map(|tool| (tool.clone(), 1)).collect(), ..Kept::default() },
@@ -309,7 +314,7 @@ impl Sim {
         self.happen("while it works");
     }
 
-    fn happen(self: &Arc<Self>, when: &str) {
+    pub(super) fn happen(self: &Arc<Self>, when: &str) {
         let happening = self.with(|state| {
             state.pass(1_000);
             let rates = state.rates;
@@ -387,6 +392,7 @@ fn died(state: &mut State, number: usize, payload: &(dyn Any + Send)) {
 pub(super) struct Begin {
     pub(super) ground: Ground,
     pub(super) remote: bool,
+    pub(super) forge: bool,
     pub(super) rates: Rates,
     pub(super) loops: usize,
     pub(super) tools: Vec<String>,
@@ -494,12 +500,17 @@ impl Host for Machine {
         }
     }
 
+    fn forge(&self) -> Option<Shared> {
+        let is_there = self.sim.with(|state| state.hub.is_some());
+        is_there.then(|| Shared::new(Box::new(SimForge(self.sim.clone()))))
+    }
+
     fn objects(&self) -> &Objects {
         &self.sim.objects
     }
 }
 
-fn outward(state: &mut State, outward: bool) {
+pub(super) fn outward(state: &mut State, outward: bool) {
     if let Some(frame) = state.stack.last_mut() {
         frame.outward = outward;
     }

@@ -53,6 +53,8 @@ pub struct Improvement {
     pub carriers: BTreeSet<CommitId>,
     /// The commit that carries the improvement, once it is on the base, and the base before it.
     pub landed: Option<Landed>,
+    /// What was taken off the base last, in whatever round: a person may bring it back.
+    pub undone: Option<Undone>,
     /// Inputs that false alarms proved innocent, by tool.
     pub struck: BTreeMap<String, BTreeSet<String>>,
     /// The newest.
@@ -114,6 +116,24 @@ pub struct Landed {
     pub commit: CommitId,
     pub before: CommitId,
     pub at: Timestamp,
+    /// The commit with which a person took back its revert.
+    pub restored_by: Option<CommitId>,
+    /// Commits that carried it there before, and still do.
+    pub besides: BTreeSet<CommitId>,
+}
+
+/// An improvement that is no longer on the base.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undone {
+    pub landed: Landed,
+    /// The revert; none when history was written anew without the commit.
+    pub by: Option<CommitId>,
+}
+
+impl Landed {
+    fn new(commit: CommitId, before: CommitId, at: Timestamp) -> Self {
+        Landed { commit, before, at, restored_by: None, besides: BTreeSet::new() }
+    }
 }
 
 impl Improvement {
@@ -136,6 +156,7 @@ impl Improvement {
             branched_from: None,
             carriers: BTreeSet::new(),
             landed: None,
+            undone: None,
             struck: BTreeMap::new(),
             analysis: None,
             analyses: BTreeMap::new(),
@@ -176,7 +197,8 @@ impl Improvement {
     /// # Errors
     /// [`IllegalEvent`]; the improvement is unchanged then.
     pub fn apply(&mut self, record: Record) -> Result<(), IllegalEvent> {
-        self.stage = next(self.stage, &record.event)?;
+        let before = self.stage;
+        self.stage = next(before, &record.event)?;
         if moves_on(&record.event) {
             self.leave_open_actions();
         }
@@ -214,7 +236,7 @@ impl Improvement {
             Event::Started { key } => self.progress(key, Progress::Started),
             Event::Done { key, made } => self.done(&key.clone(), made, record.at),
             Event::Failed { key, .. } => self.progress(key, Progress::Failed),
-            Event::Observed { what } => self.observe(what, record.at),
+            Event::Observed { what } => self.observe(what, before == Stage::Reverted, record.at),
             Event::Analysed { analysis, tool } => {
                 let tool = tool.clone().unwrap_or_else(|| self.tool().to_string());
                 if matches!(analysis.finding, Finding::FalseAlarm { .. }) {
@@ -266,7 +288,7 @@ impl Improvement {
         match &kind {
             ActionKind::Land { expect, commit, .. } => {
                 self.carriers.insert(commit.clone());
-                self.landed = Some(Landed { commit: commit.clone(), before: expect.clone(), at });
+                self.landed = Some(Landed::new(commit.clone(), expect.clone(), at));
             }
             ActionKind::PutBranch { commit, .. } => {
                 self.put.insert(commit.clone());
@@ -281,7 +303,7 @@ impl Improvement {
                 self.carriers.extend([commit].into_iter().chain(made).cloned());
                 // A merge commit has the validated commit below it.
                 let commit = made.filter(|_| *way != Way::Merge).unwrap_or(commit).clone();
-                self.landed = Some(Landed { commit, before: expect.clone(), at });
+                self.land_anew(Landed::new(commit, expect.clone(), at));
             }
             ActionKind::ProposeRevert { branch, commit, reverts, .. } => {
                 let proposal = self.undoing.take().filter(|known| known.branch == *branch).and_then(|known| known.proposal);
@@ -314,18 +336,32 @@ impl Improvement {
         }
     }
 
-    fn observe(&mut self, what: &Observation, at: Timestamp) {
+    fn observe(&mut self, what: &Observation, was_undone: bool, at: Timestamp) {
         match what {
             Observation::Merged { commit } => {
                 let before = self.branched_from.clone().unwrap_or_else(|| commit.clone());
-                self.carriers.insert(commit.clone());
-                self.landed = Some(Landed { commit: commit.clone(), before, at });
+                let mut landed = Landed::new(commit.clone(), before, at);
+                if let Some(earlier) = self.landed.take().filter(|_| !was_undone) {
+                    landed.besides = earlier.besides;
+                    landed.besides.insert(earlier.commit);
+                    landed.besides.remove(commit);
+                }
+                self.land_anew(landed);
+            }
+            Observation::Restored { commit, by } => {
+                let before =
+                    self.undone.take().filter(|undone| undone.landed.commit == *commit).map(|undone| undone.landed.before);
+                let before = before.or_else(|| self.branched_from.clone()).unwrap_or_else(|| commit.clone());
+                self.carriers.insert(by.clone());
+                self.land_anew(Landed { restored_by: Some(by.clone()), ..Landed::new(commit.clone(), before, at) });
             }
             Observation::Reverted { by } => {
+                self.is_undone(Some(by.clone()));
                 self.refuse_current();
                 self.end_reason = Some(format!("a person reverted it in {}", by.short()));
             }
             Observation::Gone { .. } => {
+                self.is_undone(None);
                 self.refuse_current();
                 self.end_reason = Some("it is no longer in the history of the base".to_string());
             }
@@ -347,7 +383,8 @@ impl Improvement {
 
     fn end(&mut self, how: &End) {
         match how {
-            End::Reverted { .. } => {
+            End::Reverted { by } => {
+                self.is_undone(Some(by.clone()));
                 self.end_reason = Some(match self.revert_wanted_by.take() {
                     Some(person) => format!("{person} asked for it"),
                     None => "inputs that the version before answers failed on it".to_string(),
@@ -361,6 +398,24 @@ impl Improvement {
             End::Stuck { reason } | End::Inconclusive { reason } => self.end_reason = Some(reason.clone()),
             End::Kept => (self.end_reason, self.shown) = (None, None),
         }
+    }
+
+    fn is_undone(&mut self, by: Option<CommitId>) {
+        self.undone = self.landed.clone().map(|landed| Undone { landed, by });
+    }
+
+    /// Somebody else put it on the base: what was found about an earlier landing counts no more.
+    fn land_anew(&mut self, landed: Landed) {
+        self.carriers.insert(landed.commit.clone());
+        self.analysis = None;
+        self.analyses.clear();
+        self.struck.clear();
+        self.end_reason = None;
+        self.undone = None;
+        // Its outcome is noted once more, even if it is the same.
+        let is_note = |action: &Action| matches!(&action.kind, ActionKind::Note { commit, .. } if *commit == landed.commit);
+        self.actions.retain(|_, (action, _)| !is_note(action));
+        self.landed = Some(landed);
     }
 
     fn refuse_current(&mut self) {
@@ -478,7 +533,11 @@ fn moves_on(event: &Event) -> bool {
         Event::Detected { .. } | Event::Ended { .. } => true,
         Event::Observed { what } => matches!(
             what,
-            Observation::Merged { .. } | Observation::Reverted { .. } | Observation::Gone { .. } | Observation::BaseMoved { .. }
+            Observation::Merged { .. }
+                | Observation::Restored { .. }
+                | Observation::Reverted { .. }
+                | Observation::Gone { .. }
+                | Observation::BaseMoved { .. }
         ),
         _ => false,
     }
@@ -509,7 +568,7 @@ mod tests {
         let merged = CommitId("merged".into());
         let event = Event::Observed { what: Observation::Merged { commit: merged.clone() } };
         improvement.apply(Record { at: Timestamp::UNIX_EPOCH, event }).expect("can follow");
-        let landed = Landed { commit: merged, before: CommitId("base".into()), at: Timestamp::UNIX_EPOCH };
+        let landed = Landed::new(merged, CommitId("base".into()), Timestamp::UNIX_EPOCH);
         assert_eq!((improvement.stage, improvement.landed), (Stage::Watching, Some(landed)));
     }
 

@@ -6,11 +6,11 @@ use anyhow::Result;
 
 use super::actions::{Acted, Journal};
 use super::cycle::Cycle;
-use super::improvement;
+use super::improvement::{self, Landed, Undone};
 use super::progress::Progress;
 use super::stage::Stage;
 use crate::model::{Action, ActionKind, CommitId, End, Event, ImprovementId, Observation};
-use crate::world::git::reverted_by;
+use crate::world::git::{Repo, reverted_by};
 
 /// See the module.
 pub(super) fn reconcile(cycle: &mut Cycle<'_, '_>) -> Result<()> {
@@ -32,13 +32,15 @@ pub(super) fn reconcile(cycle: &mut Cycle<'_, '_>) -> Result<()> {
 /// What the base got since people's doings were last looked for.
 struct News {
     tip: CommitId,
-    /// Reverted commit → the commit that says so.
-    reverts: HashMap<CommitId, CommitId>,
-    /// Improvement → a commit that carries its trailer.
-    carried: HashMap<String, CommitId>,
+    /// Reverted commit → the commits that say so.
+    reverts: HashMap<CommitId, Vec<CommitId>>,
+    /// Improvement → the commits that carry its trailer, oldest first.
+    carried: HashMap<String, Vec<CommitId>>,
     /// Commits of ours on the base: their news is no news.
     own: BTreeSet<CommitId>,
-    /// Of what landed, the commits that the base has.
+    /// Of what landed or is proposed, what was looked for on the base.
+    asked: BTreeSet<CommitId>,
+    /// Of these, what the base has.
     kept: BTreeSet<CommitId>,
     /// The base is where it was.
     stands: bool,
@@ -46,13 +48,15 @@ struct News {
 
 impl News {
     fn since_last_time(journal: &Journal<'_>, tip: &CommitId) -> Result<News> {
+        let seen = journal.view.repo.resolve(crate::world::SEEN_REF).unwrap_or(None);
         let mut news = News {
             tip: tip.clone(),
             reverts: HashMap::new(),
             carried: HashMap::new(),
             own: BTreeSet::new(),
+            asked: BTreeSet::new(),
             kept: BTreeSet::new(),
-            stands: false,
+            stands: seen.as_ref() == Some(tip),
         };
         for improvement in journal.improvements.values() {
             // One that we could not land is news when somebody else lands it.
@@ -65,31 +69,63 @@ impl News {
             // What a forge made of ours.
             news.own.extend(improvement.carriers.iter().cloned());
             news.own.extend(improvement.done_revert());
+            news.asked.extend(improvement.landed.as_ref().map(|landed| landed.commit.clone()));
+            if !news.stands {
+                news.asked.extend(improvement.branch.as_ref().map(|(_, commit)| commit.clone()));
+                let undone = improvement.undone.iter().flat_map(|undone| undone.by.iter().chain([&undone.landed.commit]));
+                news.asked.extend(undone.cloned());
+            }
         }
         if journal.improvements.is_empty() {
             return Ok(news);
         }
-        let seen = journal.view.repo.resolve(crate::world::SEEN_REF).unwrap_or(None);
-        news.stands = seen.as_ref() == Some(tip);
-        let landed = journal.improvements.values().filter_map(|improvement| improvement.landed.as_ref());
-        news.kept = journal.view.repo.contained(tip, landed.map(|landed| landed.commit.clone()))?;
-        for (commit, message) in journal.view.repo.messages_between(seen.as_ref(), tip)? {
+        news.kept = journal.view.repo.contained(tip, news.asked.iter().cloned())?;
+        for (commit, message) in journal.view.repo.messages_between(seen.as_ref(), tip)?.into_iter().rev() {
             if news.own.contains(&commit) {
                 continue;
             }
-            for reverted in reverted_by(&message) {
-                // Who reverts a merge reverts what it brought.
-                for brought in journal.view.repo.merged_by(&reverted)? {
-                    news.reverts.insert(brought, commit.clone());
-                }
-                news.reverts.insert(reverted, commit.clone());
-            }
+            let reverts = reverted_by(&message);
             let trailers = message.lines().filter_map(|line| line.strip_prefix("Fractal-Id: "));
-            for id in trailers.filter(|_| reverted_by(&message).is_empty()) {
-                news.carried.insert(id.trim().to_string(), commit.clone());
+            for id in trailers.filter(|_| reverts.is_empty()) {
+                news.carried.entry(id.trim().to_string()).or_default().push(commit.clone());
+            }
+            for reverted in reverts {
+                // Who reverts a merge reverts what it brought.
+                let brought = journal.view.repo.merged_by(&reverted)?;
+                for reverted in brought.into_iter().chain([reverted]) {
+                    news.reverts.entry(reverted).or_default().push(commit.clone());
+                }
             }
         }
         Ok(news)
+    }
+
+    /// The commit that reverts `commit`, unless it was reverted itself.
+    fn revert_of(&self, commit: &CommitId) -> Option<&CommitId> {
+        // A revert is younger than what it reverts, so this ends.
+        self.reverts.get(commit)?.iter().find(|revert| self.revert_of(revert).is_none())
+    }
+
+    /// The commit that took what landed off the base: its revert, or that of the commit that had brought it back. One of what carried it
+    /// before counts when it came after what carries it now.
+    fn undoing(&self, repo: &Repo, landed: &Landed) -> Result<Option<CommitId>> {
+        let by = self.revert_of(&landed.commit).or_else(|| self.revert_of(landed.restored_by.as_ref()?));
+        if by.is_some() {
+            return Ok(by.cloned());
+        }
+        for by in landed.besides.iter().filter_map(|commit| self.revert_of(commit)) {
+            if repo.contains(by, &landed.commit)? {
+                return Ok(Some(by.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    fn has(&self, repo: &Repo, commit: &CommitId) -> Result<bool> {
+        match self.asked.contains(commit) {
+            true => Ok(self.kept.contains(commit)),
+            false => repo.contains(&self.tip, commit),
+        }
     }
 }
 
@@ -98,7 +134,7 @@ impl News {
 /// # Errors
 /// When history cannot be read.
 pub(super) fn was_reverted_meanwhile(journal: &Journal<'_>, tip: &CommitId, commit: &CommitId) -> Result<bool> {
-    Ok(News::since_last_time(journal, tip)?.reverts.contains_key(commit))
+    Ok(News::since_last_time(journal, tip)?.revert_of(commit).is_some())
 }
 
 /// Carries out what was intended, and writes down what a kill kept from being written.
@@ -158,68 +194,79 @@ pub(super) fn branch_is_a_persons(cycle: &mut Cycle<'_, '_>, id: &ImprovementId)
 
 /// What people did with one improvement.
 fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<()> {
+    // Each time it finds a commit that it has not seen before, so this ends.
+    while let Some((observation, told)) = brought(cycle, id, news)? {
+        cycle.observe(id, observation, told)?;
+        let head = cycle.journal.get(id)?.branch.as_ref().map(|(_, head)| head.clone());
+        if let Some(head) = head.filter(|head| cycle.journal.get(id).is_ok_and(|known| known.asked_to_merge(head))) {
+            cycle.check_landed(id, &head)?;
+        }
+        // And may have reverted it since.
+        taken_off(cycle, id, news)?;
+    }
+    taken_off(cycle, id, news)?;
+    if !cycle.notice_on_forge(id)? && cycle.journal.get(id)?.stage == Stage::Proposed {
+        branch_is_a_persons(cycle, id)?;
+    }
+    Ok(())
+}
+
+/// What brought the improvement to the base, if a person did that.
+fn brought(cycle: &Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<Option<(Observation, String)>> {
     let improvement = cycle.journal.get(id)?;
     let repo = &cycle.view().repo;
-    match improvement.stage {
-        Stage::Detected
-        | Stage::Investigated
-        | Stage::Declined
-        | Stage::Unsolved
-        | Stage::Accepted
-        | Stage::Proposed
-        | Stage::Stuck
-        | Stage::Closed
-            if improvement.landed.is_none() =>
-        {
-            let Some((_, ours)) = improvement.branch.clone() else { return Ok(()) };
-            if improvement.stage.is_end() && news.stands {
-                return Ok(());
-            }
-            let carrier = match repo.contains(&news.tip, &ours)? {
-                true => Some(ours.clone()),
-                false => news.carried.get(id.as_str()).cloned(),
-            };
-            // What an earlier round landed is no news.
-            let carrier = carrier.filter(|commit| !improvement.carriers.contains(commit));
-            if let Some(commit) = carrier {
-                let observation = Observation::Merged { commit: commit.clone() };
-                let asked = improvement.asked_to_merge(&ours);
-                let who = if asked { "the forge landed" } else { "a person merged" };
-                cycle.observe(id, observation, format!("{who} it as {}", commit.short()))?;
-                if asked {
-                    cycle.check_landed(id, &ours)?;
-                }
-                // And may have reverted it since.
-                return notice(cycle, id, news);
-            }
-            if improvement.stage != Stage::Proposed {
-                return Ok(());
-            }
-            if cycle.notice_on_forge(id)? {
-                return Ok(());
-            }
-            branch_is_a_persons(cycle, id).map(drop)
-        }
-        Stage::Watching | Stage::Reverting | Stage::Kept | Stage::Inconclusive | Stage::Stuck => {
-            let Some(landed) = improvement.landed.clone() else { return Ok(()) };
-            let undone = match news.reverts.get(&landed.commit) {
-                Some(by) => {
-                    let told = format!("a person reverted it in {}; it is not proposed again", by.short());
-                    Some((Observation::Reverted { by: by.clone() }, told))
-                }
-                None if news.kept.contains(&landed.commit) || repo.contains(&news.tip, &landed.commit)? => None,
-                None => Some((Observation::Gone { tip: news.tip.clone() }, "it is no longer in the base's history".to_string())),
-            };
-            if let Some((observation, told)) = undone {
-                cycle.observe(id, observation, told)?;
-                cycle.ended(id)?;
-                cycle.report_outcome(id)?;
-                return cycle.note_outcome(id);
-            }
-            cycle.notice_on_forge(id).map(drop)
-        }
-        _ => Ok(()),
+    let rests = improvement.stage.is_end() || improvement.landed.is_some();
+    if matches!(improvement.stage, Stage::New | Stage::Landing) || (rests && news.stands) {
+        return Ok(None);
     }
+    if let Some(Undone { landed, by }) = &improvement.undone {
+        let commit = landed.commit.clone();
+        let is_there = by.as_ref().map_or(Ok(false), |by| news.has(repo, by))?;
+        if let Some(by) = by.as_ref().filter(|_| is_there) {
+            if let Some(by) = news.revert_of(by).filter(|by| !improvement.carriers.contains(*by)) {
+                let told = format!("a person took its revert back in {}, so it is watched again", by.short());
+                return Ok(Some((Observation::Restored { commit, by: by.clone() }, told)));
+            }
+        } else if news.has(repo, &commit)? && news.revert_of(&commit).is_none() {
+            // The revert, or what had come instead, is in nobody's history any more.
+            let told = format!("{} stands in the base again, so it is watched again", commit.short());
+            return Ok(Some((Observation::Merged { commit }, told)));
+        }
+    }
+    let Some((_, ours)) = &improvement.branch else { return Ok(None) };
+    let whole = Some(ours).filter(|ours| !improvement.carriers.contains(ours));
+    let whole = match whole {
+        Some(ours) if news.has(repo, ours)? => Some(ours),
+        _ => None,
+    };
+    // What an earlier round landed is no news.
+    let parts = news.carried.get(id.as_str()).into_iter().flatten();
+    let carrier = whole.or_else(|| parts.into_iter().find(|commit| !improvement.carriers.contains(*commit)));
+    Ok(carrier.map(|commit: &CommitId| {
+        let who = if improvement.asked_to_merge(ours) { "the forge landed" } else { "a person merged" };
+        (Observation::Merged { commit: commit.clone() }, format!("{who} it as {}", commit.short()))
+    }))
+}
+
+/// Whether what landed was taken off the base.
+fn taken_off(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<()> {
+    let improvement = cycle.journal.get(id)?;
+    let on_base =
+        [Stage::Watching, Stage::Reverting, Stage::Kept, Stage::Inconclusive, Stage::Stuck].contains(&improvement.stage);
+    let Some(landed) = improvement.landed.clone().filter(|_| on_base) else { return Ok(()) };
+    let repo = &cycle.view().repo;
+    let (observation, told) = match news.undoing(repo, &landed)? {
+        Some(by) => {
+            let told = format!("a person reverted it in {}; it is not proposed again", by.short());
+            (Observation::Reverted { by }, told)
+        }
+        None if news.has(repo, &landed.commit)? => return Ok(()),
+        None => (Observation::Gone { tip: news.tip.clone() }, "it is no longer in the base's history".to_string()),
+    };
+    cycle.observe(id, observation, told)?;
+    cycle.ended(id)?;
+    cycle.report_outcome(id)?;
+    cycle.note_outcome(id)
 }
 
 impl Cycle<'_, '_> {

@@ -140,19 +140,9 @@ fn intended(stage: Stage, action: &Action) -> Option<Stage> {
 
 fn observed(stage: Stage, what: &Observation) -> Option<Stage> {
     match (what, stage) {
-        // A person may merge an earlier attempt whatever became of the work since.
-        (
-            Observation::Merged { .. },
-            Stage::Detected
-            | Stage::Investigated
-            | Stage::Declined
-            | Stage::Unsolved
-            | Stage::Accepted
-            | Stage::Proposed
-            | Stage::Landing
-            | Stage::Stuck
-            | Stage::Closed,
-        ) => Some(Stage::Watching),
+        // A person may merge an earlier attempt whatever became of the work since, and what was reverted or landed before once more. Each
+        // time a watch begins.
+        (Observation::Merged { .. } | Observation::Restored { .. }, stage) if stage != Stage::New => Some(Stage::Watching),
         (
             Observation::Reverted { .. } | Observation::Gone { .. },
             Stage::Watching | Stage::Reverting | Stage::Kept | Stage::Inconclusive | Stage::Stuck,
@@ -230,6 +220,18 @@ mod tests {
         // While it is under way it is tried again.
         for stage in [Stage::Reverted, Stage::Closed, Stage::Proposed] {
             assert!(next(stage, &revert).is_err(), "{stage}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_person_merges_is_watched_and_only_what_was_ever_begun() {
+        let merged = Observation::Merged { commit: commit() };
+        for what in [merged, Observation::Restored { commit: commit(), by: commit() }] {
+            let merged = Event::Observed { what };
+            for stage in ALL.into_iter().filter(|stage| *stage != Stage::New) {
+                assert_eq!(next(stage, &merged), Ok(Stage::Watching), "{stage}");
+            }
+            assert!(next(Stage::New, &merged).is_err());
         }
     }
 

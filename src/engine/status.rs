@@ -330,7 +330,8 @@ fn attempted(improvement: &Improvement) -> bool {
 }
 
 fn was_landed(improvement: &Improvement) -> bool {
-    let merged = |event: &Event| matches!(event, Event::Observed { what: Observation::Merged { .. } });
+    let merged =
+        |event: &Event| matches!(event, Event::Observed { what: Observation::Merged { .. } | Observation::Restored { .. } });
     improvement.landed.is_some() || improvement.records.iter().any(|record| merged(&record.event))
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use super::actions::Acted;
 use super::cycle::Cycle;
 use super::forum::REVERT;
-use super::improvement::Undoing;
+use super::improvement::{Improvement, Undoing};
 use super::stage::Stage;
 use crate::deploy::{self, Landing};
 use crate::model::{ActionKind, Approver, CommitId, End, Event, ImprovementId, Made, Way};
@@ -174,25 +174,30 @@ impl Cycle<'_, '_> {
     }
 }
 
-impl super::improvement::Improvement {
-    /// The commit on the base by which we reverted it.
+impl Improvement {
+    /// The commit on the base by which we reverted what landed, if that happened. It may have been reverted and brought back before: the
+    /// newest counts.
     pub(super) fn done_revert(&self) -> Option<CommitId> {
-        let done = self.actions.values().filter(|(_, progress)| *progress == super::improvement::Progress::Done);
-        let landed = self.landed.as_ref();
-        done.map(|(action, _)| action).find_map(|action| match &action.kind {
-            ActionKind::Revert { commit, reverts, .. } if landed.is_some_and(|landed| landed.commit == *reverts) => {
-                Some(commit.clone())
-            }
-            ActionKind::Merge { commit, way, reverts: Some(reverts), .. }
-                if landed.is_some_and(|landed| landed.commit == *reverts) =>
-            {
-                let made = self.records.iter().rev().find_map(|record| match &record.event {
-                    Event::Done { key, made: Made::Commit { commit } } if *key == action.key => Some(commit.clone()),
-                    _ => None,
-                });
-                Some(made.filter(|_| *way != Way::Merge).unwrap_or_else(|| commit.clone()))
-            }
+        let landed = self.landed.as_ref()?;
+        let newest = self.records.iter().rev().find_map(|record| match &record.event {
+            Event::Intended { action } => match &action.kind {
+                ActionKind::Revert { commit, reverts, .. } if *reverts == landed.commit => Some((&action.key, commit, None)),
+                ActionKind::Merge { commit, way, reverts: Some(reverts), .. } if *reverts == landed.commit => {
+                    Some((&action.key, commit, Some(*way)))
+                }
+                _ => None,
+            },
             _ => None,
-        })
+        });
+        let (key, commit, way) = newest?;
+        let made = self.records.iter().rev().find_map(|record| match &record.event {
+            Event::Done { key: of, made } if of == key => Some(made),
+            _ => None,
+        })?;
+        match made {
+            // A merge commit has the inverse below it.
+            Made::Commit { commit } if way != Some(Way::Merge) => Some(commit.clone()),
+            _ => Some(commit.clone()),
+        }
     }
 }

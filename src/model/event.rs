@@ -68,6 +68,8 @@ pub enum Approver {
 pub enum Observation {
     /// The proposed commit is on the base, and we did not put it there.
     Merged { commit: CommitId },
+    /// A person took back, with `by`, the revert of a commit that had landed: it is there again.
+    Restored { commit: CommitId, by: CommitId },
     /// A person reverted the landed commit.
     Reverted { by: CommitId },
     /// The landed commit is no longer in the base's history, whose tip is `tip`.

@@ -130,6 +130,86 @@ fn a_kept_improvement_that_a_person_reverted_is_noticed_and_not_proposed_again()
     assert_the_same_change_is_not_made_again(&repository, &change);
 }
 
+/// Runs a cycle that must find the improvement on the base once more, and must not count what ran before.
+fn assert_is_watched_anew(repository: &Repository, says: &str) {
+    let told = repository.run();
+    assert!(told.reconciled().contains(says), "{}", told.reconciled());
+    assert_eq!(repository.stage(), "watching");
+    assert!(told.waiting().contains("the watch needs"), "{}", told.waiting());
+}
+
+/// The commits that revert something, newest first.
+fn reverting(repository: &Repository) -> Vec<String> {
+    let found = repository.git(&["log", "--format=%H", "--grep=^This reverts commit", "main"]);
+    found.lines().map(str::to_string).collect()
+}
+
+#[test]
+fn who_takes_a_revert_back_has_the_improvement_watched_again_and_can_have_it_reverted_again() {
+    let repository = Repository::kept();
+    let (landed, id) = (repository.tip("main"), repository.id());
+    repository.says(&["revert", &id[..8]]);
+    repository.git(&["revert", "--no-edit", "main"]);
+    let back = repository.tip("main");
+    assert_is_watched_anew(&repository, &format!("took its revert back in {}", &back[..8]));
+    assert_eq!(repository.tip("main"), back, "nothing lands");
+    repository.calculates_well();
+    repository.run();
+    assert_eq!(repository.stage(), "kept");
+    let note = repository.git(&["notes", "--ref=fractal", "show", &landed]);
+    assert!(note.contains("kept") && !note.contains("reverted"), "{note}");
+    repository.says(&["revert", &id[..8]]);
+    assert_eq!((repository.stage().as_str(), repository.read("tools/calculator.py").as_str()), ("reverted", CALCULATOR));
+    repository.run();
+    assert_eq!(reverting(&repository).len(), 3, "none is reverted twice");
+}
+
+#[test]
+fn a_revert_that_was_taken_back_and_made_again_before_we_looked_counts_as_made() {
+    let repository = Repository::kept();
+    for _ in 0..3 {
+        repository.git(&["revert", "--no-edit", "main"]);
+    }
+    repository.run();
+    assert_eq!(repository.stage(), "reverted");
+    repository.git(&["revert", "--no-edit", "main"]);
+    repository.git(&["update-ref", "-d", "refs/fractal/seen"]);
+    assert_is_watched_anew(&repository, "took its revert back");
+    repository.git(&["update-ref", "-d", "refs/fractal/seen"]);
+    repository.run();
+    assert_eq!((repository.stage().as_str(), reverting(&repository).len()), ("watching", 4), "it is no news a second time");
+}
+
+#[test]
+fn what_was_reverted_and_is_picked_again_is_watched_again() {
+    let repository = Repository::kept();
+    let landed = repository.tip("main");
+    repository.git(&["revert", "--no-edit", "main"]);
+    repository.run();
+    assert_eq!(repository.stage(), "reverted");
+    repository.git(&["cherry-pick", &landed]);
+    assert_is_watched_anew(&repository, "a person merged it as");
+    repository.git(&["revert", "--no-edit", "main"]);
+    repository.run();
+    assert_eq!(repository.stage(), "reverted");
+}
+
+#[test]
+fn what_went_with_a_reset_and_comes_back_is_watched_again() {
+    let repository = Repository::kept();
+    let landed = repository.tip("main");
+    repository.git(&["reset", "--quiet", "--hard", "main^"]);
+    repository.run();
+    assert_eq!(repository.stage(), "reverted");
+    repository.git(&["merge", "--quiet", "--ff-only", &landed]);
+    assert_is_watched_anew(&repository, "stands in the base again");
+    repository.git(&["revert", "--no-edit", "main"]);
+    repository.run();
+    assert_eq!(repository.stage(), "reverted");
+    repository.git(&["reset", "--quiet", "--hard", "main^"]);
+    assert_is_watched_anew(&repository, "stands in the base again");
+}
+
 #[test]
 fn a_base_that_was_reset_away_from_the_landed_commit_is_noticed() {
     let repository = Repository::landed();

@@ -69,6 +69,7 @@ fn events() -> Vec<Event> {
     }
     let observations = [
         json!({ "observation": "merged", "commit": "c1" }),
+        json!({ "observation": "restored", "commit": "c1", "by": "c6" }),
         json!({ "observation": "reverted", "by": "c3" }),
         json!({ "observation": "gone", "tip": "c0" }),
         json!({ "observation": "branch_taken", "head": "c4" }),
@@ -106,10 +107,8 @@ fn may_leave(end: Stage, event: &Event) -> bool {
     match (text["event"].as_str(), text["what"]["observation"].as_str(), text["action"]["action"].as_str()) {
         (Some("detected"), _, _) => true,
         (Some("intended"), _, Some("revert")) | (Some("observed"), Some("reverted" | "gone"), _) => on_the_base,
-        // An earlier attempt, whatever became of the work since.
-        (Some("observed"), Some("merged"), _) => {
-            matches!(end, Stage::Declined | Stage::Unsolved | Stage::Stuck | Stage::Closed)
-        }
+        // An earlier attempt, or what was there before: whatever became of the work since.
+        (Some("observed"), Some("merged" | "restored"), _) => true,
         _ => false,
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::script::{faults, id_of};
 use super::sim::{Cycled, State, Validated};
+use crate::engine::improvement::Undone;
 use crate::engine::{History, Improvement, Stage};
 use crate::model::{CommitId, FileEdit, ImprovementId};
 use crate::world::git::{LOG_REF, NOTES_REF, reverted_by};
@@ -33,7 +34,7 @@ pub(super) fn moved(state: &mut State, place: Place, name: &str, old: Option<&Co
             new.short()
         ));
     }
-    if name.starts_with(OURS) {
+    if name.starts_with(OURS) && !follows(state, place, name, new) {
         state.ours.insert(new.clone());
     }
 }
@@ -50,8 +51,7 @@ fn look(state: &mut State, place: Place, name: &str, old: Option<&CommitId>, new
     }
     let excused = state.stack.last().is_some_and(|frame| frame.excused);
     let outward = name.starts_with("refs/heads/") || name == NOTES_REF;
-    // What is at the remote already was looked at when it came there, or is a person's. To bring it here is no act.
-    let follows = place == Place::Here && state.remote.as_ref().and_then(|remote| remote.get(name)) == Some(new);
+    let follows = follows(state, place, name, new);
     if state.paused && outward && !excused && !follows {
         return Ok(Some("an act was begun although everything was paused".into()));
     }
@@ -68,6 +68,12 @@ fn look(state: &mut State, place: Place, name: &str, old: Option<&CommitId>, new
         ours if ours.starts_with(OURS) => branch(state, place, ours, old, new),
         _ => Ok(Some("somebody's branch was moved".into())),
     }
+}
+
+/// Whether a ref here goes where it is at the remote. That was looked at when it came there, or is a person's: to bring it here is no act,
+/// and makes nothing ours.
+fn follows(state: &State, place: Place, name: &str, new: &CommitId) -> bool {
+    place == Place::Here && state.remote.as_ref().and_then(|remote| remote.get(name)) == Some(new)
 }
 
 /// A person's commit that a ref led to, and that nothing leads to any more.
@@ -319,11 +325,22 @@ pub(super) fn at_rest(state: &mut State, history: &History, last: &Cycled) -> Re
             state.breaks(format!("improvement {} is {} and never ended to {action}", id.short(), improvement.stage));
         }
     }
+    let Some(tip) = state.ground.resolve(BASE) else { return Ok(()) };
     let unknown = if state.amnesia { Vec::new() } else { unknown_landings(state, &improvements)? };
     for landed in unknown {
         state.breaks(format!("{} is on the base, and nobody watches it", landed.short()));
     }
-    let Some(tip) = state.ground.resolve(BASE) else { return Ok(()) };
+    let (on_base, reverts) = (state.ground.ancestors([&tip])?, reverts_on(state, &tip)?);
+    for improvement in improvements.values().filter(|improvement| improvement.stage == Stage::Reverted) {
+        let Some(Undone { landed, by }) = &improvement.undone else { continue };
+        let back = match by.as_ref().filter(|by| on_base.contains(*by)) {
+            Some(by) => is_reverted(&reverts, by),
+            None => on_base.contains(&landed.commit) && !is_reverted(&reverts, &landed.commit),
+        };
+        if back {
+            state.breaks(format!("{} is on the base again, and nobody watches it", landed.commit.short()));
+        }
+    }
     for tool in state.tools.clone() {
         let text = state.ground.file(&tip, &format!("tools/{tool}.txt")).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
@@ -338,6 +355,29 @@ pub(super) fn at_rest(state: &mut State, history: &History, last: &Cycled) -> Re
         }
     }
     Ok(())
+}
+
+/// What is reverted on the base → what reverts it.
+fn reverts_on(state: &State, tip: &CommitId) -> Result<BTreeMap<CommitId, Vec<CommitId>>> {
+    let mut reverts: BTreeMap<CommitId, Vec<CommitId>> = BTreeMap::new();
+    for commit in state.ground.ancestors([tip])? {
+        for reverted in reverted_by(&state.ground.message(&commit)) {
+            let mut all = BTreeSet::from([reverted.clone()]);
+            if let [first, _, ..] = state.ground.parents(&reverted).as_slice() {
+                let before = state.ground.ancestors([first])?;
+                all.extend(state.ground.ancestors([&reverted])?.into_iter().filter(|commit| !before.contains(commit)));
+            }
+            for reverted in all {
+                reverts.entry(reverted).or_default().push(commit.clone());
+            }
+        }
+    }
+    Ok(reverts)
+}
+
+/// Whether something reverts a commit that is not reverted itself.
+fn is_reverted(reverts: &BTreeMap<CommitId, Vec<CommitId>>, commit: &CommitId) -> bool {
+    reverts.get(commit).is_some_and(|by| by.iter().any(|revert| !is_reverted(reverts, revert)))
 }
 
 /// Commits of a loop's branches that are on the base although no record says that their change is.

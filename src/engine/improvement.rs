@@ -49,6 +49,8 @@ pub struct Improvement {
     pub put: BTreeSet<CommitId>,
     /// The base on which that commit was validated.
     pub branched_from: Option<CommitId>,
+    /// Commits that a forge made of ours.
+    pub made: BTreeSet<CommitId>,
     /// Commits that carried it on the base at some time.
     pub carriers: BTreeSet<CommitId>,
     /// The commit that carries the improvement, once it is on the base, and the base before it.
@@ -154,6 +156,7 @@ impl Improvement {
             shown: None,
             put: BTreeSet::new(),
             branched_from: None,
+            made: BTreeSet::new(),
             carriers: BTreeSet::new(),
             landed: None,
             undone: None,
@@ -285,6 +288,9 @@ impl Improvement {
     fn done(&mut self, key: &ActionKey, made: &Made, at: Timestamp) {
         self.progress(key, Progress::Done);
         let Some(kind) = self.actions.get(key).map(|(action, _)| action.kind.clone()) else { return };
+        if let Made::Commit { commit } = made {
+            self.made.insert(commit.clone());
+        }
         match &kind {
             ActionKind::Land { expect, commit, .. } => {
                 self.carriers.insert(commit.clone());
@@ -303,7 +309,7 @@ impl Improvement {
                 self.carriers.extend([commit].into_iter().chain(made).cloned());
                 // A merge commit has the validated commit below it.
                 let commit = made.filter(|_| *way != Way::Merge).unwrap_or(commit).clone();
-                self.land_anew(Landed::new(commit, expect.clone(), at));
+                self.landed = Some(Landed::new(commit, expect.clone(), at));
             }
             ActionKind::ProposeRevert { branch, commit, reverts, .. } => {
                 let proposal = self.undoing.take().filter(|known| known.branch == *branch).and_then(|known| known.proposal);

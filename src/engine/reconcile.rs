@@ -32,8 +32,7 @@ pub(super) fn reconcile(cycle: &mut Cycle<'_, '_>) -> Result<()> {
 /// What the base got since people's doings were last looked for.
 struct News {
     tip: CommitId,
-    /// Reverted commit → the commits that say so.
-    reverts: HashMap<CommitId, Vec<CommitId>>,
+    reverts: Reverts,
     /// Improvement → the commits that carry its trailer, oldest first.
     carried: HashMap<String, Vec<CommitId>>,
     /// Commits of ours on the base: their news is no news.
@@ -51,7 +50,7 @@ impl News {
         let seen = journal.view.repo.resolve(crate::world::SEEN_REF).unwrap_or(None);
         let mut news = News {
             tip: tip.clone(),
-            reverts: HashMap::new(),
+            reverts: Reverts::default(),
             carried: HashMap::new(),
             own: BTreeSet::new(),
             asked: BTreeSet::new(),
@@ -66,54 +65,37 @@ impl News {
                     news.own.insert(commit.clone());
                 }
             }
-            // What a forge made of ours.
-            news.own.extend(improvement.carriers.iter().cloned());
-            news.own.extend(improvement.done_revert());
-            news.asked.extend(improvement.landed.as_ref().map(|landed| landed.commit.clone()));
+            news.own.extend(improvement.made.iter().cloned());
+            let landed = improvement.landed.iter().flat_map(|landed| landed.restored_by.iter().chain([&landed.commit]));
+            let undone = improvement.undone.iter().flat_map(|undone| undone.by.iter().chain([&undone.landed.commit]));
+            news.asked.extend(landed.chain(undone).cloned());
             if !news.stands {
                 news.asked.extend(improvement.branch.as_ref().map(|(_, commit)| commit.clone()));
-                let undone = improvement.undone.iter().flat_map(|undone| undone.by.iter().chain([&undone.landed.commit]));
-                news.asked.extend(undone.cloned());
             }
         }
         if journal.improvements.is_empty() {
             return Ok(news);
         }
         news.kept = journal.view.repo.contained(tip, news.asked.iter().cloned())?;
-        for (commit, message) in journal.view.repo.messages_between(seen.as_ref(), tip)?.into_iter().rev() {
-            if news.own.contains(&commit) {
-                continue;
-            }
-            let reverts = reverted_by(&message);
-            let trailers = message.lines().filter_map(|line| line.strip_prefix("Fractal-Id: "));
-            for id in trailers.filter(|_| reverts.is_empty()) {
+        let mut messages = journal.view.repo.messages_between(seen.as_ref(), tip)?;
+        messages.retain(|(commit, _)| !news.own.contains(commit));
+        for (commit, message) in messages.iter().rev().filter(|(_, message)| reverted_by(message).is_empty()) {
+            for id in message.lines().filter_map(|line| line.strip_prefix("Fractal-Id: ")) {
                 news.carried.entry(id.trim().to_string()).or_default().push(commit.clone());
             }
-            for reverted in reverts {
-                // Who reverts a merge reverts what it brought.
-                let brought = journal.view.repo.merged_by(&reverted)?;
-                for reverted in brought.into_iter().chain([reverted]) {
-                    news.reverts.entry(reverted).or_default().push(commit.clone());
-                }
-            }
         }
+        news.reverts = Reverts::among(&journal.view.repo, &messages)?;
         Ok(news)
-    }
-
-    /// The commit that reverts `commit`, unless it was reverted itself.
-    fn revert_of(&self, commit: &CommitId) -> Option<&CommitId> {
-        // A revert is younger than what it reverts, so this ends.
-        self.reverts.get(commit)?.iter().find(|revert| self.revert_of(revert).is_none())
     }
 
     /// The commit that took what landed off the base: its revert, or that of the commit that had brought it back. One of what carried it
     /// before counts when it came after what carries it now.
     fn undoing(&self, repo: &Repo, landed: &Landed) -> Result<Option<CommitId>> {
-        let by = self.revert_of(&landed.commit).or_else(|| self.revert_of(landed.restored_by.as_ref()?));
+        let by = self.reverts.of(&landed.commit).or_else(|| self.reverts.of(landed.restored_by.as_ref()?));
         if by.is_some() {
             return Ok(by.cloned());
         }
-        for by in landed.besides.iter().filter_map(|commit| self.revert_of(commit)) {
+        for by in landed.besides.iter().filter_map(|commit| self.reverts.of(commit)) {
             if repo.contains(by, &landed.commit)? {
                 return Ok(Some(by.clone()));
             }
@@ -121,11 +103,45 @@ impl News {
         Ok(None)
     }
 
+    /// Whether the base has a commit.
     fn has(&self, repo: &Repo, commit: &CommitId) -> Result<bool> {
         match self.asked.contains(commit) {
             true => Ok(self.kept.contains(commit)),
             false => repo.contains(&self.tip, commit),
         }
+    }
+
+    /// Whether the base has a commit and nothing that reverts it, whenever that came.
+    fn has_effect(&self, repo: &Repo, commit: &CommitId) -> Result<bool> {
+        Ok(self.has(repo, commit)?
+            && Reverts::among(repo, &repo.messages_between(Some(commit), &self.tip)?)?.of(commit).is_none())
+    }
+}
+
+/// Reverted commit → the commits that say so, oldest first.
+#[derive(Default)]
+struct Reverts(HashMap<CommitId, Vec<CommitId>>);
+
+impl Reverts {
+    /// `messages` are newest first.
+    fn among(repo: &Repo, messages: &[(CommitId, String)]) -> Result<Reverts> {
+        let mut reverts = Reverts::default();
+        for (commit, message) in messages.iter().rev() {
+            for reverted in reverted_by(message) {
+                // Who reverts a merge reverts what it brought.
+                let brought = repo.merged_by(&reverted)?;
+                for reverted in brought.into_iter().chain([reverted]) {
+                    reverts.0.entry(reverted).or_default().push(commit.clone());
+                }
+            }
+        }
+        Ok(reverts)
+    }
+
+    /// The commit that reverts `commit`, unless it was reverted itself.
+    fn of(&self, commit: &CommitId) -> Option<&CommitId> {
+        // A message cannot name a commit that comes after it, so this ends.
+        self.0.get(commit)?.iter().find(|revert| self.of(revert).is_none())
     }
 }
 
@@ -134,7 +150,7 @@ impl News {
 /// # Errors
 /// When history cannot be read.
 pub(super) fn was_reverted_meanwhile(journal: &Journal<'_>, tip: &CommitId, commit: &CommitId) -> Result<bool> {
-    Ok(News::since_last_time(journal, tip)?.revert_of(commit).is_some())
+    Ok(News::since_last_time(journal, tip)?.reverts.of(commit).is_some())
 }
 
 /// Carries out what was intended, and writes down what a kill kept from being written.
@@ -215,25 +231,25 @@ fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<
 fn brought(cycle: &Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<Option<(Observation, String)>> {
     let improvement = cycle.journal.get(id)?;
     let repo = &cycle.view().repo;
-    let rests = improvement.stage.is_end() || improvement.landed.is_some();
-    if matches!(improvement.stage, Stage::New | Stage::Landing) || (rests && news.stands) {
+    if matches!(improvement.stage, Stage::New | Stage::Landing) {
         return Ok(None);
     }
     if let Some(Undone { landed, by }) = &improvement.undone {
         let commit = landed.commit.clone();
         let is_there = by.as_ref().map_or(Ok(false), |by| news.has(repo, by))?;
         if let Some(by) = by.as_ref().filter(|_| is_there) {
-            if let Some(by) = news.revert_of(by).filter(|by| !improvement.carriers.contains(*by)) {
+            if let Some(by) = news.reverts.of(by).filter(|by| !improvement.carriers.contains(*by)) {
                 let told = format!("a person took its revert back in {}, so it is watched again", by.short());
                 return Ok(Some((Observation::Restored { commit, by: by.clone() }, told)));
             }
-        } else if news.has(repo, &commit)? && news.revert_of(&commit).is_none() {
-            // The revert, or what had come instead, is in nobody's history any more.
+        } else if news.has_effect(repo, &commit)? {
+            // The revert is gone, or what had come instead of the commit.
             let told = format!("{} stands in the base again, so it is watched again", commit.short());
             return Ok(Some((Observation::Merged { commit }, told)));
         }
     }
-    let Some((_, ours)) = &improvement.branch else { return Ok(None) };
+    let rests = improvement.stage.is_end() || improvement.landed.is_some();
+    let Some((_, ours)) = improvement.branch.as_ref().filter(|_| !(rests && news.stands)) else { return Ok(None) };
     let whole = Some(ours).filter(|ours| !improvement.carriers.contains(ours));
     let whole = match whole {
         Some(ours) if news.has(repo, ours)? => Some(ours),
@@ -248,6 +264,14 @@ fn brought(cycle: &Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<Opt
     }))
 }
 
+/// What landed is on the base; where a person had taken its revert back, that is, or something else in its place.
+fn is_there(repo: &Repo, news: &News, landed: &Landed) -> Result<bool> {
+    match &landed.restored_by {
+        Some(by) if !news.has(repo, by)? => news.has_effect(repo, &landed.commit),
+        _ => news.has(repo, &landed.commit),
+    }
+}
+
 /// Whether what landed was taken off the base.
 fn taken_off(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<()> {
     let improvement = cycle.journal.get(id)?;
@@ -260,7 +284,7 @@ fn taken_off(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Resu
             let told = format!("a person reverted it in {}; it is not proposed again", by.short());
             (Observation::Reverted { by }, told)
         }
-        None if news.has(repo, &landed.commit)? => return Ok(()),
+        None if is_there(repo, news, &landed)? => return Ok(()),
         None => (Observation::Gone { tip: news.tip.clone() }, "it is no longer in the base's history".to_string()),
     };
     cycle.observe(id, observation, told)?;

@@ -211,6 +211,21 @@ fn what_went_with_a_reset_and_comes_back_is_watched_again() {
 }
 
 #[test]
+fn a_revert_of_a_revert_that_is_written_anew_stays_one_and_one_that_is_reset_away_is_none() {
+    let repository = Repository::kept();
+    repository.git(&["revert", "--no-edit", "main"]);
+    repository.run();
+    repository.git(&["revert", "--no-edit", "main"]);
+    assert_is_watched_anew(&repository, "took its revert back");
+    repository.git(&["commit", "--quiet", "--amend", "--no-edit", "--reset-author", "--date=2026-01-01T00:00:00Z"]);
+    repository.run();
+    assert_eq!(repository.stage(), "watching");
+    repository.git(&["reset", "--quiet", "--hard", "main^"]);
+    let told = repository.run();
+    assert_eq!(repository.stage(), "reverted", "{}", told.reconciled());
+}
+
+#[test]
 fn a_base_that_was_reset_away_from_the_landed_commit_is_noticed() {
     let repository = Repository::landed();
     repository.git(&["reset", "--quiet", "--hard", "main^"]);

@@ -39,7 +39,7 @@ fn the_same_seed_is_the_same_history_to_the_letter() {
 /// The seeds in which bugs of the engine were found, as the simulation was then.
 #[test]
 fn what_was_found_once_holds_now() {
-    for seed in [4, 11, 42, 88, 122, 137, 164, 197, 213, 293, 313, 10_002, 20_136, 50_180, 90_104, 100_826, 101_020] {
+    for seed in [4, 11, 42, 88, 122, 137, 164, 197, 213, 293, 313, 10_002, 20_136, 50_180, 90_104, 100_826, 101_020, 200_079] {
         holds(seed);
     }
 }

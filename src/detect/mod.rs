@@ -20,6 +20,7 @@ use crate::model::{
     CommitId, Counts, Exit, Failure, ImprovementId, Opportunity, Priority, Signal, Sketch, Tool, Version, hour_begins, hour_of,
 };
 use crate::world::View;
+use crate::world::git;
 use crate::world::store::{FailureSummary, HourSummary, VersionSummary};
 
 /// What detectors look at: one tool at the base.
@@ -125,9 +126,11 @@ pub fn detect(view: &View, tools: &[Tool], tip: &CommitId) -> Result<Detected> {
     }
     let low = low_success::low(config, &by_tool, &current);
     let mut detected = Detected { analysed: current.len() as u64, opportunities: Vec::new() };
-    for tool in tools {
-        let Some(summary) = current.get(tool.name.as_str()) else { continue };
-        let before = before(view, (tool, &summary.version), tip, &by_tool[tool.name.as_str()], since)?;
+    let current: Vec<(&Tool, &VersionSummary)> =
+        tools.iter().filter_map(|tool| Some((tool, *current.get(tool.name.as_str())?))).collect();
+    let replaced = befores(view, &current, tip, &by_tool)?;
+    for ((tool, summary), replaced) in current.into_iter().zip(replaced) {
+        let before = replaced.map(|replaced| before(view, tool, replaced, since)).transpose()?;
         if summary.counts.failures == 0 && before.is_none() {
             continue;
         }
@@ -148,29 +151,42 @@ pub fn detect(view: &View, tools: &[Tool], tip: &CommitId) -> Result<Detected> {
     Ok(detected)
 }
 
-/// The newest earlier version that ran.
-fn before(
+/// The newest earlier version of each that ran, and the commit that replaced it.
+fn befores<'a>(
     view: &View,
-    (tool, current): (&Tool, &Version),
+    current: &[(&Tool, &VersionSummary)],
     tip: &CommitId,
-    own: &[&VersionSummary],
-    since: Timestamp,
-) -> Result<Option<Before>> {
-    if own.len() < 2 {
-        return Ok(None);
-    }
+    by_tool: &BTreeMap<&str, Vec<&'a VersionSummary>>,
+) -> Result<Vec<Option<(CommitId, &'a VersionSummary)>>> {
     const VERSIONS_BACK: usize = 8;
-    let ran = |version: &Version| own.iter().find(|summary| &summary.version == version);
-    let is_another = |version: &Version| version != current && ran(version).is_some();
-    let Some((since_commit, version)) = view.repo.version_before(tip, &tool.paths, VERSIONS_BACK, is_another)? else {
-        return Ok(None);
+    let ran = |number: usize, version: &Version| {
+        let (tool, now) = current[number];
+        let own = by_tool.get(tool.name.as_str())?.iter().find(|summary| summary.version == *version)?;
+        Some(*own).filter(|_| *version != now.version)
     };
-    let Some(summary) = ran(&version) else { return Ok(None) };
+    // Without another version that ran there is nothing to look for.
+    let asking: Vec<usize> = (0..current.len())
+        .filter(|number| by_tool.get(current[*number].0.name.as_str()).is_some_and(|own| own.len() > 1))
+        .collect();
+    let wanted: Vec<_> = asking.iter().map(|number| |version: &Version| ran(*number, version).is_some()).collect();
+    let asked: Vec<git::Before<'_>> = asking
+        .iter()
+        .zip(&wanted)
+        .map(|(number, wanted)| git::Before { paths: &current[*number].0.paths, limit: VERSIONS_BACK, wanted })
+        .collect();
+    let mut befores = vec![None; current.len()];
+    for (number, found) in asking.iter().zip(view.repo.versions_before(tip, &asked)?) {
+        befores[*number] = found.and_then(|(since, version)| Some((since, ran(*number, &version)?)));
+    }
+    Ok(befores)
+}
+
+fn before(view: &View, tool: &Tool, (replaced_by, summary): (CommitId, &VersionSummary), since: Timestamp) -> Result<Before> {
     let mut durations = Sketch::default();
     if view.config.detect.latency {
         view.store.hours(&tool.name, &summary.version, since)?.iter().for_each(|hour| durations.merge(&hour.durations));
     }
-    Ok(Some(Before { counts: summary.counts, durations, since: since_commit }))
+    Ok(Before { counts: summary.counts, durations, since: replaced_by })
 }
 
 fn opportunities(figures: &Figures<'_>, summary: &VersionSummary) -> Vec<Opportunity> {

@@ -10,6 +10,7 @@ use fractal::model::{CommitId, ExecutionId, Exit, Failure, Opportunity, Outcome,
 use fractal::world::View;
 use fractal::world::catalog::catalog;
 use fractal::world::clock::Clock;
+use fractal::world::git::Before;
 use fractal::world::store;
 use fractal::{CycleReport, Loop};
 
@@ -252,8 +253,10 @@ fn the_version_before_is_the_newest_one_that_is_wanted_and_history_tells_which_c
         versions.push(scene.version());
         commits.push(scene.tip());
     }
-    let before =
-        |limit, wanted: &Version| repo.version_before(&scene.tip(), &paths, limit, |version| version == wanted).expect("reads");
+    let before = |limit, wanted: &Version| {
+        let wanted = |version: &Version| version == wanted;
+        repo.versions_before(&scene.tip(), &[Before { paths: &paths, limit, wanted: &wanted }]).expect("reads").remove(0)
+    };
     assert_eq!(before(8, &versions[0]), Some((commits[3].clone(), versions[0].clone())));
     assert_eq!(before(8, &versions[1]), Some((commits[3].clone(), versions[1].clone())));
     assert_eq!((before(1, &versions[0]), before(8, &versions[4])), (None, None), "one is too far back, the other no earlier one");

@@ -11,6 +11,7 @@ mod claims;
 mod common;
 mod contract;
 mod detection;
+mod detection_walk;
 mod docs;
 mod engine;
 mod escape;

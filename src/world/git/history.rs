@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use anyhow::Result;
 use jiff::Timestamp;
 
+use super::walk::COMMITS_MAX;
 use super::{Repo, id_of};
 use crate::model::{CommitId, Version};
 
@@ -17,9 +18,6 @@ pub struct Revision {
     pub author: String,
     pub at: Timestamp,
 }
-
-/// Commits walked through when looking for versions of one tool.
-const COMMITS_MAX: usize = 20_000;
 
 impl Repo {
     /// The versions of a tool along the first parents of `from`, newest first, each with the commit that made it; at most `limit`.
@@ -56,38 +54,6 @@ impl Repo {
         let end = revisions.iter().position(is_known);
         revisions.truncate(end.unwrap_or(revisions.len()));
         Ok(revisions)
-    }
-
-    /// The newest earlier version, along the first parents of `from`, that is `wanted`, and the commit that made the version that `from`
-    /// has. Looks at no more than `limit` earlier versions.
-    ///
-    /// # Errors
-    /// When history cannot be read.
-    pub fn version_before(
-        &self,
-        from: &CommitId,
-        paths: &[String],
-        limit: usize,
-        wanted: impl Fn(&Version) -> bool,
-    ) -> Result<Option<(CommitId, Version)>> {
-        let mut commit = self.commit(from)?;
-        let mut version = self.version_at(from, paths)?;
-        let (mut since, mut seen) = (None, 0);
-        for _ in 0..COMMITS_MAX {
-            let Ok(parent) = commit.parent(0) else { break };
-            let before = self.version_at(&id_of(parent.id()), paths)?;
-            if before != version {
-                let since: &CommitId = since.get_or_insert(id_of(commit.id()));
-                seen += 1;
-                match &before {
-                    Some(before) if wanted(before) => return Ok(Some((since.clone(), before.clone()))),
-                    _ if seen == limit => break,
-                    _ => {}
-                }
-            }
-            (commit, version) = (parent, before);
-        }
-        Ok(None)
     }
 
     fn revisions_until(

@@ -14,6 +14,7 @@ mod log;
 mod refs;
 pub mod remote;
 mod tree;
+mod walk;
 pub mod worktree;
 
 use std::cell::RefCell;
@@ -28,6 +29,7 @@ pub use join::Joined;
 pub use log::{LOG_REF, LogError};
 pub use refs::{MoveError, NOTES_REF};
 pub use tree::TreeFile;
+pub use walk::Before;
 
 use crate::model::CommitId;
 use crate::world::host::Host;

@@ -13,6 +13,24 @@ pub enum Next {
     Share(u8),
     Wait(String),
     Stop(String),
+    /// It waited for too long: a person decides.
+    Ask(String),
+}
+
+impl Next {
+    /// What has waited for `days` asks a person when that is `days_max`.
+    pub fn within(self, days: i64, days_max: u32) -> Next {
+        match self {
+            Next::Wait(reason) if days >= i64::from(days_max) => {
+                Next::Ask(format!("it is not through its rollout after {days} days (`[monitor] days`): {reason}"))
+            }
+            Next::Wait(reason) => Next::Wait(format!(
+                "{reason}; a person is asked after {days_max} days (`[monitor] days`), now it is day {}",
+                days + 1
+            )),
+            next => next,
+        }
+    }
 }
 
 /// Counts. `incident` are the kinds of failure that the proposal is to repair, `marked` the runs that somebody said were wrong.
@@ -135,6 +153,17 @@ mod tests {
         // The incident itself became worse.
         let worse = shown(&[runs(Arm::Old, 25, 60, 2, "incident"), runs(Arm::New, 25, 20, 12, "incident")].concat());
         assert!(matches!(next(&config(), Some(25), &worse), Next::Stop(_)), "{worse}");
+    }
+
+    #[test]
+    fn what_waits_says_for_how_long_and_asks_a_person_then_and_what_need_not_wait_goes_on() {
+        let waits = || next(&config(), Some(5), &shown(&[]));
+        assert!(
+            matches!(waits().within(29, 30), Next::Wait(why) if why.contains("0 of 3 runs") && why.contains("after 30 days"))
+        );
+        assert!(matches!(waits().within(30, 30), Next::Ask(why) if why.contains("after 30 days") && why.contains("0 of 3 runs")));
+        assert_eq!(Next::Share(25).within(99, 30), Next::Share(25));
+        assert_eq!(Next::Stop("x".into()).within(99, 30), Next::Stop("x".into()));
     }
 
     #[test]

@@ -135,7 +135,7 @@ pub fn revert_message(
             subject => plain_line(subject, 100),
             commit => landed,
             why => why,
-            tool => opportunity.tool,
+            tools => tools(opportunity),
             id => opportunity.id,
             before => analysis.map(|a| counts(a.before)),
             after => analysis.map(|a| counts(a.after)),
@@ -172,13 +172,18 @@ pub fn note(outcome: &str, reason: &str, opportunity: &Opportunity, analysis: Op
             outcome => outcome,
             reason => plain_line(reason, 300),
             id => opportunity.id,
-            tool => opportunity.tool,
+            tools => tools(opportunity),
             first => counts(opportunity.counts),
             before => analysis.map(|a| counts(a.before)),
             after => analysis.map(|a| counts(a.after)),
             factor => analysis.map(|a| factor(a.log_bayes_factor)),
         },
     )
+}
+
+/// The tools that an improvement is about.
+fn tools(opportunity: &Opportunity) -> Vec<&str> {
+    opportunity.members().map(|member| member.tool.as_str()).collect()
 }
 
 pub(super) fn render(template: &str, facts: minijinja::Value) -> Result<String> {

@@ -14,9 +14,9 @@ use super::offer::learned;
 use super::progress::{CycleReport, Progress};
 use super::reconcile::{branch_is_a_persons, reconcile};
 use super::search::{Next, Shortlist, Wanted};
-use super::shadow;
 use super::stage::Stage;
 use super::stages::Stages;
+use super::{rollout, shadow};
 use crate::deploy::{self, Decision, Facts, Proposal};
 use crate::model::{
     ActionKind, Approver, AttemptSummary, Candidate, Character, CommitId, Conclusion, End, Event, ImprovementId, Investigation,
@@ -115,6 +115,9 @@ impl<'v> Cycle<'v, '_> {
             return Ok(());
         };
         let (approved, shadow) = (improvement.approved_by.clone(), shadow::counts(self.view(), &improvement));
+        let tool = self.tools.get(improvement.tool());
+        let without = tool.map(|tool| rollout::without(&self.view().config, tool, &improvement)).unwrap_or_default();
+        let policy = format!("the gate accepted it and it may land{}{without}", shadow.told());
         let tip = self.tip()?;
         match decision(self.view(), &improvement, &tip)? {
             decision if self.has_forge() && decision != Decision::Rebuild => self.land_on_forge(id, decision, rebuilt),
@@ -129,7 +132,6 @@ impl<'v> Cycle<'v, '_> {
             }
             Decision::Merge if self.rolls_out(id)? => Ok(()),
             Decision::Merge => {
-                let policy = format!("the gate accepted it and it may land{}", shadow.told());
                 let by = approved.map_or(Approver::Policy(policy), Approver::Person);
                 let kind =
                     ActionKind::Land { base: self.view().base.clone(), expect: investigation.commit, commit: commit.clone() };

@@ -183,7 +183,9 @@ fn look(view: &View, tool: &Tool, improvement: &Improvement) -> Result<Option<Ca
         evidence = deploy::evidence(&runs, &incident, &marked);
     }
     let percent = running.as_ref().map(|running| running.percent);
-    let next = deploy::next(config, percent, &evidence);
+    let since = running.as_ref().map(|running| view.clock.now().duration_since(running.since));
+    let days = since.unwrap_or_default().as_hours() / 24;
+    let next = deploy::next(config, percent, &evidence).within(days, view.config.monitor.days);
     let share = Share {
         tool: tool.name.clone(),
         id: improvement.id.clone(),
@@ -208,6 +210,12 @@ fn incident(improvement: &Improvement) -> Vec<Fingerprint> {
     kinds
 }
 
+/// What is said of a landing for which live runs were wanted, where the tool cannot have them.
+pub(super) fn without(config: &Config, tool: &Tool, improvement: &Improvement) -> String {
+    let wanted = !config.deploy.rollout.canary.is_empty() && improvement.approved_by.is_none();
+    why_not(tool).filter(|_| wanted).map_or_else(String::new, |why| format!("; without a canary, because {why}"))
+}
+
 /// What a proposal that may land waits for, and what live runs showed; `None` when it is not rolled out.
 pub(super) fn told(view: &View, tool: &Tool, improvement: &Improvement) -> Result<Option<(String, RolloutEvidence)>> {
     let told = |Case { next, evidence, .. }: Case| {
@@ -215,6 +223,7 @@ pub(super) fn told(view: &View, tool: &Tool, improvement: &Improvement) -> Resul
         let reason = match next {
             Next::Wait(reason) => reason,
             Next::Stop(reason) => format!("is stopped in the next cycle: {reason}"),
+            Next::Ask(reason) => format!("is given to a person in the next cycle: {reason}"),
             Next::Share(percent) if percent < 100 => format!("gets {percent} % of the live runs from the next cycle on{so_far}"),
             Next::Share(_) => format!("lands in the next cycle{so_far}"),
         };
@@ -259,12 +268,24 @@ impl Cycle<'_, '_> {
                 }
                 Ok(percent < 100)
             }
+            Next::Ask(reason) => {
+                self.give_up_rollout(id, case.share, case.evidence, &reason)?;
+                Ok(true)
+            }
             // The next cycle stops it.
             Next::Wait(reason) | Next::Stop(reason) => {
                 self.waits(id, reason)?;
                 Ok(true)
             }
         }
+    }
+
+    /// No run is drawn any more, and the branch stays for people.
+    fn give_up_rollout(&mut self, id: &ImprovementId, share: Share, evidence: RolloutEvidence, reason: &str) -> Result<()> {
+        let branch = self.journal.get(id)?.branch.clone().map(|(name, _)| name).unwrap_or_default();
+        self.tell_rollout(id, 0, &evidence)?;
+        self.journal.append(id, vec![Event::RolledOut { version: share.version, percent: 0, evidence }])?;
+        self.end(id, End::Stuck { reason: format!("{reason}; merge `{branch}` if you want it all the same") })
     }
 
     fn tell_rollout(&self, id: &ImprovementId, percent: u8, evidence: &RolloutEvidence) -> Result<()> {

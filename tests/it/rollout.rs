@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
+use fractal::Loop;
+use fractal::world::clock::Clock;
 use serde_json::Value;
 
 use crate::common::PATIENCE;
@@ -96,6 +100,42 @@ fn a_proposal_whose_live_runs_do_well_gets_more_of_them_step_by_step_and_lands()
     assert!(steps.iter().all(|step| shown.contains(step)), "{shown}");
     assert!(!repository.root().join(".git/fractal/rollout/calculator").exists(), "left behind");
     repository.assert_clean();
+}
+
+#[test]
+fn a_rollout_that_never_gets_its_runs_says_when_a_person_is_asked_and_then_asks_one() {
+    let repository = rolled_out("[deploy]\nrollout = { canary = [5, 100], runs = 50 }\n");
+    let told = repository.run();
+    let said = "0 of 50 runs so far (`[deploy.rollout]`); a person is asked after 30 days (`[monitor] days`)";
+    assert!(told.waiting().contains(said), "{}", told.waiting());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runs_after = |days: i64| {
+        let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+        let clock = Clock::Fixed(Arc::new(AtomicI64::new(at.as_millisecond())));
+        runtime.block_on(Loop::builder(repository.root()).clock(clock).build().expect("builds").run_cycle()).expect("runs");
+        repository.stage()
+    };
+    assert_eq!(runs_after(29), "proposed");
+    let tip = repository.tip("main");
+    assert_eq!((runs_after(31).as_str(), repository.tip("main")), ("stuck", tip));
+    let reason = word(&repository.improvement()["reason"]);
+    let branch = repository.branches().remove(0);
+    assert!(reason.contains("0 of 50 runs") && reason.contains(&format!("merge `{branch}`")), "{reason}");
+    assert!(!repository.root().join(".git/fractal/rollout/calculator").exists(), "no run is drawn");
+    repository.git(&["merge", "--quiet", "--ff-only", &branch]);
+    repository.run();
+    assert_eq!(repository.stage(), "watching");
+}
+
+#[test]
+fn where_a_tool_cannot_have_a_canary_its_landing_says_so() {
+    let repository = Repository::failing();
+    repository.edit("fractal.toml", "effects = \"none\"", "effects = \"files\"");
+    let repository = with(repository, "[deploy]\nrollout = { canary = [5, 100], runs = 50 }\n");
+    repository.run();
+    assert_eq!(repository.stage(), "watching");
+    let shown = repository.says(&["show", &repository.id()]);
+    assert_eq!(shown.matches("without a canary, because what it writes may depend on where it lies").count(), 1, "{shown}");
 }
 
 /// The repair of the orders tool answers whatever was recorded and tested, and breaks on long references.

@@ -126,9 +126,11 @@ fn a_regression_of_one_tool_takes_the_repair_back_from_all_of_them() {
     assert_eq!(repository.git(&["rev-parse", "main^"]), landed);
     assert_eq!(changed(&repository, "main"), ["tools/invoices.py", "tools/parcels.py"]);
     assert_eq!(repository.bot_commits().len(), 2);
-    let said =
-        |text: &str| text.lines().filter(|line| line.starts_with("Fractal-Tool: ")).map(str::to_string).collect::<Vec<_>>();
-    let both = ["Fractal-Tool: invoices", "Fractal-Tool: parcels"];
+    let said = |text: &str| {
+        let tools = text.lines().filter_map(|line| line.strip_prefix("Fractal-Tool: "));
+        tools.map(str::to_string).collect::<std::collections::BTreeSet<_>>()
+    };
+    let both = ["invoices", "parcels"].map(str::to_string).into();
     assert_eq!(said(&repository.git(&["log", "-1", "--format=%B", "main"])), both);
     assert_eq!(said(&repository.git(&["notes", "--ref=fractal", "show", &landed])), both);
 }

@@ -6,7 +6,7 @@ use fractal::engine::simulate::{Case, Plant, Tally, play};
 const CASES: u64 = 120;
 
 fn played(seed: u64, plant: Option<Plant>) -> Case {
-    play(seed, plant).expect("a temporary folder")
+    play(seed, plant, false).expect("a temporary folder")
 }
 
 /// Plays a history in which everything must hold.

@@ -396,7 +396,12 @@ fn unknown_landings(state: &State, improvements: &BTreeMap<ImprovementId, &Impro
     }
     let mut unknown = Vec::new();
     for commit in state.ours.iter().filter(|commit| on_base.contains(*commit) && !reverted.contains(*commit)) {
-        let id = id_in(&state.ground.message(commit)).unwrap_or_default();
+        let message = state.ground.message(commit);
+        // A revert needs no watch.
+        if !reverted_by(&message).is_empty() {
+            continue;
+        }
+        let id = id_in(&message).unwrap_or_default();
         if !known.contains(&(id, change_of(state, commit)?)) {
             unknown.push(commit.clone());
         }

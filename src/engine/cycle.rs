@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::actions::{Acted, Journal};
 use super::ahead::{Ahead, Found, told};
 use super::forum::Seen;
-use super::improvement::{self, Improvement};
+use super::improvement::Improvement;
 use super::maintenance;
 use super::news::News;
 use super::offer::learned;
@@ -416,8 +416,7 @@ impl<'v> Cycle<'v, '_> {
         let reason = improvement.end_reason.clone().unwrap_or_default();
         let text = deploy::note(improvement.stage.word(), &reason, opportunity, improvement.analysis.as_ref())?;
         let kind = ActionKind::Note { commit: landed.commit.clone(), text };
-        let action = crate::model::Action::new(kind.clone());
-        if improvement.actions.get(&action.key).is_some_and(|(_, progress)| *progress == improvement::Progress::Done) {
+        if improvement.is_settled(&kind) {
             return Ok(());
         }
         match self.journal.act(id, Vec::new(), kind, Approver::Policy("outcomes are noted".into()))? {

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use super::account::{Beside, account};
 use super::actions::Acted;
 use super::cycle::Cycle;
-use super::improvement::{Improvement, OnForge, Progress};
+use super::improvement::{Improvement, OnForge};
 use super::shadow;
 use super::stage::Stage;
 use crate::deploy::{self, Decision, ForgeFacts, HOLD_LABEL, Landing};
@@ -452,8 +452,7 @@ impl Cycle<'_, '_> {
         let key = Action::new(kind.clone()).key;
         let is_this = |event: &Event| matches!(event, Event::Failed { key: known, .. } if *known == key);
         let tried = improvement.records.iter().filter(|record| is_this(&record.event)).count();
-        let done = improvement.actions.get(&key).is_some_and(|(_, progress)| *progress == Progress::Done);
-        if done || tried >= REPORTS_MAX {
+        if improvement.is_settled(&kind) || tried >= REPORTS_MAX {
             return Ok(());
         }
         match self.journal.act(id, Vec::new(), kind, Approver::Policy("outcomes are reported".into()))? {

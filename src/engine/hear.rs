@@ -150,6 +150,12 @@ impl Cycle<'_, '_> {
                 self.journal.resume()?;
                 Reply::silent()
             }
+            // Who approves has seen what is there now.
+            (Command::Approve | Command::Merge, Stage::Proposed)
+                if self.journal.get(id)?.shown_since.is_some_and(|since| comment.updated < since) =>
+            {
+                Reply::refused("Since you said that, another change took the place of the one that was here. Look at it, and say it again.")
+            }
             (Command::Approve | Command::Merge, Stage::Proposed) => Reply::of(Observation::Approved { by }),
             (Command::Revert, Stage::Watching | Stage::Kept | Stage::Inconclusive | Stage::Stuck)
                 if self.journal.get(id)?.landed.is_some() =>

@@ -45,6 +45,8 @@ pub struct Improvement {
     pub left_at: Option<CommitId>,
     /// The attempt that stands there.
     pub shown: Option<AttemptSummary>,
+    /// Since when its change stands there, on whatever base.
+    pub shown_since: Option<Timestamp>,
     /// Every commit that the branch was at by our doing.
     pub put: BTreeSet<CommitId>,
     /// The base on which that commit was validated.
@@ -154,6 +156,7 @@ impl Improvement {
             branch: None,
             left_at: None,
             shown: None,
+            shown_since: None,
             put: BTreeSet::new(),
             branched_from: None,
             made: BTreeSet::new(),
@@ -299,7 +302,10 @@ impl Improvement {
             ActionKind::PutBranch { commit, .. } => {
                 self.put.insert(commit.clone());
                 self.left_at = Some(commit.clone());
+                let before = self.shown.take().map(|attempt| attempt.change());
                 self.shown = self.accepted.as_ref().map(|(attempt, _)| attempt.clone());
+                let same = before.is_some() && before == self.shown.as_ref().map(AttemptSummary::change);
+                self.shown_since = self.shown_since.filter(|_| same).or(Some(at));
             }
             ActionKind::Merge { expect, commit, way, reverts: None, .. } => {
                 let made = match made {
@@ -401,7 +407,9 @@ impl Improvement {
                 self.refuse_accepted();
                 self.end_reason = Some(reason.clone());
             }
-            End::Stuck { reason } | End::Inconclusive { reason } => self.end_reason = Some(reason.clone()),
+            End::Inconclusive { reason } => self.end_reason = Some(reason.clone()),
+            // A person who asked for a revert is told why not, and may ask again.
+            End::Stuck { reason } => (self.end_reason, self.revert_wanted_by) = (Some(reason.clone()), None),
             End::Kept => (self.end_reason, self.shown) = (None, None),
         }
     }
@@ -487,7 +495,18 @@ impl Improvement {
 
     /// An action that was begun and of which nobody knows how it ended, or that was intended and never begun.
     pub fn unfinished(&self) -> Option<&Action> {
-        self.actions.values().find(|(_, progress)| is_open(*progress)).map(|(action, _)| action)
+        self.all_unfinished().next()
+    }
+
+    /// All of them.
+    pub fn all_unfinished(&self) -> impl Iterator<Item = &Action> {
+        self.actions.values().filter(|(_, progress)| is_open(*progress)).map(|(action, _)| action)
+    }
+
+    /// Whether this needs not be intended: it is done, or will be.
+    pub(super) fn is_settled(&self, kind: &ActionKind) -> bool {
+        let known = self.actions.get(&Action::new(kind.clone()).key);
+        known.is_some_and(|(_, progress)| *progress == Progress::Done || is_open(*progress))
     }
 
     /// The action that puts our branch where it belongs, as it was last intended.

@@ -156,14 +156,23 @@ pub(super) fn was_reverted_meanwhile(journal: &Journal<'_>, tip: &CommitId, comm
 /// Carries out what was intended, and writes down what a kill kept from being written.
 fn finish(cycle: &mut Cycle<'_, '_>, id: &ImprovementId) -> Result<()> {
     // A retry that fails again is for the next cycle.
-    if let Some(action) = cycle.journal.get(id)?.unfinished().cloned() {
+    let left: Vec<Action> = cycle.journal.get(id)?.all_unfinished().cloned().collect();
+    for action in left {
+        // One before it may have led elsewhere.
+        if !cycle.journal.get(id)?.all_unfinished().any(|open| open.key == action.key) {
+            continue;
+        }
         let acted = match branch_was_taken(cycle, id, &action)? {
             true => cycle.journal.abandon(id, &action, "the branch is no longer where we put it")?,
             false => cycle.journal.carry_out(id, &action)?,
         };
         let what = match acted {
             Acted::Done | Acted::Planned => format!("finished what was left open: {action}"),
-            Acted::Waits(why) | Acted::Stale(why) | Acted::Failed(why) => format!("left open: {action}: {why}"),
+            Acted::Waits(why) => {
+                cycle.waits(id, format!("{action}: {why}"))?;
+                continue;
+            }
+            Acted::Stale(why) | Acted::Failed(why) => format!("left open: {action}: {why}"),
         };
         cycle.reconciled(id, what)?;
     }

@@ -16,6 +16,13 @@ fn holds(seed: u64) -> Case {
     case
 }
 
+/// The same with proposals on a forge.
+fn holds_on_a_forge(seed: u64) -> Case {
+    let case = play(seed, None, true).expect("a temporary folder");
+    assert_eq!(case.broken, None, "\n{}\nfractal simulate --forge --seed {seed} --cases 1", case.history.join("\n"));
+    case
+}
+
 #[test]
 fn everything_holds_in_many_random_histories() {
     let mut tally = Tally::default();
@@ -26,6 +33,16 @@ fn everything_holds_in_many_random_histories() {
     let Tally { kills, acts, faults, proposed, landed, groups, reverted, .. } = tally;
     assert!(groups > CASES / 60, "{tally:?}");
     assert!([kills, acts, faults, proposed, landed, reverted].into_iter().all(|count| count > CASES / 4), "{tally:?}");
+}
+
+#[test]
+fn everything_holds_in_many_random_histories_with_proposals_on_a_forge() {
+    let mut tally = Tally::default();
+    for seed in 20_000..20_000 + CASES / 2 {
+        tally += holds_on_a_forge(seed).tally;
+    }
+    let Tally { kills, acts, faults, opened, landed, reverted, .. } = tally;
+    assert!([kills, acts, faults, opened, landed, reverted].into_iter().all(|count| count > CASES / 8), "{tally:?}");
 }
 
 #[test]
@@ -41,6 +58,15 @@ fn the_same_seed_is_the_same_history_to_the_letter() {
 fn what_was_found_once_holds_now() {
     for seed in [4, 11, 42, 88, 122, 137, 164, 197, 213, 293, 313, 10_002, 20_136, 50_180, 90_104, 100_826, 101_020, 200_079] {
         holds(seed);
+    }
+}
+
+/// The same on a forge: a wish that could not be met was tried for ever, an approval counted for what came after it, a pause let the log
+/// grow, a revert nobody knew.
+#[test]
+fn what_was_found_once_on_a_forge_holds_now() {
+    for seed in [4, 77, 193, 264, 287] {
+        holds_on_a_forge(seed);
     }
 }
 

@@ -96,7 +96,8 @@ impl State {
             if let (true, Some((way, message))) = (passed, pull.later) {
                 // The forge does it whoever has paused what.
                 let paused = std::mem::replace(&mut self.paused, false);
-                let landed = self.land(number, way, &message);
+                let is_ours = !self.people.contains(&pull.proposal.head);
+                let landed = self.land(number, way, &message, is_ours);
                 self.paused = paused;
                 if let Err(why) = landed {
                     self.tell(format!("the forge does not land #{number}: {why}"));
@@ -106,8 +107,8 @@ impl State {
         Ok(())
     }
 
-    /// Lands a proposal on the remote's base.
-    fn land(&mut self, number: u64, way: Way, message: &Message) -> Result<CommitId, ForgeError> {
+    /// Lands a proposal on the remote's base. When it was not just asked to, a person may have pushed there since: that is their doing.
+    fn land(&mut self, number: u64, way: Way, message: &Message, asked: bool) -> Result<CommitId, ForgeError> {
         let refused = |why: &str| ForgeError::Refused(why.to_string());
         let now = self.now();
         let pull = self.hub.as_ref().and_then(|hub| hub.pulls.get(&number)).cloned().ok_or_else(|| refused("no such"))?;
@@ -126,8 +127,10 @@ impl State {
             Way::Rebase => (vec![&main], self.ground.message(&head)),
         };
         let made = self.ground.commit(&parents, &edits, &text, "the forge", now).map_err(failed)?;
-        checks::landed(self, &main, &head);
-        if way != Way::Merge {
+        if asked {
+            checks::landed(self, &main, &head);
+        }
+        if way != Way::Merge && !self.people.contains(&head) {
             self.ours.insert(made.clone());
         }
         if let Some(remote) = &mut self.remote {
@@ -326,7 +329,7 @@ impl Forge for SimForge {
                 Became::Open => return Err(ForgeError::Moved("its head is another one".into())),
                 _ => return Err(ForgeError::Refused("it is not open".into())),
             }
-            state.land(number, way, message)
+            state.land(number, way, message, true)
         })
     }
 

@@ -38,7 +38,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::ConfigError;
-use crate::engine::CycleError;
+use crate::engine::{BundleError, CycleError};
 use crate::world::WorldError;
 use crate::world::git::{LogError, OpenError};
 use crate::world::lock::LockError;
@@ -256,10 +256,29 @@ impl From<CycleError> for Failure {
                 hint: Some("nothing was changed; `git show refs/fractal/log` shows who wrote it, and a Fractal of the same version reads it".into()),
                 code: OUTSIDE,
             },
+            CycleError::Bundle(error) => Failure { hint: bundle_hint(&error).map(str::to_string), message, code: OUTSIDE },
             CycleError::Log(_) | CycleError::Lock(_) => Failure { message, hint: None, code: OUTSIDE },
             CycleError::Refused(_) => Failure::mistake(message, "`fractal log` lists the improvements and their stages"),
             CycleError::Other(error) => Failure { message: format!("{error:#}"), hint: None, code: OUTSIDE },
         }
+    }
+}
+
+/// What to do about a bundle that is of no use.
+fn bundle_hint(error: &BundleError) -> Option<&'static str> {
+    match error {
+        BundleError::Newer(_) | BundleError::Older(_) | BundleError::OtherProgram { .. } => {
+            Some("use the same version of Fractal in all three zones; nothing was done")
+        }
+        BundleError::OtherConfig => Some("all three zones take fractal.toml from the same commit; nothing was done"),
+        BundleError::Foreign(_) | BundleError::WrongZone { .. } => {
+            Some("`--bundle` takes what the zone before wrote to its `--out`; nothing was done")
+        }
+        BundleError::Damaged(_) | BundleError::TooLarge(_) | BundleError::Refused(_) => Some(
+            "somebody changed it on its way, or what ran in the zone before reached beyond its sandbox: look at that run before the next \
+             one; nothing was done",
+        ),
+        BundleError::Other(_) => None,
     }
 }
 

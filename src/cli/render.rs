@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use super::plain::inert;
-use crate::engine::{Progress, Stage};
+use crate::engine::{CycleReport, Progress, Stage};
 use crate::model::{CheckStatus, Counts, Level, Priority, Verdict};
 use crate::world::files;
 
@@ -336,20 +336,24 @@ impl Teller {
                 p.dim(&maintained(*executions_removed, *scratch_removed)?)
             }
             Progress::Paused { reason, lift } => p.yellow(&format!("  paused: {reason} (nothing outward is done; {lift})")),
-            Progress::CycleEnded { report } => p.dim(&format!(
-                "  {} tools analysed, {} opportunities, {} proposed, {} landed, {} kept, {} reverted, {} declined, {} waiting",
-                report.tools_analysed,
-                report.opportunities,
-                report.proposed,
-                report.landed,
-                report.kept,
-                report.reverted,
-                report.declined,
-                report.waiting
-            )),
+            Progress::Bundled { file, answers, digest } => {
+                p.dim(&format!("  bundle: {file} ({answers} answers, {})", digest.get(..16).unwrap_or(digest)))
+            }
+            Progress::Left { reason } => {
+                p.yellow(&format!("the bundle is left: {reason}; nothing was done, the next run begins anew"))
+            }
+            Progress::CycleEnded { report } => p.dim(&ended(report)),
             Progress::Investigating { .. } | Progress::Searching { .. } | Progress::Trying { .. } => return None,
         })
     }
+}
+
+fn ended(report: &CycleReport) -> String {
+    let CycleReport { tools_analysed, opportunities, proposed, landed, kept, reverted, declined, waiting, .. } = report;
+    format!(
+        "  {tools_analysed} tools analysed, {opportunities} opportunities, {proposed} proposed, {landed} landed, {kept} kept, \
+         {reverted} reverted, {declined} declined, {waiting} waiting"
+    )
 }
 
 /// `None` when there was nothing to do.

@@ -1,12 +1,12 @@
 //! `fractal run` and `fractal watch`: one cycle, or cycles until stopped.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::render::Teller;
 use super::{Failure, Outcome, Output};
-use crate::engine::{Loop, Progress};
+use crate::engine::{Loop, Progress, Zone};
 
 /// What the loop does is in git: branches, commits with notes, `refs/fractal/log`. A run that is killed is continued by the next one.
 #[derive(clap::Args)]
@@ -14,6 +14,16 @@ pub(super) struct Run {
     /// Say what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Do only what belongs into one of three zones, so that what runs tools is not where something can be written. `propose` looks for
+    /// repairs, `verify` takes them through the gate again, `apply` runs nothing and does what was verified
+    #[arg(long, value_name = "ZONE", value_enum)]
+    zone: Option<ZoneName>,
+    /// What the zone before wrote: for `verify` and `apply`
+    #[arg(long, value_name = "FILE", requires = "zone")]
+    bundle: Option<PathBuf>,
+    /// Where what was found out is written for the next zone: for `propose` and `verify`
+    #[arg(long, value_name = "FILE", requires = "zone")]
+    out: Option<PathBuf>,
     /// Say what is only being watched as well
     #[arg(short, long)]
     verbose: bool,
@@ -21,13 +31,42 @@ pub(super) struct Run {
     output: Output,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ZoneName {
+    Propose,
+    Verify,
+    Apply,
+}
+
 impl Run {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
         let teller = Teller::new(self.output.json, self.verbose || self.dry_run);
-        let engine =
-            Loop::builder(repo).mode("run").dry_run(self.dry_run).on_progress(move |progress| teller.tell(&progress)).build()?;
+        let mut builder =
+            Loop::builder(repo).mode("run").dry_run(self.dry_run).on_progress(move |progress| teller.tell(&progress));
+        if let Some(zone) = self.zone()? {
+            builder = builder.zone(zone);
+        }
+        let engine = builder.build()?;
         runtime()?.block_on(engine.run_cycle())?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Run {
+    fn zone(&self) -> Result<Option<Zone>, Failure> {
+        let Some(name) = self.zone else { return Ok(None) };
+        let zone = match (name, self.bundle.clone(), self.out.clone()) {
+            (ZoneName::Propose, None, Some(out)) => Zone::Propose { out },
+            (ZoneName::Verify, Some(bundle), Some(out)) => Zone::Verify { bundle, out },
+            (ZoneName::Apply, Some(bundle), None) => Zone::Apply { bundle },
+            _ => {
+                return Err(Failure::mistake(
+                    "the zone and the files do not go together",
+                    "`--zone propose --out FILE`, `--zone verify --bundle FILE --out FILE`, or `--zone apply --bundle FILE`",
+                ));
+            }
+        };
+        Ok(Some(zone))
     }
 }
 

@@ -15,6 +15,7 @@ use super::group::Group;
 use super::improvement::Improvement;
 use super::progress::{Progress, describe_opportunity};
 use super::stage::Stage;
+use super::stages::Unanswered;
 use crate::model::{Event, ImprovementId, Opportunity};
 use crate::world::Elsewhere;
 use crate::world::forge::ForgeError;
@@ -111,6 +112,15 @@ impl Cycle<'_, '_> {
     /// Ends a step: what another loop works on is left to it, what was claimed is given back. Whether the step was ours.
     pub(super) fn stepped(&mut self, id: &ImprovementId, done: Result<()>) -> Result<bool> {
         let Err(error) = done else { return self.journal.leave().map(|()| true) };
+        if let Some(Unanswered(why)) = error.downcast_ref() {
+            self.journal.leave()?;
+            // What was recorded until there stays.
+            return if self.journal.improvements.contains_key(id) {
+                self.waits(id, why.clone()).map(|()| true)
+            } else {
+                Ok(true)
+            };
+        }
         let why = elsewhere(&error);
         self.journal.leave()?;
         let Some(why) = why else { return Err(error) };

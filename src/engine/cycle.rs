@@ -54,6 +54,7 @@ pub(super) struct Cycle<'v, 'j> {
 pub(super) fn run(journal: &mut Journal<'_>, stages: &dyn Stages) -> Result<CycleReport> {
     let view = journal.view;
     journal.begin()?;
+    stages.begun(view)?;
     let tip = view.repo.tip(&view.base)?;
     let dry_run = journal.is_dry_run();
     journal.tell(Progress::CycleStarted { base: view.base.clone(), commit: tip.short().to_string(), dry_run });
@@ -333,7 +334,7 @@ impl<'v> Cycle<'v, '_> {
         judged: Judged,
         tried: u64,
     ) -> Result<()> {
-        let Judged { verdict, test } = judged;
+        let Judged { verdict, test, .. } = judged;
         let investigation = self.journal.get(id)?.investigation.clone().context("a bug: a verdict without an investigation")?;
         let attempt = deploy::summarise(self.view(), &investigation.commit, candidate, tried)?;
         self.tell_judged(id, &attempt, &verdict)?;

@@ -29,6 +29,7 @@ mod status;
 mod undoing;
 mod versions;
 mod watch;
+mod zones;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub use self::stage::{IllegalEvent, Stage, next};
 use self::stages::{Real, Stages};
 pub use self::status::{Funnel, History, Notable, OpenItem, Shadowed, Stats, ToolRow};
 pub use self::versions::{Compared, KnownVersion, Role};
+use self::zones::Surroundings;
+pub use self::zones::{BundleError, Maker, Zone};
 use crate::config::{ForgeConfig, ForgeKind};
 use crate::model::{Event, ImprovementId, Observation};
 use crate::world::clock::Clock;
@@ -66,6 +69,9 @@ pub enum CycleError {
     Log(#[from] LogError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What another zone handed on is of no use; nothing was done.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// What a person asked for does not fit; nothing was done.
     #[error("{0}")]
     Refused(String),
@@ -83,6 +89,10 @@ impl From<anyhow::Error> for CycleError {
             Ok(error) => return CycleError::World(error),
             Err(error) => error,
         };
+        let error = match error.downcast::<BundleError>() {
+            Ok(error) => return CycleError::Bundle(error),
+            Err(error) => error,
+        };
         match error.downcast::<StoreError>() {
             Ok(error) => CycleError::Store(error),
             Err(error) => CycleError::Other(error),
@@ -98,6 +108,7 @@ pub struct Builder {
     mode: String,
     clock: Clock,
     dry_run: bool,
+    zone: Option<Zone>,
     listener: Option<Listener>,
 }
 
@@ -106,6 +117,14 @@ impl Builder {
     #[must_use]
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
+        self
+    }
+
+    /// Runs only what belongs into one of three zones; in the first two of them nothing is written but a bundle.
+    #[must_use]
+    pub fn zone(mut self, zone: Zone) -> Self {
+        self.dry_run |= !zone.may_write();
+        self.zone = Some(zone);
         self
     }
 
@@ -144,6 +163,7 @@ impl Builder {
             repo: view.repo.root().to_path_buf(),
             clock: self.clock,
             dry_run: self.dry_run,
+            zone: self.zone,
             shared: Arc::new(Shared {
                 listener: self.listener,
                 subscribers: std::sync::Mutex::default(),
@@ -199,13 +219,14 @@ pub struct Loop {
     repo: PathBuf,
     clock: Clock,
     dry_run: bool,
+    zone: Option<Zone>,
     shared: Arc<Shared>,
 }
 
 impl Loop {
     /// Begins to set up a loop on the repository around `repo`.
     pub fn builder(repo: impl Into<PathBuf>) -> Builder {
-        Builder { repo: repo.into(), mode: "library".into(), clock: Clock::System, dry_run: false, listener: None }
+        Builder { repo: repo.into(), mode: "library".into(), clock: Clock::System, dry_run: false, zone: None, listener: None }
     }
 
     /// Runs one cycle and returns what it did. The work happens on a thread of its own.
@@ -214,7 +235,11 @@ impl Loop {
     /// See [`CycleError`].
     pub async fn run_cycle(&self) -> Result<CycleReport, CycleError> {
         let (repo, clock, dry_run, shared) = (self.repo.clone(), self.clock.clone(), self.dry_run, self.shared.clone());
-        let work = move || run_cycle((&repo, dry_run), clock, &shared.forges, &|progress| shared.tell(progress), &shared.stop);
+        let zone = self.zone.clone();
+        let work = move || {
+            let tell = |progress| shared.tell(progress);
+            run_cycle(&repo, clock, zone.as_ref(), &Surroundings { dry_run, listener: &tell, stop: &shared.stop, forges: &shared.forges })
+        };
         tokio::task::spawn_blocking(work)
             .await
             .unwrap_or_else(|error| Err(CycleError::Other(anyhow::anyhow!("the cycle panicked: {error}"))))
@@ -277,25 +302,31 @@ impl Forges {
     }
 }
 
-fn run_cycle(
-    (repo, dry_run): (&Path, bool),
-    clock: Clock,
-    forges: &Forges,
-    listener: &(dyn Fn(Progress) + Sync),
-    stop: &AtomicBool,
-) -> Result<CycleReport, CycleError> {
+fn run_cycle(repo: &Path, clock: Clock, zone: Option<&Zone>, around: &Surroundings<'_>) -> Result<CycleReport, CycleError> {
     let mut view = View::open(repo, clock.clone())?;
     if view.config.forge.kind != ForgeKind::Local && view.config.deploy.remote.is_empty() {
         let hint = "name it, such as `remote = \"origin\"`";
         return Err(CycleError::Refused(format!("`[forge]` needs a `[deploy] remote` that branches are pushed to: {hint}")));
     }
-    if !dry_run && !view.config.sync.remote.is_empty() {
+    if !around.dry_run && !view.config.sync.remote.is_empty() {
         // Where nothing was recorded yet there is no store; what comes from elsewhere is to be seen in this cycle.
         drop(crate::world::store::open(&view.repo, &view.config).map_err(anyhow::Error::from)?);
         view = View::open(repo, clock.clone())?;
     }
-    view.forge = forges.of(&view.config.forge, clock)?;
-    cycle_on(&view, &Real, dry_run, listener, stop)
+    // Zones that may not write have no token for it.
+    if zone.is_none_or(Zone::may_write) {
+        view.forge = match around.forges.of(&view.config.forge, clock) {
+            Err(why) if around.dry_run => {
+                tracing::warn!("as if there were no forge: {why}");
+                None
+            }
+            forge => forge?,
+        };
+    }
+    match zone {
+        Some(zone) => zones::run(view, zone, around),
+        None => cycle_on(&view, &Real, around.dry_run, around.listener, around.stop),
+    }
 }
 
 fn cycle_on(

@@ -268,23 +268,29 @@ impl Asked<'_> {
         catalog::sources(&self.view.repo, self.tool, &self.investigation.commit)
     }
 
-    /// What undoes the culprit in the tool's own paths and tests; nothing when it is ours, too old, or later changes conflict.
     fn culprit_undone(&self) -> Result<Option<Patch>> {
-        let Some(culprit) = &self.investigation.culprit else { return Ok(None) };
-        let (view, tool) = (self.view, self.tool);
-        let revisions = view.repo.revisions(&culprit.commit, &tool.paths, 1)?;
-        let oldest = SignedDuration::from_hours(24 * i64::from(view.config.improve.revert_days));
-        let too_old = revisions.first().is_none_or(|revision| view.clock.now().duration_since(revision.at) > oldest);
-        if too_old || view.repo.message(&culprit.commit)?.contains("\nFractal-Id: ") {
-            return Ok(None);
-        }
-        // The tests that came with the commit go with it.
-        let own: Vec<String> = tool.paths.iter().chain(&tool.tests).cloned().collect();
-        match view.repo.inverse_of(&culprit.commit, &self.investigation.commit, &own) {
-            Ok(patch) => Ok(Some(patch).filter(|patch| !patch.edits.is_empty())),
-            Err(RevertError::Conflict(_) | RevertError::Name(_)) => Ok(None),
-            Err(RevertError::Git(error)) => Err(error),
-        }
+        culprit_undone(self.view, self.tool, self.investigation)
+    }
+}
+
+/// What undoes the culprit in the tool's own paths and tests; nothing when it is ours, too old, or later changes conflict.
+///
+/// # Errors
+/// When the repository cannot be read.
+pub(super) fn culprit_undone(view: &View, tool: &Tool, investigation: &Investigation) -> Result<Option<Patch>> {
+    let Some(culprit) = &investigation.culprit else { return Ok(None) };
+    let revisions = view.repo.revisions(&culprit.commit, &tool.paths, 1)?;
+    let oldest = SignedDuration::from_hours(24 * i64::from(view.config.improve.revert_days));
+    let too_old = revisions.first().is_none_or(|revision| view.clock.now().duration_since(revision.at) > oldest);
+    if too_old || view.repo.message(&culprit.commit)?.contains("\nFractal-Id: ") {
+        return Ok(None);
+    }
+    // The tests that came with the commit go with it.
+    let own: Vec<String> = tool.paths.iter().chain(&tool.tests).cloned().collect();
+    match view.repo.inverse_of(&culprit.commit, &investigation.commit, &own) {
+        Ok(patch) => Ok(Some(patch).filter(|patch| !patch.edits.is_empty())),
+        Err(RevertError::Conflict(_) | RevertError::Name(_)) => Ok(None),
+        Err(RevertError::Git(error)) => Err(error),
     }
 }
 

@@ -130,6 +130,16 @@ pub enum Progress {
         reason: String,
         lift: String,
     },
+    /// What a zone found out is in a file for the next one.
+    Bundled {
+        file: String,
+        answers: usize,
+        digest: String,
+    },
+    /// What another zone found out does not fit any more; nothing was done.
+    Left {
+        reason: String,
+    },
     CycleEnded {
         report: CycleReport,
     },

@@ -12,7 +12,8 @@ use super::cycle::Cycle;
 use super::improvement::{Improvement, Landed};
 use super::reconcile::was_reverted_meanwhile;
 use crate::deploy::{self, Dependant, RevertFacts};
-use crate::model::{ActionKind, Analysis, Approver, CommitId, End, Event, ImprovementId, Opportunity, Patch, Recording};
+use crate::model::{ActionKind, Analysis, Approver, CommitId, End, Event, ImprovementId, Opportunity, Patch, Recording, Tool};
+use crate::world::View;
 use crate::world::bench::{Bench, BenchError};
 use crate::world::git::RevertError;
 
@@ -115,9 +116,11 @@ impl Cycle<'_, '_> {
         let dependants = self.dependants(landed, tip)?;
         let confirmed = self.confirmed(landed, name, analysis)?;
         let red_before = self.red_before(landed, name, &confirmed)?;
-        let not_repaired = match dependants.is_empty() && red_before.is_empty() {
-            true => self.not_repaired(name, tip, undo, &confirmed)?,
-            false => Vec::new(),
+        let not_repaired = match self.tools.get(name).filter(|_| !confirmed.is_empty()) {
+            Some(tool) if dependants.is_empty() && red_before.is_empty() => {
+                self.stages.not_repaired(view, tool, tip, undo, &confirmed)?
+            }
+            _ => Vec::new(),
         };
         (facts.dependants, facts.red_before, facts.not_repaired) = (&dependants, &red_before, &not_repaired);
         Ok(deploy::out(&facts))
@@ -172,21 +175,28 @@ impl Cycle<'_, '_> {
         let red = confirmed.iter().filter(|recording| failed.contains(&recording.execution.input.digest()));
         Ok(red.map(|recording| recording.shown(40)).collect())
     }
+}
 
-    /// Which of them fail on the base with the inverse too: then what is there besides has broken them.
-    fn not_repaired(&self, name: &str, tip: &CommitId, undo: &Patch, confirmed: &[Recording]) -> Result<Vec<String>> {
-        let view = self.view();
-        let Some(tool) = self.tools.get(name).filter(|_| !confirmed.is_empty()) else { return Ok(Vec::new()) };
-        let longest = confirmed.iter().map(|recording| recording.execution.duration).max().unwrap_or(Duration::ZERO);
-        let bench = match Bench::at(view, tool, tip, longest) {
-            Ok(bench) => bench.with(undo),
-            Err(BenchError::World(error)) => return Err(error),
-            // They were run on both versions a moment ago.
-            Err(_) => return Ok(Vec::new()),
-        };
-        let chosen: Vec<&Recording> = confirmed.iter().take(REPAIRED_INPUTS).collect();
-        let solved = bench.each(&chosen, |recording| bench.replay(recording).solves(recording), |_| false);
-        let failing = chosen.iter().zip(solved).filter(|(_, solved)| *solved != Some(true));
-        Ok(failing.map(|(recording, _)| recording.shown(40)).collect())
-    }
+/// Which of these recordings fail on the base with the inverse too: then what is there besides has broken them.
+///
+/// # Errors
+/// When the repository cannot be read.
+pub(super) fn not_repaired(
+    view: &View,
+    tool: &Tool,
+    tip: &CommitId,
+    undo: &Patch,
+    confirmed: &[Recording],
+) -> Result<Vec<String>> {
+    let longest = confirmed.iter().map(|recording| recording.execution.duration).max().unwrap_or(Duration::ZERO);
+    let bench = match Bench::at(view, tool, tip, longest) {
+        Ok(bench) => bench.with(undo),
+        Err(BenchError::World(error)) => return Err(error),
+        // They were run on both versions a moment ago.
+        Err(_) => return Ok(Vec::new()),
+    };
+    let chosen: Vec<&Recording> = confirmed.iter().take(REPAIRED_INPUTS).collect();
+    let solved = bench.each(&chosen, |recording| bench.replay(recording).solves(recording), |_| false);
+    let failing = chosen.iter().zip(solved).filter(|(_, solved)| *solved != Some(true));
+    Ok(failing.map(|(recording, _)| recording.shown(40)).collect())
 }

@@ -35,6 +35,8 @@ pub(super) struct Shortlist {
     pub(super) commit: CommitId,
     /// Each with the number of candidates that had been looked at when it was found.
     pub(super) candidates: Vec<(Candidate, u64)>,
+    /// Whether nothing else is to be looked for when none of them does.
+    pub(super) only: bool,
 }
 
 impl Shortlist {
@@ -133,6 +135,9 @@ impl Attempts for Search<'_> {
                 return over("the time for this opportunity is used up (`[improve] time`)".to_string());
             }
             let Some(at) = self.gate.first_promising(&offer.candidates, self.from) else {
+                if self.shortlist.is_some_and(|shortlist| shortlist.only) {
+                    return over(format!("none of {} candidates that were found elsewhere does here", offer.all()));
+                }
                 if self.shortlist.take().is_some() {
                     self.from = 0;
                     continue;
@@ -168,6 +173,7 @@ impl Attempts for Search<'_> {
                 shortlist: Shortlist {
                     commit: self.wanted.investigation.commit.clone(),
                     candidates: beside.iter().map(found).collect(),
+                    only: false,
                 },
             };
             self.offer = Some(offer);

@@ -2,18 +2,29 @@
 
 use anyhow::Result;
 
+use super::revert;
 use super::search::{Attempts, Search, Wanted};
 use crate::detect::{self, Detected};
 use crate::investigate;
-use crate::model::{Analysis, Candidate, Character, CommitId, Investigation, Opportunity, Tool};
+use crate::model::{Analysis, Candidate, Character, CommitId, Investigation, Opportunity, Patch, Recording, Tool};
 use crate::monitor::{self, Watch};
 use crate::validate::{Gate, Judged};
 use crate::world::View;
 use crate::world::bench::BenchError;
 use crate::world::character;
 
-/// The stages. All of them fail when the repository or the store cannot be read.
+/// A question that cannot be answered where it is asked: the work is left for another time, for this reason.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unanswered(pub(super) String);
+
+/// The stages: all of a cycle that may run what is not ours. All of them fail when the repository or the store cannot be read.
 pub(super) trait Stages: Sync {
+    /// Is called when the cycle has begun, and what others recorded is here.
+    fn begun(&self, _view: &View) -> Result<()> {
+        Ok(())
+    }
+
     /// See [`detect::detect`].
     fn detect(&self, view: &View, tools: &[Tool], tip: &CommitId) -> Result<Detected>;
 
@@ -31,6 +42,16 @@ pub(super) trait Stages: Sync {
 
     /// See [`monitor::analyse`].
     fn analyse(&self, view: &View, watch: &Watch<'_>) -> Result<Analysis>;
+
+    /// See [`revert::not_repaired`].
+    fn not_repaired(
+        &self,
+        view: &View,
+        tool: &Tool,
+        tip: &CommitId,
+        undo: &Patch,
+        confirmed: &[Recording],
+    ) -> Result<Vec<String>>;
 
     /// Does all of this, and comes back when all of it is done.
     fn at_once<'a>(&self, works: Vec<Work<'a>>);
@@ -68,14 +89,30 @@ impl Stages for Real {
         monitor::analyse(view, watch)
     }
 
-    fn at_once<'a>(&self, works: Vec<Work<'a>>) {
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = works.into_iter().map(|work| scope.spawn(work)).collect();
-            for thread in threads {
-                if let Err(panic) = thread.join() {
-                    std::panic::resume_unwind(panic);
-                }
-            }
-        });
+    fn not_repaired(
+        &self,
+        view: &View,
+        tool: &Tool,
+        tip: &CommitId,
+        undo: &Patch,
+        confirmed: &[Recording],
+    ) -> Result<Vec<String>> {
+        revert::not_repaired(view, tool, tip, undo, confirmed)
     }
+
+    fn at_once<'a>(&self, works: Vec<Work<'a>>) {
+        at_once(works);
+    }
+}
+
+/// Each on a thread of its own.
+pub(super) fn at_once(works: Vec<Work<'_>>) {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = works.into_iter().map(|work| scope.spawn(work)).collect();
+        for thread in threads {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    });
 }

@@ -7,6 +7,7 @@ mod answers;
 mod baseline;
 mod callers;
 mod cost;
+mod elsewhere;
 mod evidence;
 mod incident;
 mod inputs;
@@ -30,11 +31,12 @@ use anyhow::Result;
 
 use self::baseline::Baseline;
 pub use self::callers::Reading;
+pub use self::elsewhere::{Claim, admit};
 use self::evidence::Evidence;
 use self::judge::Step;
 use self::plan::Plan;
 use self::policy::{Before, Question};
-use self::regression_test::{Answer, Asked};
+use self::regression_test::{Answer, Asked, Recipe};
 pub use self::shadow::beside_live;
 use self::trial::{Found, Trial};
 use crate::lang::Seen;
@@ -56,6 +58,8 @@ pub struct Judged {
     pub verdict: Verdict,
     /// The regression test to commit; `None` when the tool's own tests already fail without the patch.
     pub test: Option<Patch>,
+    /// How the test can be written again.
+    pub recipe: Option<Recipe>,
 }
 
 /// What a strategy may be shown of the evidence: nothing that is held out.
@@ -173,7 +177,7 @@ impl<'a> Gate<'a> {
                 break;
             }
         }
-        self.conclude(candidate, checks, trial.test)
+        self.conclude(candidate, checks, (trial.test, trial.recipe))
     }
 
     /// Puts candidates that passed the quick trial beside an accepted one, the first of them, and takes the one that does best; another
@@ -189,13 +193,11 @@ impl<'a> Gate<'a> {
             }
         }
         let checks = judged.verdict.checks.into_iter().chain([check]).collect();
-        (chosen, self.conclude(candidates[chosen], checks, judged.test))
+        (chosen, self.conclude(candidates[chosen], checks, (judged.test, judged.recipe)))
     }
 
-    fn conclude(&self, candidate: &Candidate, checks: Vec<Check>, test: Option<Patch>) -> Judged {
-        // Whether what undoes a person's commit may land is `deploy`'s to say.
-        let trust = if candidate.strategy == "revert" { Trust::Land } else { candidate.trust };
-        Judged { verdict: judge::judge(checks, trust, self.plan.words.clone()), test }
+    fn conclude(&self, candidate: &Candidate, checks: Vec<Check>, (test, recipe): (Option<Patch>, Option<Recipe>)) -> Judged {
+        Judged { verdict: judge::judge(checks, trust(candidate), self.plan.words.clone()), test, recipe }
     }
 
     /// One step; `None` for what is not about a candidate alone.
@@ -220,21 +222,7 @@ impl<'a> Gate<'a> {
     }
 
     fn policy(&self, candidate: &Candidate) -> Found {
-        let lines = self.view.repo.changed_lines(&self.commit, &candidate.patch);
-        let before = |path: &str| {
-            let files = self.view.repo.files_at(&self.commit, &[path.to_string()]).ok()?;
-            let file = files.into_iter().find(|file| file.path == path.as_bytes())?;
-            // A submodule has no content of ours.
-            Some(Before { content: self.view.repo.blob(file.oid).unwrap_or_default(), mode: file.mode })
-        };
-        policy::check(&Question {
-            tool: self.tool,
-            candidate,
-            before: &before,
-            lines: lines.unwrap_or(usize::MAX),
-            lines_max: self.view.config.validate.patch_lines,
-            seen: self.seen.get_or_init(|| self.evidence.seen()),
-        })
+        policy(self.view, self.tool, &self.commit, candidate, self.seen.get_or_init(|| self.evidence.seen()))
     }
 
     fn regression_test(&self, trial: &mut Trial<'_, '_>) -> Found {
@@ -245,7 +233,7 @@ impl<'a> Gate<'a> {
         let suite_is_red = self.suite_is_red();
         match regression_test::check(&Asked { tool: self.tool, recording, id8: &self.id8, old, new, suite_is_red }) {
             Answer::Proven(proven) => {
-                trial.test = Some(proven.test);
+                (trial.test, trial.recipe) = (Some(proven.test), Some(proven.recipe));
                 Found::passed(proven.detail)
             }
             Answer::Refuted(why) => Found::failed(why),
@@ -260,6 +248,24 @@ impl<'a> Gate<'a> {
             false => Found::skipped(why),
         }
     }
+}
+
+/// How far this kind of candidate may go. Whether what undoes a person's commit may land is `deploy`'s to say.
+fn trust(candidate: &Candidate) -> Trust {
+    if candidate.strategy == "revert" { Trust::Land } else { candidate.trust }
+}
+
+/// What the policy says of a candidate on this commit; nothing is run.
+fn policy(view: &View, tool: &Tool, commit: &CommitId, candidate: &Candidate, seen: &Seen) -> Found {
+    let lines = view.repo.changed_lines(commit, &candidate.patch);
+    let before = |path: &str| {
+        let files = view.repo.files_at(commit, &[path.to_string()]).ok()?;
+        let file = files.into_iter().find(|file| file.path == path.as_bytes())?;
+        // A submodule has no content of ours.
+        Some(Before { content: view.repo.blob(file.oid).unwrap_or_default(), mode: file.mode })
+    };
+    let lines_max = view.config.validate.patch_lines;
+    policy::check(&Question { tool, candidate, before: &before, lines: lines.unwrap_or(usize::MAX), lines_max, seen })
 }
 
 fn is_promising(bench: &Bench<'_>, evidence: &Evidence, candidate: &Candidate, suite_is_red: bool) -> bool {

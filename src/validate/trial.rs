@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::Gate;
 use super::baseline::Baseline;
+use super::regression_test::Recipe;
 use crate::model::{Candidate, Check, CheckStatus, Patch, ToolInput};
 use crate::world::bench::{Bench, Run};
 
@@ -36,13 +37,14 @@ pub(super) struct Trial<'g, 'a> {
     pub pair: Pair<'g, 'a>,
     /// The regression test, once there is one.
     pub test: Option<Patch>,
+    pub recipe: Option<Recipe>,
 }
 
 impl<'g, 'a> Trial<'g, 'a> {
     pub(super) fn new(gate: &'g Gate<'a>, candidate: &'g Candidate) -> Self {
         let bench = gate.bench().with(&candidate.patch);
         let pair = Pair { old: &gate.baseline, bench, runs: Mutex::default() };
-        Trial { gate, candidate, pair, test: None }
+        Trial { gate, candidate, pair, test: None, recipe: None }
     }
 
     /// The patch, with the regression test if there is one.

@@ -295,6 +295,14 @@ pub(super) fn checkout(
     Ok(files)
 }
 
+/// The files that a bench of the tool would have; nothing is run.
+///
+/// # Errors
+/// When the tool is not there, or the checkout is larger than it may be.
+pub fn files(view: &View, tool: &Tool, commit: &CommitId) -> Result<Vec<ScratchFile>, BenchError> {
+    checkout(&view.repo, &view.config.validate, tool, commit)
+}
+
 /// Why recorded runs of this tool may not be repeated.
 pub fn forbidden(tool: &Tool, unknown: UnknownEffects) -> Option<String> {
     match (tool.effects, unknown) {

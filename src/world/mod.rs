@@ -104,6 +104,7 @@ impl View {
     pub fn beside(&self, share: usize) -> Result<View, WorldError> {
         let repo = Repo::open_on(self.repo.root(), self.repo.host().cloned())?;
         let mut view = View::of(repo, self.config.clone(), self.base.clone(), self.clock.clone())?;
+        view.sandbox = self.sandbox.clone();
         view.sandbox.workers = (self.sandbox.workers / share.max(1)).max(1);
         Ok(view)
     }

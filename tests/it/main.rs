@@ -69,3 +69,4 @@ mod trial_javascript;
 mod trial_python;
 mod trial_rust;
 mod trial_shell;
+mod zones;

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use fractal::model::{Arg, FileEdit, Mark, Patch, Recording, Tool};
-use fractal::validate::regression_test::{Answer, Asked, Proven, check};
+use fractal::validate::regression_test::{Answer, Asked, Proven, again, check};
 use fractal::world::View;
 use fractal::world::bench::Bench;
 use fractal::world::catalog::catalog;
@@ -64,6 +64,10 @@ impl Case<'_> {
         let suite_is_red = old.suite().is_some_and(|run| run.exit != fractal::model::Exit::Code(0));
         let asked = Asked { tool: &tool, recording: &recording, id8: "1a2b3c4d", old: &old, new: &new, suite_is_red };
         let answer = check(&asked);
+        if let Answer::Proven(proven) = &answer {
+            // Somewhere else, where nothing is run, the same test comes of it.
+            assert_eq!(again(&asked.subject(), &proven.recipe).as_ref(), Some(&proven.test), "{:#?}", proven.recipe);
+        }
         drop((old, new));
         (repository, tool, answer)
     }
@@ -73,7 +77,7 @@ impl Case<'_> {
     #[track_caller]
     fn proven(&self, given: &Given<'_>, in_suite: bool) -> (String, String) {
         let (repository, tool, answer) = self.check(given);
-        let Answer::Proven(Proven { test, command, in_suite: seen, detail }) = answer else { panic!("{answer:?}") };
+        let Answer::Proven(Proven { test, command, in_suite: seen, detail, .. }) = answer else { panic!("{answer:?}") };
         let (path, edit) = test.edits.into_iter().next().expect("one file");
         let FileEdit::Write(content) = edit else { panic!("deletes {path}") };
         let content = text(&content);

@@ -14,10 +14,10 @@ use super::sim::{Sim, Validated};
 use crate::detect::Detected;
 use crate::engine::improvement::Improvement;
 use crate::engine::search::{Attempts, Next, Shortlist, Wanted};
-use crate::engine::stages::{Stages, Work};
+use crate::engine::stages::{Real, Stages, Work};
 use crate::model::{
     Analysis, Candidate, Character, CommitId, Conclusion, Counts, Exit, Failure, Finding, ImprovementId, Investigation,
-    Judgement, Level, Opportunity, Patch, Priority, Signal, Tool, Trust, Verdict,
+    Judgement, Level, Opportunity, Patch, Priority, Recording, Signal, Tool, Trust, Verdict,
 };
 use crate::monitor::Watch;
 use crate::validate::Judged;
@@ -81,7 +81,7 @@ impl Script {
             };
             self.0.with(|state| state.validated.push(validated));
         }
-        Judged { verdict, test }
+        Judged { verdict, test, recipe: None }
     }
 }
 
@@ -183,6 +183,17 @@ impl Stages for Script {
         Ok(Analysis { before: counts, after: counts, log_bayes_factor: 0.0, replays: Vec::new(), finding })
     }
 
+    fn not_repaired(
+        &self,
+        view: &View,
+        tool: &Tool,
+        tip: &CommitId,
+        undo: &Patch,
+        confirmed: &[Recording],
+    ) -> Result<Vec<String>> {
+        Real.not_repaired(view, tool, tip, undo, confirmed)
+    }
+
     /// One after the other, in an order that the dice choose: the same seed is the same history.
     fn at_once<'a>(&self, mut works: Vec<Work<'a>>) {
         while !works.is_empty() {
@@ -252,7 +263,8 @@ impl Attempts for Repairs<'_> {
                 _ => candidate,
             };
             let tried = u64::from(self.next);
-            let shortlist = Shortlist { commit: investigation.commit.clone(), candidates: vec![(candidate.clone(), tried)] };
+            let shortlist =
+                Shortlist { commit: investigation.commit.clone(), candidates: vec![(candidate.clone(), tried)], only: false };
             return Ok(Next::Judged { candidate, judged, tried, shortlist });
         }
         Ok(Next::Over { tried: u64::from(self.next), reason: "the script has no other repair".into() })

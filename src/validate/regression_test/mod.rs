@@ -13,11 +13,14 @@ mod style;
 
 mod write;
 
+use serde::{Deserialize, Serialize};
+
 use self::style::Style;
 use self::write::Draft;
 use super::last_line;
-use crate::model::{Exit, Outcome, Patch, Recording, Tool};
+use crate::model::{Arg, Exit, Outcome, Patch, PatchId, Recording, Tool};
 use crate::world::bench::{Bench, Run};
+use crate::world::sandbox::ScratchFile;
 
 /// Runs on the untouched version, all of which must be red.
 const RED_RUNS: usize = 3;
@@ -38,6 +41,38 @@ pub struct Asked<'a, 'b> {
     pub new: &'a Bench<'b>,
     /// Whether the tool's own tests fail on the untouched version.
     pub suite_is_red: bool,
+}
+
+/// What a test tells of, whoever has run it.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    pub tool: &'a Tool,
+    pub recording: &'a Recording,
+    pub id8: &'a str,
+    /// The untouched version's checkout.
+    pub files: &'a [ScratchFile],
+}
+
+/// What a test is made of that only running things tells: with the recording it is enough to write the same test again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// The input in the place of the recorded one, where a smaller one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smaller: Option<SmallerInput>,
+    /// How the right answer ends, and how many seconds it took.
+    pub code: i32,
+    pub seconds: u64,
+    /// What came of it.
+    pub test: PatchId,
+}
+
+/// A smaller input: text, because no other can be written into a test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmallerInput {
+    pub args: Vec<String>,
+    pub stdin: String,
 }
 
 /// What came of it.
@@ -61,6 +96,7 @@ pub struct Proven {
     pub in_suite: Option<bool>,
     /// For the verdict.
     pub detail: String,
+    pub recipe: Recipe,
 }
 
 /// Why one form of the test does not do.
@@ -86,8 +122,10 @@ pub fn check(asked: &Asked<'_, '_>) -> Answer {
         let answer = asked.new.replay(recording);
         let smaller = smaller.as_ref().filter(|smaller| std::ptr::eq(&smaller.recording, recording));
         for style in Style::forms(asked.tool, asked.old.files()) {
-            let Some(draft) = write::draft(&asked, &style, &answer, smaller.is_some()) else { continue };
-            match prove(&asked, &draft) {
+            let Exit::Code(code) = answer.exit else { continue };
+            let facts = (code, answer.duration.as_secs());
+            let Some(draft) = write::draft(&asked.subject(), &style, facts, smaller.is_some()) else { continue };
+            match prove(&asked, &draft, Recipe::of(smaller.map(|smaller| &smaller.recording), facts, &draft)) {
                 Ok(mut proven) => {
                     proven.detail.extend(smaller.map(|smaller| format!("; {}", smaller.how)));
                     return Answer::Proven(proven);
@@ -103,7 +141,55 @@ pub fn check(asked: &Asked<'_, '_>) -> Answer {
     }
 }
 
-fn prove(asked: &Asked<'_, '_>, draft: &Draft) -> Result<Proven, Refusal> {
+/// The test of a recipe, written again; nothing is run. `None` when no form of the test is the one that the recipe names.
+pub fn again(subject: &Subject<'_>, recipe: &Recipe) -> Option<Patch> {
+    let mut recording = subject.recording.clone();
+    if let Some(smaller) = &recipe.smaller {
+        recording.execution.input.args = smaller.args.iter().map(|arg| Arg(arg.clone().into_bytes())).collect();
+        recording.stdin = smaller.stdin.clone().into_bytes();
+        if !is_left_of(&recording, subject.recording) {
+            return None;
+        }
+    }
+    let subject = Subject { recording: &recording, ..*subject };
+    let mut forms = Style::forms(subject.tool, subject.files).into_iter();
+    forms.find_map(|style| {
+        let draft = write::draft(&subject, &style, (recipe.code, recipe.seconds), recipe.smaller.is_some())?;
+        Some(draft.patch()).filter(|patch| patch.id() == recipe.test)
+    })
+}
+
+/// Whether an input is what is left of another one when parts of it are left out, which is all that makes inputs smaller.
+fn is_left_of(part: &Recording, whole: &Recording) -> bool {
+    let args = |recording: &Recording| {
+        recording.execution.input.args.iter().flat_map(|arg| arg.0.iter().copied().chain([0])).collect::<Vec<u8>>()
+    };
+    let left = |part: &[u8], whole: &[u8]| {
+        let mut whole = whole.iter();
+        part.iter().all(|byte| whole.any(|other| other == byte))
+    };
+    left(&args(part), &args(whole)) && left(&part.stdin, &whole.stdin)
+}
+
+impl Asked<'_, '_> {
+    /// What the test will tell of.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject { tool: self.tool, recording: self.recording, id8: self.id8, files: self.old.files() }
+    }
+}
+
+impl Recipe {
+    fn of(smaller: Option<&Recording>, (code, seconds): (i32, u64), draft: &Draft) -> Recipe {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let input = |recording: &Recording| SmallerInput {
+            args: recording.execution.input.args.iter().map(|arg| text(&arg.0)).collect(),
+            stdin: text(&recording.stdin),
+        };
+        Recipe { smaller: smaller.map(input), code, seconds, test: draft.patch().id() }
+    }
+}
+
+fn prove(asked: &Asked<'_, '_>, draft: &Draft, recipe: Recipe) -> Result<Proven, Refusal> {
     let (path, test) = (&draft.path, draft.patch());
     let (old, new) = (asked.old.with(&test), asked.new.with(&test));
     let (green, run) = passes(&new, draft, GREEN_RUNS, true);
@@ -128,7 +214,7 @@ fn prove(asked: &Asked<'_, '_>, draft: &Draft) -> Result<Proven, Refusal> {
          run by {who}",
         draft.framework
     );
-    Ok(Proven { test, command: draft.command.clone(), in_suite, detail })
+    Ok(Proven { test, command: draft.command.clone(), in_suite, detail, recipe })
 }
 
 /// How often the test passes in `runs` runs, and a run that did not end as `wanted`, if there is one. When green is wanted, no more

@@ -7,9 +7,8 @@ use super::literal::{Notation, printf};
 use super::name::Incident;
 use super::place::{folder_of, up};
 use super::style::{Form, Style};
-use super::{Asked, shown};
-use crate::model::{Exit, Language, Patch};
-use crate::world::bench::Run;
+use super::{Subject, shown};
+use crate::model::{Language, Patch};
 
 /// Larger inputs make unreadable tests.
 const INPUT_MAX: usize = 16 * 1024;
@@ -45,16 +44,15 @@ struct Written {
     cwd: Option<String>,
 }
 
-/// The test of this style, whose right answer `answer` shows; `smaller` says that its input is not the recorded one. `None` when language
-/// or input do not allow one.
-pub(super) fn draft(asked: &Asked<'_, '_>, style: &Style, answer: &Run, smaller: bool) -> Option<Draft> {
+/// The test of this style, whose right answer has this exit code and took so many seconds; `smaller` says that its input is not the
+/// recorded one. `None` when language or input do not allow one.
+pub(super) fn draft(asked: &Subject<'_>, style: &Style, (code, took): (i32, u64), smaller: bool) -> Option<Draft> {
     let (tool, failure) = (asked.tool, asked.recording.execution.failure.as_ref());
-    let Exit::Code(code) = answer.exit else { return None };
     // A test that demands less than the tool's own rule would pass on any failure that the rule sees.
     if tool.success.stdout.is_some() {
         return None;
     }
-    let package = Package::of(tool, asked.old.files());
+    let package = Package::of(tool, asked.files);
     let program = match &style.form {
         Form::Cargo { program } => package.as_ref()?.program.clone().filter(|_| *program),
         _ => None,
@@ -70,14 +68,14 @@ pub(super) fn draft(asked: &Asked<'_, '_>, style: &Style, answer: &Run, smaller:
         _ => style.folder.clone(),
     };
     let path = format!("{folder}{}", style.naming.name(&stem));
-    if asked.old.files().iter().any(|file| file.path == path.as_bytes()) {
+    if asked.files.iter().any(|file| file.path == path.as_bytes()) {
         return None;
     }
     let command = command(asked, style, package.as_ref(), &path);
     let hangs = failure.is_some_and(|failure| failure.class == "time-out");
     let seconds = match tool.timeout {
         Some(limit) => limit.as_secs().max(1) + 9,
-        None if hangs => HANG_SECONDS.max(10 * answer.duration.as_secs()),
+        None if hangs => HANG_SECONDS.max(took.saturating_mul(10)),
         None => SECONDS,
     };
     let fixed = program.as_ref().map(|(_, fixed)| fixed.as_slice());
@@ -140,7 +138,7 @@ fn styled(template: &str, style: &Style) -> String {
     text
 }
 
-fn command(asked: &Asked<'_, '_>, style: &Style, package: Option<&Package>, path: &str) -> Vec<String> {
+fn command(asked: &Subject<'_>, style: &Style, package: Option<&Package>, path: &str) -> Vec<String> {
     let with_path = |words: &[String]| words.iter().cloned().chain([path.to_string()]).collect();
     let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
     match &style.form {
@@ -156,7 +154,7 @@ fn command(asked: &Asked<'_, '_>, style: &Style, package: Option<&Package>, path
 }
 
 /// `fixed` are the arguments of a program that is run in the place of the tool's command; `limit` is for a tool that hung, in seconds.
-fn literals(asked: &Asked<'_, '_>, style: &Style, fixed: Option<&[String]>, limit: Option<u64>) -> Option<Written> {
+fn literals(asked: &Subject<'_>, style: &Style, fixed: Option<&[String]>, limit: Option<u64>) -> Option<Written> {
     let (tool, recording) = (asked.tool, asked.recording);
     let input = &recording.execution.input;
     let args: Option<Vec<&str>> = input.args.iter().map(|arg| std::str::from_utf8(&arg.0).ok()).collect();
@@ -172,7 +170,7 @@ fn literals(asked: &Asked<'_, '_>, style: &Style, fixed: Option<&[String]>, limi
         Form::Script => Notation::Shell,
     };
     // Only a folder that the checkout has: that is where the recording is repeated, too.
-    let has = |folder: &&str| asked.old.files().iter().any(|file| file.path.starts_with(format!("{folder}/").as_bytes()));
+    let has = |folder: &&str| asked.files.iter().any(|file| file.path.starts_with(format!("{folder}/").as_bytes()));
     let cwd = input.cwd.as_deref().map(|cwd| cwd.trim_end_matches('/')).filter(|cwd| !cwd.is_empty()).filter(has);
     // The command as seen from where it runs, which the test finds from its own place.
     let root = cwd.map(|cwd| "../".repeat(cwd.split('/').count())).unwrap_or_default();

@@ -49,6 +49,8 @@ pub struct Sandbox {
     offer: Offer,
     /// Made when the first run needs it.
     confinement: Arc<OnceLock<(Arc<Confinement>, Vec<Shield>)>>,
+    /// Why nothing may be run at all.
+    closed: Option<&'static str>,
     /// Trials that run side by side.
     pub workers: usize,
 }
@@ -89,6 +91,7 @@ impl Sandbox {
             programs: Vec::new(),
             offer: Offer::ALL,
             confinement: Arc::default(),
+            closed: None,
             workers: std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8),
         }
     }
@@ -113,6 +116,12 @@ impl Sandbox {
         Sandbox { offer, confinement: Arc::default(), ..self }
     }
 
+    /// The same where nothing is run, whoever asks: each run ends before it begins, with this reason.
+    #[must_use]
+    pub fn closed(self, why: &'static str) -> Self {
+        Sandbox { closed: Some(why), ..self }
+    }
+
     fn confinement(&self) -> &(Arc<Confinement>, Vec<Shield>) {
         self.confinement.get_or_init(|| machine::confinement(self.offer, &self.config, &self.programs, self.memory))
     }
@@ -122,15 +131,18 @@ impl Sandbox {
         &self.confinement().1
     }
 
-    /// Whether everything that the configuration requires is in force.
+    /// Whether everything that the configuration requires is in force, and anything may be run at all.
     ///
     /// # Errors
     /// When it is not: what is missing, why, and what to do.
     pub fn ready(&self) -> Result<(), Unprotected> {
+        if let Some(why) = self.closed {
+            return Err(Unprotected::Closed(why));
+        }
         let required = |shield: &&Shield| self.config.require.contains(&shield.protection);
         let missing = self.shields().iter().filter(required).filter(|shield| !shield.in_force);
         let missing: Vec<String> = missing.map(|shield| format!("`{}`: {}", shield.protection.word(), shield.how)).collect();
-        if missing.is_empty() { Ok(()) } else { Err(Unprotected(missing.join("; "))) }
+        if missing.is_empty() { Ok(()) } else { Err(Unprotected::Missing(missing.join("; "))) }
     }
 
     /// A new scratch folder that holds the files.
@@ -187,7 +199,8 @@ impl Sandbox {
         cwd: &str,
         time: Duration,
     ) -> (Finished, Observed) {
-        let seen = Arc::new(Mutex::new(Observed { complete: self.confinement().0.filters.is_some(), ..Observed::default() }));
+        let can_see = self.closed.is_none() && self.confinement().0.filters.is_some();
+        let seen = Arc::new(Mutex::new(Observed { complete: can_see, ..Observed::default() }));
         let finished = match self.confined(scratch, argv, &within(scratch, cwd), time) {
             Ok(spawn) => {
                 let inside = spawn.inside.map(|inside| Inside { observed: Some(seen.clone()), ..inside });
@@ -250,13 +263,19 @@ impl Sandbox {
     }
 }
 
-/// A required protection is missing, so that nothing runs.
+/// Why nothing runs.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error(
-    "this machine does not offer what `[sandbox] require` demands ({0}), so nothing is run; `fractal doctor` shows everything. Where what runs is \
-     trusted, take it out of the list"
-)]
-pub struct Unprotected(String);
+pub enum Unprotected {
+    /// A required protection is missing.
+    #[error(
+        "this machine does not offer what `[sandbox] require` demands ({0}), so nothing is run; `fractal doctor` shows everything. Where what \
+         runs is trusted, take it out of the list"
+    )]
+    Missing(String),
+    /// See [`Sandbox::closed`].
+    #[error("nothing is run here: {0}")]
+    Closed(&'static str),
+}
 
 /// A folder of the checkout; its root when there is none at `cwd`.
 fn within(scratch: &Scratch, cwd: &str) -> PathBuf {

@@ -13,6 +13,7 @@ use crate::world::git::Repo;
 
 const WORKFLOW: &str = ".github/workflows/fractal.yml";
 const TEMPLATE: &str = include_str!("../../templates/init/workflow.yml");
+const ZONES: &str = include_str!("../../templates/init/zones.yml");
 /// `owner/name@COMMIT` of the release that this program was built for; `.github/workflows/release.yml` sets it.
 const RELEASED: Option<&str> = option_env!("FRACTAL_ACTION");
 
@@ -26,6 +27,9 @@ pub(super) struct Init {
     /// Write a workflow for GitHub Actions as well, which begins with dry runs
     #[arg(long)]
     workflow: bool,
+    /// Have it in three jobs: what runs tools cannot write, and what writes runs none
+    #[arg(long, requires = "workflow")]
+    zones: bool,
     /// What the workflow uses: `owner/name@COMMIT`, or a folder of the repository [default: the release that this program is of]
     #[arg(long, value_name = "ACTION", requires = "workflow")]
     action: Option<String>,
@@ -36,7 +40,8 @@ pub(super) struct Init {
 impl Init {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
         let repo = Repo::open(repo)?;
-        let workflow = if self.workflow { Some(workflow(self.action.as_deref(), RELEASED)?) } else { None };
+        let template = if self.zones { ZONES } else { TEMPLATE };
+        let workflow = if self.workflow { Some(workflow(template, self.action.as_deref(), RELEASED)?) } else { None };
         let defaults = Config::default();
         let found = catalog(&repo, &defaults, &repo.head()?)?;
         let mut text = config::reference();
@@ -89,7 +94,7 @@ impl Init {
 }
 
 /// The workflow, with the action that it uses: the one that was asked for, or the release that this program is of.
-fn workflow(action: Option<&str>, released: Option<&str>) -> Result<String, Failure> {
+fn workflow(template: &str, action: Option<&str>, released: Option<&str>) -> Result<String, Failure> {
     let (action, comment) = match (action, released) {
         (Some(action), _) => (action, String::new()),
         (None, Some(released)) => (released, format!(" # v{}", env!("CARGO_PKG_VERSION"))),
@@ -106,7 +111,7 @@ fn workflow(action: Option<&str>, released: Option<&str>) -> Result<String, Fail
             "`OWNER/NAME@COMMIT` with all 40 digits of the commit (a tag or a branch can be moved), or `./FOLDER`",
         ));
     }
-    Ok(TEMPLATE.replace("uses: ACTION\n", &format!("uses: {action}{comment}\n")))
+    Ok(template.replace("uses: ACTION\n", &format!("uses: {action}{comment}\n")))
 }
 
 /// `owner/name@COMMIT` or `owner/name/folder@COMMIT`, or a folder of the repository itself; in letters that mean nothing in YAML.
@@ -143,13 +148,15 @@ mod tests {
     fn a_released_program_names_its_own_commit_and_version_unless_another_action_is_named() {
         let released = "owner/fractal@27d5ce7f107fe9357f9df03efb73ab90386fccae";
         let uses = |action| {
-            let text = workflow(action, Some(released)).ok()?;
+            let text = workflow(TEMPLATE, action, Some(released)).ok()?;
             text.lines()
                 .find_map(|line| line.trim().strip_prefix("- uses: ").filter(|uses| !uses.starts_with("actions/")))
                 .map(String::from)
         };
         assert_eq!(uses(None), Some(format!("{released} # v{}", env!("CARGO_PKG_VERSION"))));
         assert_eq!(uses(Some("./tools/fractal")), Some("./tools/fractal".to_string()));
-        assert_eq!((uses(Some("owner/fractal@v1")), workflow(None, None).is_ok()), (None, false));
+        let zones = workflow(ZONES, None, Some(released)).expect("is released");
+        assert_eq!(zones.matches(&format!("uses: {released} # v{}\n", env!("CARGO_PKG_VERSION"))).count(), 3);
+        assert_eq!((uses(Some("owner/fractal@v1")), workflow(TEMPLATE, None, None).is_ok()), (None, false));
     }
 }

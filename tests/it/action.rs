@@ -30,10 +30,10 @@ struct Runner {
 
 impl Runner {
     /// With git over HTTP, for those who have the token.
-    fn over_http() -> Runner {
+    fn over_http(options: &[&str]) -> Runner {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("has an address").port();
-        let runner = Runner::at(format!("http://127.0.0.1:{port}/origin.git"));
+        let runner = Runner::with(format!("http://127.0.0.1:{port}/origin.git"), options);
         let root = runner.repository.beside("");
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -46,6 +46,11 @@ impl Runner {
     }
 
     fn at(origin: String) -> Runner {
+        Runner::with(origin, &[])
+    }
+
+    /// `options` are more ones for the workflow that is written.
+    fn with(origin: String, options: &[&str]) -> Runner {
         let repository = Repository::greeter();
         repository.git(&["commit", "--quiet", "--amend", "-m", HOSTILE]);
         repository.git(&["init", "--quiet", "--bare", "--initial-branch=main", "../origin.git"]);
@@ -53,7 +58,7 @@ impl Runner {
         let config = repository.read("fractal.toml");
         let config = config.replace("[deploy]\n", "[deploy]\nland = false\nremote = \"origin\"\n");
         repository.configure(&format!("{config}\n[sync]\nremote = \"origin\"\n"));
-        let said = Said::of(&repository.fractal(&["init", "--workflow", "--action", ACTION]));
+        let said = Said::of(&repository.fractal(&[&["init", "--workflow", "--action", ACTION], options].concat()));
         assert_eq!(said.code, Some(0), "{said:#?}");
         Runner { repository, origin }
     }
@@ -86,6 +91,10 @@ impl Runner {
 
     /// The workflow below act, as it would be started by hand on GitHub.
     fn act(&self, act: &Path) -> Said {
+        Said::of(&self.act_command(act).output().expect("act runs"))
+    }
+
+    fn act_command(&self, act: &Path) -> Command {
         let beside = |name: &str| self.repository.beside(name);
         copy_of_the_action(&beside("action"));
         // It is resolved although the program is brought along and it is not needed; that it is not run is seen by its failing.
@@ -108,7 +117,52 @@ impl Runner {
         command.arg("--action-cache-path").arg(beside("act")).args(["--env", &format!("GITHUB_SERVER_URL={server}")]);
         command.args(["--local-repository", &format!("{ACTION}={}", beside("action").display())]);
         command.args(["--local-repository", &format!("actions/cache@{cached}={}", beside("cache").display())]);
-        Said::of(&command.output().expect("act runs"))
+        command
+    }
+
+    /// Stands for the actions that hand files from job to job, which need GitHub: a folder for each, as they would have it.
+    fn artifacts(&self, command: &mut Command) {
+        let (put, get) = (
+            "mkdir -p \"$ARTIFACTS/$NAME\" && cp \"$FROM\" \"$ARTIFACTS/$NAME\" && echo \"artifact-id=$NAME\" >>\"$GITHUB_OUTPUT\"",
+            "mkdir -p \"$TO\" && cp \"$ARTIFACTS/$NAME\"/* \"$TO\"",
+        );
+        let action = |inputs: &str, outputs: &str, env: &str, script: &str| {
+            format!(
+                "name: x\ndescription: x\ninputs: {{{inputs}}}\n{outputs}runs:\n  using: composite\n  steps:\n    - id: put\n      \
+                 shell: bash\n      env: {{{env}}}\n      run: |\n        {script}\n"
+            )
+        };
+        let out = "outputs:\n  artifact-id: {description: x, value: \"${{ steps.put.outputs.artifact-id }}\"}\n";
+        let upload = action(
+            "name: {}, path: {}, if-no-files-found: {}, retention-days: {}",
+            out,
+            "NAME: \"${{ inputs.name }}\", FROM: \"${{ inputs.path }}\"",
+            put,
+        );
+        let download = action(
+            "artifact-ids: {}, path: {}, merge-multiple: {}",
+            "",
+            "NAME: \"${{ inputs.artifact-ids }}\", TO: \"${{ inputs.path }}\"",
+            get,
+        );
+        let workflow = self.repository.read(".github/workflows/fractal.yml");
+        for (name, text) in [("upload-artifact", upload), ("download-artifact", download)] {
+            let folder = self.repository.beside(name);
+            fs::create_dir_all(&folder).expect("makes a folder");
+            fs::write(folder.join("action.yml"), text).expect("writes");
+            let used = workflow.split_once(&format!("uses: actions/{name}@")).expect("is used").1;
+            let commit = used.split(' ').next().expect("a commit");
+            command.args(["--local-repository", &format!("actions/{name}@{commit}={}", folder.display())]);
+        }
+        command.args(["--env", &format!("ARTIFACTS={}", self.repository.beside("artifacts").display())]);
+    }
+
+    /// A program that writes down how it is started, with its whole environment, and goes on as ours.
+    fn told_on(&self) -> PathBuf {
+        let (program, told) = (self.repository.beside("told-on"), self.repository.beside("told"));
+        let script = format!("#!/bin/bash\n{{ echo \"started: $*\"; env; }} >>{}\nexec {PROGRAM} \"$@\"\n", told.display());
+        executable(&program, &script);
+        program
     }
 }
 
@@ -123,7 +177,7 @@ fn copy_of_the_action(folder: &Path) {
 #[test]
 fn under_act_the_workflow_that_init_wrote_pushes_the_branch_of_a_repair() {
     let Some(act) = python_program("act") else { return };
-    let runner = Runner::over_http();
+    let runner = Runner::over_http(&[]);
     let run = format!("mode: run\n          binary: {PROGRAM}");
     runner.publish(&[("mode: dry-run", &run), ("contents: read", "contents: write")]);
     let said = runner.act(&act);
@@ -143,7 +197,7 @@ fn under_act_the_workflow_that_init_wrote_pushes_the_branch_of_a_repair() {
 #[test]
 fn under_act_the_workflow_that_init_wrote_begins_with_a_dry_run_and_changes_nothing_at_the_remote() {
     let Some(act) = python_program("act") else { return };
-    let runner = Runner::over_http();
+    let runner = Runner::over_http(&[]);
     runner.publish(&[("mode: dry-run", &format!("binary: {PROGRAM}\n          mode: dry-run"))]);
     let before = runner.repository.git(&["ls-remote", "../origin.git"]);
     let said = runner.act(&act);
@@ -155,7 +209,7 @@ fn under_act_the_workflow_that_init_wrote_begins_with_a_dry_run_and_changes_noth
 #[test]
 fn under_act_a_mistake_in_the_configuration_fails_the_job_and_says_so_once() {
     let Some(act) = python_program("act") else { return };
-    let runner = Runner::over_http();
+    let runner = Runner::over_http(&[]);
     runner.publish(&[("mode: dry-run", &format!("binary: {PROGRAM}\n          mode: doctor"))]);
     fs::write(runner.clone().join("fractal.toml"), "[detect]\nthreshhold = 1\n").expect("writes");
     let said = runner.act(&act);
@@ -163,6 +217,74 @@ fn under_act_a_mistake_in_the_configuration_fails_the_job_and_says_so_once() {
     assert!(said.out.contains("threshhold"), "{}", said.out);
     let errors: Vec<&str> = said.out.lines().filter(|line| line.contains("::error")).collect();
     assert!(matches!(errors[..], [only] if only.contains("it did not work")), "{errors:#?}");
+}
+
+#[test]
+fn under_act_three_jobs_push_the_branch_of_a_repair_and_only_the_one_that_runs_nothing_has_the_token() {
+    let Some(act) = python_program("act") else { return };
+    let runner = Runner::over_http(&["--zones"]);
+    let binary = format!("\n          binary: {}", runner.told_on().display());
+    let mode = |name: &str| format!("mode: {name}{binary}");
+    runner.publish(&[
+        ("mode: propose", &mode("propose")),
+        ("mode: verify", &mode("verify")),
+        ("mode: apply-dry-run", &mode("apply")),
+        ("contents: read # 1.", "contents: write # 1."),
+    ]);
+    let mut command = runner.act_command(&act);
+    runner.artifacts(&mut command);
+    let said = Said::of(&command.output().expect("act runs"));
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    let refs = runner.at_origin();
+    let branch = refs.iter().find(|name| name.starts_with("refs/heads/fractal/greet/")).expect("a branch at the remote");
+    let message = runner.repository.git(&["-C", "../origin.git", "log", "-1", "--format=%an%n%B", branch]);
+    assert!(message.starts_with("Fractal\n") && message.contains("Fractal-Tool: greet"), "{message}");
+    assert_eq!(said.out.matches("Job succeeded").count(), 3, "{}", said.out);
+    let told = fs::read_to_string(runner.repository.beside("told")).expect("was started");
+    let (mut zones, mut knew) = (Vec::new(), Vec::new());
+    for started in told.split("started: ").filter(|started| started.starts_with("run --zone ")) {
+        let zone = started.split(' ').nth(2).expect("a zone");
+        zones.push(zone);
+        assert!(!started.contains("s3cret"), "{started}");
+        if started.contains(CREDENTIAL) {
+            knew.push(zone);
+        }
+    }
+    assert_eq!((zones, knew), (vec!["propose", "verify", "apply"], vec!["apply"]), "{told}");
+    assert!(!said.out.contains(CREDENTIAL) && !said.out.contains("s3cret"), "{}", said.out);
+}
+
+#[test]
+fn under_act_three_jobs_begin_with_a_dry_run_and_run_for_no_pull_request_and_no_fork() {
+    let Some(act) = python_program("act") else { return };
+    let runner = Runner::over_http(&["--zones"]);
+    let binary = format!("\n          binary: {PROGRAM}");
+    let mode = |name: &str| format!("mode: {name}{binary}");
+    let modes = ["propose", "verify", "apply-dry-run"].map(|name| (format!("mode: {name}"), mode(name)));
+    let mut changes: Vec<(&str, &str)> = modes.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
+    changes.push(("  workflow_dispatch:\n", "  workflow_dispatch:\n  pull_request_target:\n"));
+    runner.publish(&changes);
+    let before = runner.repository.git(&["ls-remote", "../origin.git"]);
+    let run = |event: &str, payload: &str| {
+        let mut command = runner.act_command(&act);
+        runner.artifacts(&mut command);
+        fs::write(runner.repository.beside("event.json"), payload).expect("writes");
+        let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+        let mut command = runner.repository.hermetic(act.to_str().expect("UTF-8"));
+        command.current_dir(runner.clone()).arg(event).args(&arguments[1..]);
+        let said = Said::of(&command.output().expect("act runs"));
+        assert_eq!(said.code, Some(0), "{said:#?}");
+        assert_eq!(runner.repository.git(&["ls-remote", "../origin.git"]), before);
+        said.out
+    };
+    for (event, fork) in [("pull_request_target", false), ("workflow_dispatch", true)] {
+        let said = run(event, &format!(r#"{{"repository":{{"fork":{fork}}}}}"#));
+        assert!(!said.contains("Fractal") && !said.contains("Job succeeded"), "{event}: {said}");
+        assert!(!runner.repository.beside("artifacts").exists());
+    }
+    let said = run("workflow_dispatch", r#"{"repository":{"fork":false}}"#);
+    assert_eq!(said.matches("Job succeeded").count(), 3, "{said}");
+    assert!(said.contains("### Fractal: apply-dry-run") && said.contains("would        greet"), "{said}");
 }
 
 /// A script of the action with its environment, and what it gave to the runner.
@@ -262,6 +384,28 @@ fn a_run_in_another_clone_goes_on_where_the_last_one_ended() {
 }
 
 #[test]
+fn each_zone_has_a_clone_of_its_own_and_only_the_last_one_pushes() {
+    let runner = Runner::at("../origin.git".into());
+    runner.publish(&[]);
+    let repository = &runner.repository;
+    let mut bundle = String::new();
+    for mode in ["propose", "verify", "apply-dry-run", "apply"] {
+        repository.git(&["clone", "--quiet", "../origin.git", &format!("../{mode}")]);
+        let (clone, before) = (repository.beside(mode), runner.at_origin());
+        let step = Step::new(repository, &clone);
+        let said = step.cycle(repository, &[("MODE", mode), ("BUNDLE", &bundle)]).ok();
+        assert_eq!(runner.at_origin() == before, mode != "apply", "{mode}: {said}");
+        if let Some(handed) = outputs(&step).remove("bundle") {
+            // What a job hands on is a file that the next one has elsewhere.
+            bundle = format!("{mode}-handed");
+            fs::copy(handed, clone.parent().expect("a folder").join(&bundle)).expect("copies");
+            bundle = format!("../{bundle}");
+        }
+    }
+    assert_eq!(runner.at_origin().iter().filter(|name| name.starts_with("refs/heads/fractal/")).count(), 1);
+}
+
+#[test]
 fn what_was_recorded_here_is_sent_only_where_the_configuration_says_so() {
     let runner = Runner::at("../origin.git".into());
     runner.publish(&[]);
@@ -294,10 +438,16 @@ fn inputs_that_are_no_mode_no_remote_or_no_folder_are_refused() {
         ("REMOTE", "--upload-pack=touch x"),
         ("REMOTE", "ext::sh -c touch% x"),
         ("FOLDER", "nowhere"),
+        ("BUNDLE", "a\nb"),
     ] {
         let said = step.cycle(&runner.repository, &[(name, value)]);
         assert_eq!(said.code, Some(2), "{name}={value}: {said:#?}");
         assert!(said.out.starts_with("::error title=Fractal::the input `"), "{said:#?}");
+    }
+    for mode in ["verify", "apply", "apply-dry-run"] {
+        let said = step.cycle(&runner.repository, &[("MODE", mode), ("BUNDLE", "nowhere")]);
+        assert_eq!(said.code, Some(2), "{mode}: {said:#?}");
+        assert!(said.out.starts_with("::error title=Fractal::the input `bundle` names no file"), "{said:#?}");
     }
     assert!(!clone.join("x").exists());
     assert_eq!(runner.at_origin(), before);

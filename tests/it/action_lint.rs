@@ -72,16 +72,18 @@ fn the_workflows_the_action_and_its_scripts_satisfy_the_linters() {
 }
 
 #[test]
-fn the_workflow_that_init_writes_satisfies_the_linters() {
+fn the_workflows_that_init_writes_satisfy_the_linters() {
     let Some(linters) = Linters::found() else { return };
-    let world = World::empty();
-    world.write("report.sh", "#!/bin/sh\necho report\n");
-    world.commit("a tool");
-    world.fractal(&["init", "--workflow", "--action", ACTION]).ok();
-    linters.zizmor(world.repo(), &["."]).ok();
-    // A comment with the version belongs beside a commit. Only a released program knows of which version its commit is, and writes that; here
-    // a person names the commit, and knows what it is.
-    assert_eq!(linters.jactionlint(world.repo(), &["--ignore=missing-version-comment"]).ok(), "");
+    for options in [&[][..], &["--zones"]] {
+        let world = World::empty();
+        world.write("report.sh", "#!/bin/sh\necho report\n");
+        world.commit("a tool");
+        world.fractal(&[&["init", "--workflow", "--action", ACTION], options].concat()).ok();
+        linters.zizmor(world.repo(), &["."]).ok();
+        // A comment with the version belongs beside a commit. Only a released program knows of which version its commit is, and writes that;
+        // here a person names the commit, and knows what it is.
+        assert_eq!(linters.jactionlint(world.repo(), &["--ignore=missing-version-comment"]).ok(), "");
+    }
 }
 
 #[test]

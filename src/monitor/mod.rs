@@ -24,6 +24,8 @@ use crate::world::store::FailingInput;
 const UNBROKEN_INPUTS: usize = 3;
 /// Replays per version when there are fewer than three inputs: two inputs must be able to confirm.
 const RUNS_OF_FEW: u32 = 5;
+/// More replays of one input are believed from nobody.
+const REPLAYS_MAX: u32 = 1_000;
 
 /// One landed improvement to look at.
 #[derive(Debug)]
@@ -46,6 +48,51 @@ pub struct Watch<'a> {
 /// # Errors
 /// When the repository or the store cannot be read.
 pub fn analyse(view: &View, watch: &Watch<'_>) -> Result<Analysis> {
+    look(view, watch, |new, failing, analysis| confirm(view, watch, new, failing, analysis))
+}
+
+/// The same where nothing is run: the counts are the ones here, and only what failing inputs do on both versions is taken from what was
+/// found `elsewhere`. `None` when there is an alarm and nobody has looked into it.
+///
+/// # Errors
+/// When the repository or the store cannot be read.
+pub fn concluded(view: &View, watch: &Watch<'_>, elsewhere: Option<&Analysis>) -> Result<Option<Analysis>> {
+    let mut is_known = true;
+    let analysis = look(view, watch, |new, failing, analysis| {
+        let chosen = chosen(view, watch, new, failing)?;
+        if watch.undecided > 0 && chosen.len() <= watch.undecided {
+            return Ok(());
+        }
+        match elsewhere {
+            Some(Analysis { replays, .. }) if !replays.is_empty() && replays.iter().all(|replay| is_of(replay, failing)) => {
+                analysis.replays = replays.clone();
+                analysis.finding = judge(replays);
+            }
+            Some(Analysis { replays, finding: Finding::Unconfirmed { reason }, .. }) if replays.is_empty() => {
+                unreplayable(analysis, "");
+                if let Finding::Unconfirmed { reason: own } = &mut analysis.finding {
+                    own.clone_from(reason);
+                }
+            }
+            _ => is_known = false,
+        }
+        Ok(())
+    })?;
+    Ok(is_known.then_some(analysis))
+}
+
+/// Whether this can be what became of one of these inputs.
+fn is_of(replay: &PairedReplay, failing: &BTreeMap<String, FailingInput>) -> bool {
+    let PairedReplay { input, runs_each, old_failures, new_failures, .. } = replay;
+    failing.contains_key(input) && (1..=REPLAYS_MAX).contains(runs_each) && old_failures.max(new_failures) <= runs_each
+}
+
+/// Counts, and what `confirm` finds when they raise an alarm.
+fn look(
+    view: &View,
+    watch: &Watch<'_>,
+    confirm: impl FnOnce(&Version, &BTreeMap<String, FailingInput>, &mut Analysis) -> Result<()>,
+) -> Result<Analysis> {
     let (Some(old), Some(new)) =
         (view.repo.version_at(watch.before, &watch.tool.paths)?, view.repo.version_at(watch.after, &watch.tool.paths)?)
     else {
@@ -69,7 +116,7 @@ pub fn analyse(view: &View, watch: &Watch<'_>) -> Result<Analysis> {
             analysis.after = raw;
         }
         let waiting = analysis.finding.clone();
-        confirm(view, watch, &new, &failing, &mut analysis)?;
+        confirm(&new, &failing, &mut analysis)?;
         // The first inputs after a sudden regression are few, and one of them that the old version fails as well would leave it to a person.
         let few = (1..view.config.monitor.replay_inputs).contains(&analysis.replays.len());
         if few && matches!(analysis.finding, Finding::Unconfirmed { .. }) {
@@ -118,16 +165,7 @@ fn confirm(
     failing: &BTreeMap<String, FailingInput>,
     analysis: &mut Analysis,
 ) -> Result<()> {
-    let mut chosen: Vec<Recording> = Vec::new();
-    for input in failing.values() {
-        let newest = view.store.execution(&watch.tool.name, new, &input.newest)?;
-        if let Some(run) = newest.filter(|run| run.input.is_whole()) {
-            chosen.push(view.store.load(run)?);
-        }
-        if chosen.len() == view.config.monitor.replay_inputs {
-            break;
-        }
-    }
+    let chosen = chosen(view, watch, new, failing)?;
     if watch.undecided > 0 && chosen.len() <= watch.undecided {
         return Ok(());
     }
@@ -162,6 +200,21 @@ fn confirm(
     analysis.replays = new.each(&chosen, replay, |_| false).into_iter().flatten().collect();
     analysis.finding = judge(&analysis.replays);
     Ok(())
+}
+
+/// The newest recordings of failing inputs, as many as are run again.
+fn chosen(view: &View, watch: &Watch<'_>, new: &Version, failing: &BTreeMap<String, FailingInput>) -> Result<Vec<Recording>> {
+    let mut chosen: Vec<Recording> = Vec::new();
+    for input in failing.values() {
+        let newest = view.store.execution(&watch.tool.name, new, &input.newest)?;
+        if let Some(run) = newest.filter(|run| run.input.is_whole()) {
+            chosen.push(view.store.load(run)?);
+        }
+        if chosen.len() == view.config.monitor.replay_inputs {
+            break;
+        }
+    }
+    Ok(chosen)
 }
 
 /// New fails and old passes, significantly over all inputs together: a regression. Where nothing speaks for that, the inputs are

@@ -2,11 +2,15 @@
 //! leads to nothing at all.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use fractal::model::Exit;
+use fractal::world::sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::common::Said;
@@ -156,9 +160,34 @@ fn alike(zones: Repository) -> (Repository, Told) {
 fn a_regression_is_reverted_through_three_zones_as_by_a_plain_cycle() {
     let repository = Repository::landed_orders();
     repository.orders_with_long_references();
+    let lying = through_two_zones(repository.copy());
+    let mut bundle = content(&lying.beside("verified"));
+    // An input that has not failed here speaks against nothing.
+    bundle["answers"]["analyses"][0]["answer"]["replays"][0]["input"] = json!("another");
+    seal(&lying.beside("verified"), &bundle);
+    let told = apply(&lying);
+    assert!(told.of("action").next().is_none() && lying.stage() == "watching", "{:#?}", told.0);
     let (zones, told) = alike(repository);
     assert_eq!(zones.stage(), "reverted");
     assert_eq!(told.report()["reverted"], 1);
+}
+
+/// What a bundle says of a watch counts only where the counts that are here raise an alarm, and only about inputs that failed here.
+#[test]
+fn a_bundle_that_lies_about_a_watch_reverts_nothing() {
+    let repository = Repository::greeter();
+    repository.run();
+    repository.greets_well();
+    let repository = through_two_zones(repository);
+    let mut bundle = content(&repository.beside("verified"));
+    let analysis = &mut bundle["answers"]["analyses"][0]["answer"];
+    assert_eq!(analysis["finding"], "good", "{analysis:#}");
+    let replay = |input: &str| json!({ "execution": "x", "input": input, "shown": input, "runs_each": 5, "old_failures": 0, "new_failures": 5 });
+    analysis["replays"] = json!([replay("a"), replay("b"), replay("c")]);
+    (analysis["finding"], analysis["p"]) = (json!("regression"), json!(1e-9));
+    seal(&repository.beside("verified"), &bundle);
+    let told = apply(&repository);
+    assert_eq!((repository.stage(), repository.bot_commits().len()), ("kept".to_string(), 1), "{:#?}", told.0);
 }
 
 #[test]
@@ -385,6 +414,58 @@ fn killed_anywhere_in_the_last_zone_the_next_run_of_all_three_ends_in_the_same()
         assert_eq!(repository.bot_commits().len(), 1, "killed at {n}");
         repository.assert_clean();
     }
+}
+
+/// What others did between the first look at the bundle and the work is seen as well: the cycle meets them when it begins.
+#[test]
+fn what_others_push_at_the_same_moment_makes_the_bundle_out_of_date() {
+    let repository = through_two_zones(crate::remote::with_origin(Repository::greeter()));
+    repository.git(&["clone", "--quiet", "../origin.git", "../other"]);
+    let other = |arguments: &[&str]| repository.git(&[&["-C", "../other"], arguments].concat());
+    other(&["commit", "--quiet", "--allow-empty", "-m", "somebody was faster"]);
+    other(&["push", "--quiet", "origin", "main"]);
+    let told = apply(&repository);
+    assert!(told.waiting().contains("the bundle is out of date: it was made for `main` at"), "{:#?}", told.0);
+    assert_eq!((repository.bot_commits().len(), repository.branches().len()), (0, 0));
+    assert_eq!(repository.tip("main"), other(&["rev-parse", "HEAD"]));
+}
+
+/// The gate of the second zone is asked by itself: what the first one says of a candidate has no say.
+#[test]
+fn a_candidate_that_does_not_pass_again_goes_no_further() {
+    let repository = Repository::failing();
+    propose(&repository);
+    let file = repository.beside("proposed");
+    let mut bundle = content(&file);
+    let judged = judged(&mut bundle);
+    let beside = judged["beside"].as_array_mut().expect("a list");
+    for rival in beside.iter_mut() {
+        let path = "tools/calculator.py";
+        let wrong = repository.read(path).replace("return a / b", "return a / b if b else 0");
+        rival[0]["files"][path] = json!({ "text": wrong.replace("return a - b", "return b - a") });
+    }
+    seal(&file, &bundle);
+    let told = verify(&repository);
+    assert!(told.of("judged").all(|judged| judged["verdict"]["judgement"] != "accepted"), "{:#?}", told.0);
+    let told = apply(&repository);
+    assert_eq!((repository.bot_commits().len(), repository.branches().len()), (0, 0), "{:#?}", told.0);
+}
+
+#[test]
+fn in_a_closed_sandbox_nothing_starts_whoever_asks() {
+    let open = Sandbox::new("zones", &[], 1 << 30);
+    let closed = open.clone().closed("not here");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mark = folder.path().join("mark");
+    let touch: Vec<OsString> = vec!["touch".into(), mark.clone().into()];
+    let scratch = closed.checkout(&[]).expect("a folder");
+    let why = Exit::NotStarted("nothing is run here: not here".into());
+    let second = Duration::from_secs(1);
+    assert_eq!(closed.run(&scratch, touch.clone(), Vec::new(), "", second).exit, why);
+    assert_eq!(closed.observe(&scratch, touch.clone(), Vec::new(), "", second).0.exit, why);
+    assert!(closed.keep(&scratch, touch, Vec::new()).is_err_and(|error| error.to_string().contains("nothing is run here")));
+    assert!(closed.ready().is_err() && !mark.exists());
+    assert_eq!(open.run(&scratch, vec!["true".into()], Vec::new(), "", second).exit, Exit::Code(0));
 }
 
 #[test]

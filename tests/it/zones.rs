@@ -328,6 +328,54 @@ fn a_bundle_that_lies_is_refused_and_nothing_is_written() {
     assert_eq!(repository.stage(), "watching");
 }
 
+/// Every place of a bundle where a value is, as JSON pointers.
+fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, inner)| {
+            places(inner, &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+        }),
+        Value::Array(items) => items.iter().enumerate().for_each(|(index, inner)| places(inner, &format!("{at}/{index}"), found)),
+        _ => found.push(at.to_string()),
+    }
+}
+
+/// Whatever a single value of it is instead: it is refused, left, waited for or does what it is about; it is never obeyed beyond that.
+#[test]
+fn whatever_stands_in_a_bundle_at_most_the_files_of_the_tool_change_and_nothing_runs() {
+    let ready = quickly_verified();
+    let whole = content(&ready.beside("verified"));
+    let mut all = Vec::new();
+    places(&whole, "", &mut all);
+    let odd = [json!("../../etc/passwd\n--exec=x"), json!(null), json!(-1), json!({ "text": "x" }), json!("main")];
+    let (mut refused, mut landed) = (0, 0);
+    for (n, place) in all.iter().enumerate().filter(|(n, _)| n % 2 == 0) {
+        let repository = ready.copy();
+        let (before, mut changed) = (repository.tip("main"), whole.clone());
+        *changed.pointer_mut(place).expect("is there") = odd[(n / 2) % odd.len()].clone();
+        seal(&repository.beside("verified"), &changed);
+        let mut command = apply_command(&repository);
+        let said = Said::of(&command.env("PATH", marking(&repository)).output().expect("runs"));
+        assert!(matches!(said.code, Some(0 | 1)), "{place}: {said:#?}");
+        assert_eq!(fs::read_to_string(repository.beside("mark")).unwrap_or_default(), "", "{place}: something was started");
+        refused += usize::from(said.code == Some(1));
+        if repository.tip("main") != before {
+            landed += 1;
+            let files = repository.git(&["diff", "--name-only", &before, "main"]);
+            let own = |path: &str| path == "greet.sh" || path.starts_with("tests/greet_") || path.starts_with(".fractal/notes/");
+            assert!(files.lines().all(own), "{place}: {files}");
+            assert_eq!(repository.git(&["show", "main:greet.sh"]), repository.git(&["show", "main~2:greet.sh"]), "{place}");
+        }
+        let refs = repository.refs();
+        let own = |name: &str| {
+            ["refs/heads/main", "refs/heads/fractal/greet/", "refs/fractal/", "refs/notes/fractal"]
+                .iter()
+                .any(|own| name.starts_with(own))
+        };
+        assert!(refs.lines().all(own), "{place}: {refs}");
+    }
+    assert!(refused > 10 && landed > 0, "{refused} of {} refused, {landed} landed", all.len());
+}
+
 /// A check that failed cannot be called passed by what is said of all of them: the verdict follows from the checks.
 #[test]
 fn a_verdict_is_not_taken_from_the_bundle_but_follows_from_its_checks() {

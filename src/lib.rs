@@ -34,7 +34,7 @@ pub mod engine;
 #[doc(hidden)]
 pub mod cli;
 
-pub use engine::{Builder, CycleError, CycleReport, Loop, Progress, Stats};
+pub use engine::{Builder, CycleError, CycleReport, Loop, Progress, Stats, Zone};
 
 /// The example in the README is compiled, so that it cannot rot.
 #[cfg(doctest)]

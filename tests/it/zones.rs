@@ -14,7 +14,7 @@ use fractal::world::sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::common::Said;
-use crate::support::{Repository, Told, executable, lines, text};
+use crate::support::{MOMENTS, Repository, Told, executable, lines, text};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fractal");
 const OUTDATED: [&str; 2] = ["the bundle is left", "the next run begins anew"];
@@ -195,6 +195,26 @@ fn several_tools_are_repaired_at_once_through_three_zones_as_by_a_plain_cycle() 
     let (zones, _) = alike(crate::group::sharers());
     let improvement = zones.improvement();
     assert_eq!((zones.stage(), improvement["tools"].as_array().map(Vec::len)), ("proposed".to_string(), Some(2)));
+}
+
+/// What was found for the base before is not known to be right for the base after. Branches do not move it.
+#[test]
+fn of_two_repairs_one_lands_in_a_run_and_the_other_in_the_next_but_both_have_branches_at_once() {
+    for lands in [true, false] {
+        let settings = format!("{MOMENTS}[engine]\nparallel = 2\n\n[deploy]\nland = {lands}\nland_reverts = {lands}\n\n");
+        let repository = through_two_zones(Repository::greeting(&["greet", "wave"], &settings));
+        let told = apply(&repository);
+        let (landed, branches) = (repository.bot_commits().len(), repository.branches().len());
+        if !lands {
+            assert_eq!((landed, branches), (0, 2), "{:#?}", told.0);
+            continue;
+        }
+        assert_eq!(landed, 1, "{:#?}", told.0);
+        assert!(told.waiting().contains("its answer is not in the bundle"), "{}", told.waiting());
+        let repository = through_two_zones(repository);
+        apply(&repository);
+        assert_eq!(repository.bot_commits().len(), 2);
+    }
 }
 
 #[test]
@@ -533,4 +553,8 @@ fn a_zone_and_files_that_do_not_go_together_are_a_mistake() {
     assert_eq!(said.code, Some(2), "{said:#?}");
     let said = Said::of(&repository.fractal(&["run", "--zone", "apply", "--bundle", "nowhere"]));
     said.refused(1, &["nowhere"]);
+    // Nothing is looked for when it could not be handed on.
+    let said = Said::of(&repository.fractal(&["run", "--zone", "propose", "--out", "nowhere/bundle"]));
+    assert!(said.out.is_empty(), "{said:#?}");
+    said.refused(1, &["nowhere/bundle"]);
 }

@@ -368,6 +368,14 @@ impl Answers {
 }
 
 impl Bundle {
+    /// Whether one can be written there: better known before hours of work than after.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub(super) fn can_be_written(path: &Path) -> Result<(), BundleError> {
+        Draft::of(path).map(drop).map_err(BundleError::Other)
+    }
+
     /// Writes it whole or not at all, over one that is there. Returns its digest.
     ///
     /// # Errors

@@ -63,6 +63,7 @@ pub(super) struct Surroundings<'a> {
 pub(super) fn run(view: View, zone: &Zone, around: &Surroundings<'_>) -> Result<CycleReport, CycleError> {
     match zone {
         Zone::Propose { out } => {
+            Bundle::can_be_written(out)?;
             let recorder = Recorder::of(&Real, true);
             let made_for = MadeFor::here(&view)?;
             let report = cycle_on(&view, &recorder, true, around.listener, around.stop)?;
@@ -72,6 +73,7 @@ pub(super) fn run(view: View, zone: &Zone, around: &Surroundings<'_>) -> Result<
         }
         Zone::Verify { bundle, out } => {
             let proposed = taken(bundle, "verify", Maker::Propose)?;
+            Bundle::can_be_written(out)?;
             let made_for = proposed.made_for.clone();
             if is_left(&view, &made_for, around)? {
                 // Made for what is no more, so that the next zone leaves it as well.

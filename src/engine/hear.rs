@@ -154,7 +154,9 @@ impl Cycle<'_, '_> {
             (Command::Approve | Command::Merge, Stage::Proposed)
                 if self.journal.get(id)?.shown_since.is_some_and(|since| comment.updated < since) =>
             {
-                Reply::refused("Since you said that, another change took the place of the one that was here. Look at it, and say it again.")
+                Reply::refused(
+                    "Since you said that, another change took the place of the one that was here. Look at it, and say it again.",
+                )
             }
             (Command::Approve | Command::Merge, Stage::Proposed) => Reply::of(Observation::Approved { by }),
             (Command::Revert, Stage::Watching | Stage::Kept | Stage::Inconclusive | Stage::Stuck)

@@ -238,7 +238,12 @@ impl Loop {
         let zone = self.zone.clone();
         let work = move || {
             let tell = |progress| shared.tell(progress);
-            run_cycle(&repo, clock, zone.as_ref(), &Surroundings { dry_run, listener: &tell, stop: &shared.stop, forges: &shared.forges })
+            run_cycle(
+                &repo,
+                clock,
+                zone.as_ref(),
+                &Surroundings { dry_run, listener: &tell, stop: &shared.stop, forges: &shared.forges },
+            )
         };
         tokio::task::spawn_blocking(work)
             .await

@@ -5,6 +5,7 @@
 
 mod action;
 mod analysis;
+mod asking;
 mod candidate;
 mod chance;
 mod event;
@@ -25,6 +26,7 @@ mod verdict;
 
 pub use action::{Action, ActionKind};
 pub use analysis::{Analysis, Counts, Finding, PairedReplay};
+pub use asking::{Asking, Cost};
 pub use candidate::{Candidate, FileEdit, Patch, Trust};
 pub use chance::SplitMix;
 pub use event::{Approver, AttemptSummary, End, Event, Observation, Part, Record};

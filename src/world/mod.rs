@@ -26,6 +26,7 @@ pub mod passthrough;
 pub mod pause;
 pub mod pin;
 pub mod process;
+pub mod provider;
 pub mod rollout;
 pub mod sandbox;
 pub mod shadow;

@@ -205,6 +205,7 @@ fn write_log(repo: &Repo, commits: &[CommitId], versions: &[(Version, Version)])
             trust: Trust::Land,
             diff: String::new(),
             tried: 1,
+            cost: None,
             parts: Vec::new(),
         };
         let verdict = Verdict {

@@ -51,6 +51,7 @@ pub fn summarise(view: &View, base: &CommitId, candidate: &Candidate, tried: u64
         trust: candidate.trust,
         diff: view.repo.unified_diff(base, &candidate.patch, DIFF_MAX)?,
         tried,
+        cost: None,
         parts: Vec::new(),
     })
 }

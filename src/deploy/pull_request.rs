@@ -198,6 +198,7 @@ mod tests {
             trust: Trust::Land,
             diff: format!("--- a/x\n+++ b/x\n+```\n+{text}\n-old\n+new\n"),
             tried: 1,
+            cost: None,
             parts: Vec::new(),
         };
         let check = |name: &str| Check { name: name.into(), status: CheckStatus::Passed, detail: shown(), listed: vec![shown()] };

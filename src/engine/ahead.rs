@@ -50,13 +50,16 @@ impl Found {
     pub(super) fn accepted(&self) -> Option<(&Candidate, &Judged, u64)> {
         match self.came.last()? {
             Next::Judged { candidate, judged, tried, .. } if judged.verdict.accepted() => Some((candidate, judged, *tried)),
-            Next::Judged { .. } | Next::Over { .. } => None,
+            Next::Judged { .. } | Next::Over { .. } | Next::Asked(_) => None,
         }
     }
 
     /// Candidates that were looked at.
     pub(super) fn tried(&self) -> u64 {
-        self.came.last().map_or(0, |(Next::Judged { tried, .. } | Next::Over { tried, .. })| *tried)
+        match self.came.last() {
+            Some(Next::Judged { tried, .. } | Next::Over { tried, .. }) => *tried,
+            Some(Next::Asked(_)) | None => 0,
+        }
     }
 
     /// Why there is no patch, where there is none.
@@ -71,7 +74,7 @@ impl Found {
     pub(super) fn shortlist(&self) -> Option<&Shortlist> {
         match self.came.last()? {
             Next::Judged { judged, shortlist, .. } if judged.verdict.accepted() => Some(shortlist),
-            Next::Judged { .. } | Next::Over { .. } => None,
+            Next::Judged { .. } | Next::Over { .. } | Next::Asked(_) => None,
         }
     }
 }
@@ -289,15 +292,18 @@ impl Look<'_> {
         match stages.search(wanted) {
             Ok(mut attempts) => loop {
                 let next = attempts.next(&improvement)?;
-                if let Next::Judged { candidate, judged, .. } = &next
-                    && !judged.verdict.accepted()
-                {
-                    improvement.refused.insert(candidate.patch.id());
-                    came.push(next);
-                    continue;
-                }
+                let is_over = match &next {
+                    Next::Judged { candidate, judged, .. } if !judged.verdict.accepted() => {
+                        improvement.refused.insert(candidate.patch.id());
+                        false
+                    }
+                    Next::Asked(_) => false,
+                    Next::Judged { .. } | Next::Over { .. } => true,
+                };
                 came.push(next);
-                break;
+                if is_over {
+                    break;
+                }
             },
             Err(BenchError::World(error)) => return Err(error),
             Err(error) => came.push(Next::Over { tried: 0, reason: error.to_string() }),

@@ -18,8 +18,8 @@ use super::stage::Stage;
 use super::stages::Stages;
 use crate::deploy::{self, Decision, Facts, Proposal};
 use crate::model::{
-    ActionKind, Approver, AttemptSummary, Candidate, Character, CommitId, Conclusion, End, Event, ImprovementId, Investigation,
-    Observation, Opportunity, Tool, Verdict,
+    ActionKind, Approver, AttemptSummary, Candidate, Character, CommitId, Conclusion, Cost, End, Event, ImprovementId,
+    Investigation, Observation, Opportunity, Tool, Verdict,
 };
 use crate::prioritize;
 use crate::validate::Judged;
@@ -294,6 +294,11 @@ impl<'v> Cycle<'v, '_> {
     fn came(&mut self, id: &ImprovementId, tool: &Tool, opportunity: &Opportunity, next: Next, rebuilt: u32) -> Result<bool> {
         match next {
             Next::Over { tried, reason } => self.unsolved(id, tried, reason)?,
+            Next::Asked(asking) => {
+                self.journal.append(id, vec![Event::Asked { asking: asking.clone() }])?;
+                self.journal.tell(Progress::Asked { id: id.clone(), tool: tool.name.clone(), asking });
+                return Ok(false);
+            }
             Next::Judged { candidate, judged, tried, shortlist } => {
                 let accepted = judged.verdict.accepted();
                 self.judged(id, tool, opportunity, &candidate, *judged, tried)?;
@@ -326,7 +331,9 @@ impl<'v> Cycle<'v, '_> {
     ) -> Result<()> {
         let Judged { verdict, test } = judged;
         let investigation = self.journal.get(id)?.investigation.clone().context("a bug: a verdict without an investigation")?;
-        let attempt = deploy::summarise(self.view(), &investigation.commit, candidate, tried)?;
+        let mut attempt = deploy::summarise(self.view(), &investigation.commit, candidate, tried)?;
+        let cost = self.journal.get(id)?.cost();
+        attempt.cost = (cost != Cost::default()).then_some(cost);
         self.tell_judged(id, &attempt, &verdict)?;
         let event = Event::Judged { attempt: attempt.clone(), verdict: verdict.clone() };
         if !verdict.accepted() {

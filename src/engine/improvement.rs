@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::stage::{IllegalEvent, Stage, next};
 use crate::model::{
-    Action, ActionKey, ActionKind, Analysis, AttemptSummary, CommitId, End, Event, Finding, ImprovementId, Investigation,
-    Observation, Opportunity, PatchId, Record, Verdict, Version,
+    Action, ActionKey, ActionKind, Analysis, Asking, AttemptSummary, CommitId, Cost, End, Event, Finding, ImprovementId,
+    Investigation, Observation, Opportunity, PatchId, Record, Verdict, Version,
 };
 use crate::world::shadow::Waiting;
 
@@ -174,6 +174,8 @@ impl Improvement {
                     self.refused.insert(attempt.patch.clone());
                 }
             }
+            // What it cost is summed up when somebody asks.
+            Event::Asked { .. } => {}
             Event::NoCandidate { reason, .. } => self.end_reason = Some(reason.clone()),
             Event::Intended { action } => {
                 self.actions.insert(action.key.clone(), (action.clone(), Progress::Intended));
@@ -345,6 +347,20 @@ impl Improvement {
         }
     }
 
+    /// Who was asked since it was detected last, oldest first.
+    pub fn asked(&self) -> impl Iterator<Item = &Asking> {
+        let from = self.records.iter().rposition(|record| matches!(record.event, Event::Detected { .. })).unwrap_or(0);
+        self.records[from..].iter().filter_map(|record| match &record.event {
+            Event::Asked { asking } => Some(asking),
+            _ => None,
+        })
+    }
+
+    /// What that cost.
+    pub fn cost(&self) -> Cost {
+        self.asked().map(|asking| asking.cost).sum()
+    }
+
     /// What live runs are repeated on while it waits on its branch: one tool's.
     pub fn waiting(&self) -> Option<Waiting> {
         let (attempt, _) = self.accepted.as_ref().filter(|_| self.stage == Stage::Proposed && !self.is_group())?;
@@ -448,6 +464,7 @@ mod tests {
             trust: crate::model::Trust::Land,
             diff: format!("+{name}\n"),
             tried: 1,
+            cost: None,
             parts: Vec::new(),
         };
         let (first, second) = (attempt("first"), attempt("second"));

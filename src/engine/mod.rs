@@ -4,6 +4,7 @@
 
 mod actions;
 mod ahead;
+mod asking;
 mod claims;
 mod cycle;
 mod divide;
@@ -13,6 +14,7 @@ mod improvement;
 mod maintenance;
 mod news;
 mod offer;
+mod outside;
 mod progress;
 mod reconcile;
 mod revert;

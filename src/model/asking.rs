@@ -74,4 +74,7 @@ pub struct Asking {
     pub estimated: bool,
     /// What it led to, in our words.
     pub outcome: String,
+    /// What is kept of what was said, without secrets: what an agent printed, or prose that a model wrote for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::id::digest;
 use super::{
-    Action, ActionKey, Analysis, CommitId, ImprovementId, Investigation, Opportunity, PatchId, RolloutEvidence, Trust, Verdict,
-    Version,
+    Action, ActionKey, Analysis, Asking, CommitId, Cost, ImprovementId, Investigation, Opportunity, PatchId, RolloutEvidence,
+    Trust, Verdict, Version,
 };
 
 /// One line of an improvement's file.
@@ -29,6 +29,9 @@ pub struct AttemptSummary {
     pub diff: String,
     /// Candidates looked at before this one was chosen.
     pub tried: u64,
+    /// What asking others about this failure had cost when it was chosen; `None` when nobody was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// What it does to each tool, where it repairs several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
@@ -116,6 +119,10 @@ pub enum Event {
     Investigated {
         investigation: Investigation,
     },
+    /// A model was asked, or an agent was run.
+    Asked {
+        asking: Asking,
+    },
     /// A candidate went through the gate.
     Judged {
         attempt: AttemptSummary,
@@ -175,6 +182,7 @@ impl Event {
         match self {
             Event::Detected { .. } => "detected",
             Event::Investigated { .. } => "investigated",
+            Event::Asked { .. } => "asked",
             Event::Judged { .. } => "judged",
             Event::NoCandidate { .. } => "no_candidate",
             Event::Intended { .. } => "intended",

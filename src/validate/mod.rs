@@ -22,6 +22,7 @@ mod rivals;
 mod shadow;
 mod stability;
 mod suite;
+mod told;
 mod trial;
 
 use std::sync::OnceLock;

@@ -33,6 +33,7 @@ mod library;
 mod look;
 mod loops;
 mod mcp;
+mod model;
 mod monitor;
 mod oracle;
 mod otlp;

@@ -206,6 +206,7 @@ fn write_log(repo: &Repo, commits: &[CommitId], versions: &[(Version, Version)])
             diff: String::new(),
             tried: 1,
             cost: None,
+            prose: None,
             parts: Vec::new(),
         };
         let verdict = Verdict {

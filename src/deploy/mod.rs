@@ -17,7 +17,7 @@ pub use self::outs::{Dependant, RevertFacts, out};
 pub use self::pull_request::{Account, PullRequest, pull_request};
 pub use self::rollout::{Next, evidence, next};
 pub use self::text::{note, revert_message, verdict};
-use crate::model::{AttemptSummary, Candidate, CommitId, Investigation, Opportunity, Patch, Tool, Verdict};
+use crate::model::{Asking, AttemptSummary, Candidate, CommitId, Investigation, Opportunity, Patch, Tool, Verdict};
 use crate::world::View;
 use crate::world::git::RevertError;
 
@@ -52,6 +52,7 @@ pub fn summarise(view: &View, base: &CommitId, candidate: &Candidate, tried: u64
         diff: view.repo.unified_diff(base, &candidate.patch, DIFF_MAX)?,
         tried,
         cost: None,
+        prose: None,
         parts: Vec::new(),
     })
 }
@@ -65,10 +66,11 @@ pub fn propose(
     opportunity: &Opportunity,
     investigation: &Investigation,
     accepted: (&Candidate, &AttemptSummary, &Verdict, Option<Patch>),
+    asked: &[Asking],
     now: Timestamp,
 ) -> Result<Proposal> {
     let (candidate, attempt, verdict, test) = accepted;
-    let story = text::Story { tool, opportunity, investigation, attempt, verdict, test: test.as_ref(), now };
+    let story = text::Story { tool, opportunity, investigation, attempt, verdict, test: test.as_ref(), asked, now };
     let notes = format!(".fractal/notes/{}-{}-{}.md", now.strftime("%Y-%m-%d"), tool.name, opportunity.id.short());
     let mut patch = candidate.patch.clone().and(Patch::write(notes, story.notes()?.into_bytes()));
     if let Some(test) = &test {
@@ -108,6 +110,7 @@ pub fn propose_together(
             attempt: part.attempt,
             verdict: part.verdict,
             test: part.test,
+            asked: &[],
             now,
         })
         .collect();

@@ -13,7 +13,7 @@ use crate::model::{Asking, Candidate, Cost, PatchId, plain_line};
 use crate::world::provider::{AskError, Models, Question, Reply, Role, Stop, estimate};
 
 /// What was spent on one opportunity, and what is left.
-pub(super) struct Purse<'a> {
+pub struct Purse<'a> {
     config: &'a Config,
     ledger: &'a Ledger,
     /// By this opportunity since it was detected, as the log has it.
@@ -27,7 +27,17 @@ pub(super) struct Purse<'a> {
 impl<'a> Purse<'a> {
     pub(super) fn of(config: &'a Config, ledger: &'a Ledger, improvement: &Improvement) -> Purse<'a> {
         let paid = improvement.asked().map(|asking| asking.question.clone()).collect();
-        Purse { config, ledger, logged: improvement.cost(), own: Cost::default(), paid }
+        Purse { logged: improvement.cost(), paid, ..Purse::new(config, ledger) }
+    }
+
+    /// Of something for which nothing was spent yet.
+    pub fn new(config: &'a Config, ledger: &'a Ledger) -> Purse<'a> {
+        Purse { config, ledger, logged: Cost::default(), own: Cost::default(), paid: Vec::new() }
+    }
+
+    /// What was taken out of it.
+    pub fn spent(&self) -> Cost {
+        self.own
     }
 
     /// Whether so much more may be spent.
@@ -50,13 +60,13 @@ impl<'a> Purse<'a> {
 }
 
 /// A candidate that somebody proposed, with what they said.
-pub(super) struct Sampled {
-    pub(super) candidate: Candidate,
+pub struct Sampled {
+    pub candidate: Candidate,
     answer: String,
 }
 
 /// See the module.
-pub(super) struct Dialogue {
+pub struct Dialogue {
     models: Models,
     prompt: Prompt,
     /// What is said after the first question.
@@ -76,7 +86,8 @@ pub(super) struct Dialogue {
 }
 
 impl Dialogue {
-    pub(super) fn new(models: Models, prompt: Prompt) -> Dialogue {
+    /// Begins with this question.
+    pub fn new(models: Models, prompt: Prompt) -> Dialogue {
         Dialogue {
             models,
             messages: vec![(Role::User, prompt.question.clone())],
@@ -92,7 +103,7 @@ impl Dialogue {
     }
 
     /// Whether another question is to be asked before anything is judged.
-    pub(super) fn asks(&mut self, config: &Config) -> bool {
+    pub fn asks(&mut self, config: &Config) -> bool {
         let wanted = if self.round == 0 { config.model.samples } else { 1 };
         if self.over.is_some() {
             return false;
@@ -137,7 +148,7 @@ impl Dialogue {
     }
 
     /// Asks once more, if there is room for it. `None`: nobody was asked, and why is in [`Dialogue::reason`].
-    pub(super) fn ask(
+    pub fn ask(
         &mut self,
         config: &Config,
         purse: &mut Purse<'_>,
@@ -258,7 +269,7 @@ impl Dialogue {
     }
 
     /// The next candidate to be judged.
-    pub(super) fn candidate(&mut self) -> Option<Sampled> {
+    pub fn candidate(&mut self) -> Option<Sampled> {
         self.waiting.pop_front()
     }
 
@@ -273,12 +284,12 @@ impl Dialogue {
     }
 
     /// What was wrong with a candidate, and how many checks it passed.
-    pub(super) fn note(&mut self, sampled: Sampled, finding: String, far: usize) {
+    pub fn note(&mut self, sampled: Sampled, finding: String, far: usize) {
         self.wrong.push((sampled.answer, finding, far + 1));
     }
 
     /// Why there is nothing more.
-    pub(super) fn reason(&self) -> String {
+    pub fn reason(&self) -> String {
         self.over.clone().unwrap_or_else(|| self.nothing())
     }
 }
@@ -287,4 +298,46 @@ impl Dialogue {
 fn beginning(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() { "(nothing)".to_string() } else { text[..text.floor_char_boundary(2000)].to_string() }
+}
+
+/// Tokens of a few sentences.
+const WORDS: u64 = 400;
+
+/// Asks for words about a change; `None` when there is no room for it.
+pub(super) fn words(models: &Models, prompt: &Prompt, purse: &mut Purse<'_>, now: Timestamp) -> Option<Asking> {
+    let question = Question {
+        system: prompt.system.clone(),
+        messages: vec![(Role::User, prompt.question.clone())],
+        temperature: None,
+        answer_tokens: WORDS,
+        form: None,
+        sample: 0,
+    };
+    let input_tokens = estimate(&question);
+    let micro_usd = models.price().map_or(0, |price| price.micro_usd(input_tokens, WORDS));
+    let next = Cost { attempts: 1, input_tokens, output_tokens: WORDS, micro_usd, milliseconds: 0 };
+    purse.room(now, next).ok()?;
+    let mut asking = Asking {
+        strategy: "model".into(),
+        by: models.name().to_string(),
+        prompt: prompt.version.clone(),
+        question: models.digest(&question),
+        cost: Cost::default(),
+        recorded: false,
+        estimated: false,
+        outcome: String::new(),
+        said: None,
+    };
+    match models.ask(&question) {
+        Ok(reply) => {
+            asking.cost = purse.pay(&reply.question, reply.cost);
+            (asking.recorded, asking.estimated) = (reply.recorded, reply.estimated);
+            match model::prose(&reply.text) {
+                Ok(prose) => (asking.outcome, asking.said) = ("words for people".into(), Some(prose)),
+                Err(why) => asking.outcome = format!("its words are not used: {why}"),
+            }
+        }
+        Err(error) => asking.outcome = plain_line(&format!("no words: {error}"), 200),
+    }
+    Some(asking)
 }

@@ -18,7 +18,7 @@ use super::stage::Stage;
 use super::stages::Stages;
 use crate::deploy::{self, Decision, Facts, Proposal};
 use crate::model::{
-    ActionKind, Approver, AttemptSummary, Candidate, Character, CommitId, Conclusion, Cost, End, Event, ImprovementId,
+    ActionKind, Approver, Asking, AttemptSummary, Candidate, Character, CommitId, Conclusion, Cost, End, Event, ImprovementId,
     Investigation, Observation, Opportunity, Tool, Verdict,
 };
 use crate::prioritize;
@@ -334,13 +334,15 @@ impl<'v> Cycle<'v, '_> {
         let mut attempt = deploy::summarise(self.view(), &investigation.commit, candidate, tried)?;
         let cost = self.journal.get(id)?.cost();
         attempt.cost = (cost != Cost::default()).then_some(cost);
+        let asked: Vec<Asking> = self.journal.get(id)?.asked().cloned().collect();
+        attempt.prose = asked.iter().rev().find(|asking| asking.is_prose()).and_then(|asking| asking.said.clone());
         self.tell_judged(id, &attempt, &verdict)?;
         let event = Event::Judged { attempt: attempt.clone(), verdict: verdict.clone() };
         if !verdict.accepted() {
             return self.journal.append(id, vec![event]);
         }
         let accepted = (candidate, &attempt, &verdict, test);
-        let proposal = deploy::propose(tool, opportunity, &investigation, accepted, self.view().clock.now())?;
+        let proposal = deploy::propose(tool, opportunity, &investigation, accepted, &asked, self.view().clock.now())?;
         self.propose(id, event, &proposal)
     }
 

@@ -465,6 +465,7 @@ mod tests {
             diff: format!("+{name}\n"),
             tried: 1,
             cost: None,
+            prose: None,
             parts: Vec::new(),
         };
         let (first, second) = (attempt("first"), attempt("second"));

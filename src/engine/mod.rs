@@ -3,8 +3,9 @@
 //! [`Loop`] is the public way in, for the command line and for programs that embed it.
 
 mod actions;
+mod agent;
 mod ahead;
-mod asking;
+pub mod asking;
 mod claims;
 mod cycle;
 mod divide;
@@ -22,6 +23,7 @@ pub mod rollout;
 mod search;
 pub mod shadow;
 pub mod simulate;
+mod spending;
 mod stage;
 mod stages;
 mod status;
@@ -39,7 +41,9 @@ use tokio_stream::Stream;
 use self::actions::Journal;
 pub use self::figures::{Change, Overview, ToolFigures, VersionFigures};
 pub use self::improvement::{Improvement, Landed, Rollout};
+pub use self::outside::redact_by;
 pub use self::progress::{CycleReport, Progress};
+pub use self::spending::{Spending, StrategyRow};
 pub use self::stage::{IllegalEvent, Stage, next};
 use self::stages::{Real, Stages};
 pub use self::status::{Funnel, History, Notable, OpenItem, Shadowed, Stats, ToolRow};

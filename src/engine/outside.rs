@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::asking::Dialogue;
+use super::asking::{self, Dialogue};
 use super::improvement::Improvement;
 use super::search::{Next, Search};
-use crate::config::{AnswerForm, StrategyName};
+use crate::config::{AnswerForm, Config, StrategyName};
+use crate::deploy;
 use crate::improve::model::{self, Example};
+use crate::model::{Counts, Opportunity};
 use crate::record::redact::Rules;
 use crate::world::View;
 use crate::world::files;
@@ -16,7 +18,12 @@ use crate::world::provider::{AskError, Models, Redact};
 
 /// What leaves this machine, and what comes back, without secrets.
 pub(super) fn redact(view: &View) -> Redact {
-    let rules = Rules::of(&view.config.record).knowing(&files::environment());
+    redact_by(&view.config)
+}
+
+/// The same without a repository.
+pub fn redact_by(config: &Config) -> Redact {
+    let rules = Rules::of(&config.record).knowing(&files::environment());
     Box::new(move |text| String::from_utf8_lossy(&rules.redact(text.as_bytes())).into_owned())
 }
 
@@ -70,8 +77,10 @@ impl Search<'_> {
         let (failing, good) = (examples(&shown.failing), examples(&shown.good));
         Ok(self.asked(improvement, |asked| {
             let case = asked.case(&self.sources);
-            let opportunity = self.wanted.opportunity;
-            what(&model::Asked { case: &case, opportunity, failing: &failing, good: &good, tests: &tests, json, bytes })
+            let Opportunity { id, counts, failures, .. } = self.wanted.opportunity;
+            let counts = Counts { failures: *failures, ..*counts };
+            let id = id.as_str();
+            what(&model::Asked { case: &case, id, counts, failing: &failing, good: &good, tests: &tests, json, bytes })
         }))
     }
 
@@ -94,5 +103,23 @@ impl Search<'_> {
         self.others += 1;
         let judged = self.gate.judge(&candidate);
         Ok(Some(self.next_judged(&[(candidate, self.tried())], 0, judged)))
+    }
+
+    /// Lets a model say in words what an accepted candidate does, where that is wanted. Without a model, or with an answer that is more than
+    /// words, our own wording stands alone.
+    pub(super) fn with_words(&mut self, next: Next, improvement: &Improvement) -> Result<Next> {
+        let view = self.wanted.view;
+        let Next::Judged { candidate, judged, .. } = &next else { return Ok(next) };
+        if !view.config.model.prose || !judged.verdict.accepted() {
+            return Ok(next);
+        }
+        let Ok(Some(models)) = models(view) else { return Ok(next) };
+        let diff = deploy::summarise(view, &self.wanted.investigation.commit, candidate, 0)?.diff;
+        let prompt = model::prose_prompt(&self.wanted.tool.name, &self.wanted.investigation.failure, &diff);
+        self.purse(improvement);
+        let Some(purse) = &mut self.purse else { return Ok(next) };
+        let Some(asking) = asking::words(&models, &prompt, purse, view.clock.now()) else { return Ok(next) };
+        self.ready = Some(next);
+        Ok(Next::Asked(asking))
     }
 }

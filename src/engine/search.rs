@@ -99,6 +99,8 @@ pub(super) struct Search<'a> {
     pub(super) talk: Option<Dialogue>,
     /// An accepted candidate with its rivals, while others are asked for something to put beside it.
     pub(super) held: Option<(Vec<(Candidate, u64)>, Judged)>,
+    /// What was judged, while a model is asked for words about it.
+    pub(super) ready: Option<Next>,
     /// What an agent proposed.
     pub(super) proposed: Option<Candidate>,
     /// Candidates of models and agents that came to the gate.
@@ -131,6 +133,7 @@ impl<'a> Search<'a> {
             stopped: None,
             talk: None,
             held: None,
+            ready: None,
             proposed: None,
             others: 0,
             reasons: Vec::new(),
@@ -171,7 +174,7 @@ impl<'a> Search<'a> {
                 self.started = Stopwatch::start();
             }
             StrategyName::Model => self.begin_talk(improvement)?,
-            StrategyName::Agent => {}
+            StrategyName::Agent => return self.run_agent(improvement),
         }
         Ok(None)
     }
@@ -338,6 +341,16 @@ fn word(language: Language) -> &'static str {
 
 impl Attempts for Search<'_> {
     fn next(&mut self, improvement: &Improvement) -> Result<Next> {
+        if let Some(ready) = self.ready.take() {
+            return Ok(ready);
+        }
+        let next = self.step(improvement)?;
+        self.with_words(next, improvement)
+    }
+}
+
+impl Search<'_> {
+    fn step(&mut self, improvement: &Improvement) -> Result<Next> {
         if let Some(shortlist) = self.shortlist.filter(|_| self.judged == 0 && self.offer.candidates.is_empty()) {
             self.offer = self.asked(improvement, |asked| asked.shortlisted(shortlist))?;
             self.tell_trying(improvement);

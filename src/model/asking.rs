@@ -54,6 +54,13 @@ impl std::iter::Sum for Cost {
     }
 }
 
+impl Asking {
+    /// Whether it was for words for people, and not for a patch.
+    pub fn is_prose(&self) -> bool {
+        self.prompt.starts_with("prose-")
+    }
+}
+
 /// One question to a model, or one run of an agent, as the log keeps it. What was said is not in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asking {

@@ -32,6 +32,9 @@ pub struct AttemptSummary {
     /// What asking others about this failure had cost when it was chosen; `None` when nobody was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// What a model wrote of it for people: words without figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prose: Option<String>,
     /// What it does to each tool, where it repairs several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,

@@ -2,6 +2,7 @@
 
 mod action;
 mod action_lint;
+mod agent;
 mod answers;
 mod bench_gate;
 mod bench_monitor;

@@ -6,11 +6,13 @@
 mod answer;
 mod apply;
 mod prompt;
+mod prose;
 
 use std::collections::BTreeMap;
 
 pub use self::answer::schema;
 pub use self::prompt::{Asked, Example, Prompt, again, agent_brief, prompt, version};
+pub use self::prose::{prose, prose_prompt};
 use crate::model::{Candidate, Language, Patch, Trust, plain_line};
 
 /// What an answer comes to.

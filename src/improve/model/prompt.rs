@@ -7,7 +7,7 @@ use minijinja::{Environment, context};
 
 use super::language;
 use crate::improve::{Case, Repaired};
-use crate::model::{Conclusion, Opportunity, Recording, plain_line};
+use crate::model::{Conclusion, Counts, Recording, plain_line};
 
 const SYSTEM: &str = include_str!("../../../templates/text/prompts/system.md");
 const REPAIR: &str = include_str!("../../../templates/text/prompts/repair.md");
@@ -26,7 +26,10 @@ const FINDINGS: usize = 6000;
 /// What is known, for one question. All of it may be shown.
 pub struct Asked<'a> {
     pub case: &'a Case<'a>,
-    pub opportunity: &'a Opportunity,
+    /// Tells one failure from another.
+    pub id: &'a str,
+    /// Runs that failed so, of how many.
+    pub counts: Counts,
     pub failing: &'a [Example],
     pub good: &'a [Example],
     /// The tool's tests, by path.
@@ -127,7 +130,7 @@ fn may_help(asked: &Asked<'_>) -> Result<(), String> {
 }
 
 fn facts(asked: &Asked<'_>, mark: &str) -> minijinja::Value {
-    let Asked { case, opportunity, .. } = asked;
+    let Asked { case, counts, .. } = asked;
     let (tool, investigation) = (case.tool, case.investigation);
     let data = |name: &str, text: &str, bytes: usize| data(mark, name, text, bytes);
     let runs = |all: &[Example], bytes: usize| -> Vec<String> {
@@ -148,8 +151,8 @@ fn facts(asked: &Asked<'_>, mark: &str) -> minijinja::Value {
         tool => tool.name,
         language => language(tool.language),
         command => plain_line(&tool.run.join(" "), 200),
-        failures => opportunity.failures,
-        runs => opportunity.counts.runs,
+        failures => counts.failures,
+        runs => counts.runs,
         class => plain_line(&investigation.failure.class, 60),
         message => data("message", &investigation.failure.message, MESSAGE),
         frames => frames.map(|frame| place(&frame.path, frame.line, frame.function.as_ref())).collect::<Vec<_>>(),
@@ -241,7 +244,7 @@ fn told(example: &Example) -> String {
 /// A word that nothing quoted can have in it, because it depends on all of it.
 fn mark(asked: &Asked<'_>) -> String {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(asked.opportunity.id.as_str().as_bytes());
+    hasher.update(asked.id.as_bytes());
     for content in asked.case.sources.values().chain(asked.tests.values()) {
         hasher.update(content);
     }
@@ -258,7 +261,7 @@ fn data(mark: &str, name: &str, text: &str, bytes: usize) -> String {
 }
 
 /// At most so many bytes: the beginning, and the end, which often says most.
-fn cut(text: &str, bytes: usize) -> String {
+pub(super) fn cut(text: &str, bytes: usize) -> String {
     if text.len() <= bytes {
         return text.to_string();
     }
@@ -268,7 +271,7 @@ fn cut(text: &str, bytes: usize) -> String {
 }
 
 /// A template of ours; one that cannot be rendered says so where it would have stood, and a test renders all of them.
-fn render(template: &str, facts: minijinja::Value) -> String {
+pub(super) fn render(template: &str, facts: minijinja::Value) -> String {
     let mut environment = Environment::new();
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);

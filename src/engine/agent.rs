@@ -10,7 +10,7 @@ use super::outside::{models, redact};
 use super::search::{Next, Search};
 use crate::config::{AgentConfig, AgentNetwork};
 use crate::improve::model::{self, Author, Prompt, agent_brief};
-use crate::model::{Asking, Candidate, Cost, Exit, plain_line};
+use crate::model::{Asking, Candidate, Cost, Exit, ending, plain_line};
 use crate::world::agent::{self, Ran, Task};
 use crate::world::provider::{Models, Question, Role, estimate};
 
@@ -54,7 +54,7 @@ impl Search<'_> {
             self.reasons.push(format!("the agent was not run: {why}"));
             return Ok(None);
         }
-        let brief = match self.with_facts(improvement, false, BRIEF, |facts| agent_brief(facts))? {
+        let brief = match self.with_facts(improvement, false, BRIEF, agent_brief)? {
             Ok(brief) => brief,
             Err(why) => {
                 self.reasons.push(format!("the agent was not run: {why}"));
@@ -150,7 +150,7 @@ fn outcome(config: &AgentConfig, brief: &Prompt, ran: &Ran, clean: &dyn Fn(&str)
         }
     };
     let printed = clean(&String::from_utf8_lossy(&ran.printed));
-    let from = printed.ceil_char_boundary(printed.len().saturating_sub(KEPT.min(config.output_kib << 10)));
+    let kept = ending(&printed, KEPT.min(config.output_kib << 10));
     let question = blake3::hash(format!("{}\n{:?}\n{printed}", brief.question, ran.took).as_bytes()).to_hex()[..32].to_string();
     let asking = Asking {
         strategy: "agent".into(),
@@ -168,7 +168,7 @@ fn outcome(config: &AgentConfig, brief: &Prompt, ran: &Ran, clean: &dyn Fn(&str)
         // What it says of itself is its word.
         estimated: true,
         outcome,
-        said: Some(printed[from..].to_string()).filter(|said| !said.trim().is_empty()),
+        said: Some(kept.to_string()).filter(|said| !said.trim().is_empty()),
     };
     (asking, candidate)
 }

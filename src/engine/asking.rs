@@ -9,7 +9,7 @@ use super::improvement::Improvement;
 use crate::config::{AnswerForm, Config};
 use crate::improve::model::{self, Author, Prompt, Proposed};
 use crate::improve::{Ledger, room};
-use crate::model::{Asking, Candidate, Cost, PatchId, plain_line};
+use crate::model::{Asking, Candidate, Cost, PatchId, beginning, plain_line};
 use crate::world::provider::{AskError, Models, Question, Reply, Role, Stop, estimate};
 
 /// What was spent on one opportunity, and what is left.
@@ -225,7 +225,7 @@ impl Dialogue {
             }
             Stop::Length => {
                 let why = format!("The answer was longer than {} tokens, and cut.", config.model.answer_tokens);
-                self.wrong.push((beginning(&reply.text), why, 0));
+                self.wrong.push((begun(&reply.text), why, 0));
                 return "the answer is cut: it is too long".into();
             }
             Stop::End => {}
@@ -295,9 +295,9 @@ impl Dialogue {
 }
 
 /// What is repeated of an answer that is too long to be repeated.
-fn beginning(text: &str) -> String {
+fn begun(text: &str) -> String {
     let text = text.trim();
-    if text.is_empty() { "(nothing)".to_string() } else { text[..text.floor_char_boundary(2000)].to_string() }
+    if text.is_empty() { "(nothing)".to_string() } else { beginning(text, 2000).to_string() }
 }
 
 /// Tokens of a few sentences.

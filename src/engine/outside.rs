@@ -49,7 +49,7 @@ impl Search<'_> {
         };
         let model = &view.config.model;
         let json = model.answers == AnswerForm::Json;
-        match self.with_facts(improvement, json, model.prompt_kib << 10, |facts| model::prompt(facts))? {
+        match self.with_facts(improvement, json, model.prompt_kib << 10, model::prompt)? {
             Ok(prompt) => self.talk = Some(Dialogue::new(models, prompt)),
             Err(why) => self.reasons.push(format!("the model was not asked: {why}")),
         }

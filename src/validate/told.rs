@@ -1,7 +1,7 @@
 //! What a strategy may be told of a verdict, so that it can do better: nothing that is held out, and nothing that was made from it.
 
 use super::Gate;
-use crate::model::{Candidate, Check, CheckStatus, Exit, Verdict, plain_line};
+use crate::model::{Candidate, Check, CheckStatus, Exit, Verdict, ending, plain_line};
 
 /// Inputs that are told.
 const INPUTS: usize = 4;
@@ -65,7 +65,6 @@ impl Gate<'_> {
         let run = self.bench().with(&candidate.patch).suite().filter(|run| run.exit != Exit::Code(0));
         let said = run.map(|run| [run.stdout, run.stderr].concat()).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
-        let from = said.ceil_char_boundary(said.len().saturating_sub(SUITE));
-        format!("The tool's own tests fail:\n{}", &said[from..])
+        format!("The tool's own tests fail:\n{}", ending(&said, SUITE))
     }
 }

@@ -205,7 +205,7 @@ impl Repair {
             [word, own.len().to_string(), added.to_string(), cost.tokens().to_string(), format!("{:.4}", cost.usd()), each]
         });
         let rows: Vec<[String; 6]> = rows.collect();
-        render::say(&render::table(["strategy", "correct", "added", "tokens", "dollars", "dollars each"], rows.into_iter()));
+        render::say(&render::table(["strategy", "correct", "added", "tokens", "dollars", "dollars each"], rows));
     }
 
     /// The same with a model instead of the search.

@@ -7,7 +7,7 @@ use minijinja::{Environment, context};
 
 use super::language;
 use crate::improve::{Case, Repaired};
-use crate::model::{Conclusion, Counts, Recording, plain_line};
+use crate::model::{Conclusion, Counts, Recording, beginning, ending, plain_line};
 
 const SYSTEM: &str = include_str!("../../../templates/text/prompts/system.md");
 const REPAIR: &str = include_str!("../../../templates/text/prompts/repair.md");
@@ -265,9 +265,8 @@ pub(super) fn cut(text: &str, bytes: usize) -> String {
     if text.len() <= bytes {
         return text.to_string();
     }
-    let start = text.floor_char_boundary(bytes * 2 / 3);
-    let end = text.ceil_char_boundary(text.len() - bytes / 3);
-    format!("{}\n… {} bytes are left out here …\n{}", &text[..start], end - start, &text[end..])
+    let (start, end) = (beginning(text, bytes * 2 / 3), ending(text, bytes / 3));
+    format!("{start}\n… {} bytes are left out here …\n{end}", text.len() - start.len() - end.len())
 }
 
 /// A template of ours; one that cannot be rendered says so where it would have stood, and a test renders all of them.

@@ -50,8 +50,17 @@ impl Search<'_> {
         }
         let next = Cost { attempts: 1, micro_usd: micro_usd(config.usd), ..Cost::default() };
         let now = view.clock.now();
-        if let Err(why) = self.purse(improvement).room(now, next) {
-            self.reasons.push(format!("the agent was not run: {why}"));
+        if let Err(why) = self.may_ask() {
+            self.later = Some(format!("the agent was not run: {why}"));
+            return Ok(None);
+        }
+        if let Err(spent) = self.purse(improvement).room(now, next) {
+            let why = format!("the agent was not run: {spent}");
+            if spent.is_for_today {
+                self.later = Some(why)
+            } else {
+                self.reasons.push(why)
+            }
             return Ok(None);
         }
         let brief = match self.with_facts(improvement, false, BRIEF, agent_brief)? {
@@ -114,8 +123,8 @@ fn answered(
     let input_tokens = estimate(&question);
     let micro = models.price().map_or(0, |price| price.micro_usd(input_tokens, question.answer_tokens));
     let next = Cost { attempts: 1, input_tokens, output_tokens: question.answer_tokens, micro_usd: micro, milliseconds: 0 };
-    if let Err(why) = purse.room(now, next) {
-        return refuse(why);
+    if let Err(spent) = purse.room(now, next) {
+        return refuse(spent.why);
     }
     match models.ask(&question) {
         Ok(reply) => {

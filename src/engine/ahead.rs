@@ -50,7 +50,7 @@ impl Found {
     pub(super) fn accepted(&self) -> Option<(&Candidate, &Judged, u64)> {
         match self.came.last()? {
             Next::Judged { candidate, judged, tried, .. } if judged.verdict.accepted() => Some((candidate, judged, *tried)),
-            Next::Judged { .. } | Next::Over { .. } | Next::Asked(_) => None,
+            Next::Judged { .. } | Next::Over { .. } | Next::Later { .. } | Next::Asked(_) => None,
         }
     }
 
@@ -58,14 +58,14 @@ impl Found {
     pub(super) fn tried(&self) -> u64 {
         match self.came.last() {
             Some(Next::Judged { tried, .. } | Next::Over { tried, .. }) => *tried,
-            Some(Next::Asked(_)) | None => 0,
+            Some(Next::Asked(_) | Next::Later { .. }) | None => 0,
         }
     }
 
     /// Why there is no patch, where there is none.
     pub(super) fn why_not(&self) -> &str {
         match self.came.last() {
-            Some(Next::Over { reason, .. }) => reason,
+            Some(Next::Over { reason, .. } | Next::Later { reason }) => reason,
             _ => self.investigation.conclusion.why_not().unwrap_or_default(),
         }
     }
@@ -74,7 +74,7 @@ impl Found {
     pub(super) fn shortlist(&self) -> Option<&Shortlist> {
         match self.came.last()? {
             Next::Judged { judged, shortlist, .. } if judged.verdict.accepted() => Some(shortlist),
-            Next::Judged { .. } | Next::Over { .. } | Next::Asked(_) => None,
+            Next::Judged { .. } | Next::Over { .. } | Next::Later { .. } | Next::Asked(_) => None,
         }
     }
 }
@@ -124,6 +124,7 @@ struct Look<'a> {
     shortlist: Option<Shortlist>,
     tip: &'a CommitId,
     tell: &'a (dyn Fn(Progress) + Sync),
+    spends: bool,
 }
 
 impl Cycle<'_, '_> {
@@ -159,7 +160,7 @@ impl Cycle<'_, '_> {
     /// When the repository cannot be read; what cannot be found out about one of them is in its place.
     pub(super) fn look_into(&self, chosen: &[Chosen<'_>], tip: &CommitId) -> Result<Vec<Result<Found>>> {
         let learned = learned(self.journal.improvements.values());
-        let (turn, listener) = (Mutex::new(()), self.journal.listener());
+        let (spends, turn, listener) = (!self.journal.is_dry_run(), Mutex::new(()), self.journal.listener());
         let tell = |progress: Progress| {
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             listener(progress);
@@ -171,7 +172,7 @@ impl Cycle<'_, '_> {
                 let id = &opportunity.id;
                 let improvement = self.journal.known(id).into_owned();
                 let (tool, shortlist) = (tool.clone(), self.shortlist(id, tip)?);
-                looks.push(Look { tool, opportunity, improvement, learned: &learned, shortlist, tip, tell: &tell });
+                looks.push(Look { tool, opportunity, improvement, learned: &learned, shortlist, tip, tell: &tell, spends });
             }
             all.extend(at_once(self.view(), self.stages, &looks));
         }
@@ -287,6 +288,7 @@ impl Look<'_> {
             learned: self.learned,
             shortlist: self.shortlist.as_ref(),
             tell: *tell,
+            spends: self.spends,
         };
         let mut came = Vec::new();
         match stages.search(wanted) {
@@ -298,7 +300,7 @@ impl Look<'_> {
                         false
                     }
                     Next::Asked(_) => false,
-                    Next::Judged { .. } | Next::Over { .. } => true,
+                    Next::Judged { .. } | Next::Over { .. } | Next::Later { .. } => true,
                 };
                 came.push(next);
                 if is_over {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::improvement::Improvement;
 use crate::config::{AnswerForm, Config};
 use crate::improve::model::{self, Author, Prompt, Proposed};
-use crate::improve::{Ledger, room};
+use crate::improve::{Ledger, Spent, room};
 use crate::model::{Asking, Candidate, Cost, PatchId, beginning, plain_line};
 use crate::world::provider::{AskError, Models, Question, Reply, Role, Stop, estimate};
 
@@ -43,8 +43,8 @@ impl<'a> Purse<'a> {
     /// Whether so much more may be spent.
     ///
     /// # Errors
-    /// The limit that it would pass, for people.
-    pub(super) fn room(&self, now: Timestamp, next: Cost) -> Result<(), String> {
+    /// The limit that it would pass.
+    pub(super) fn room(&self, now: Timestamp, next: Cost) -> Result<(), Spent> {
         room(&self.config.budget, self.ledger, (self.logged.and(self.own), self.own), now, next)
     }
 
@@ -83,6 +83,8 @@ pub struct Dialogue {
     wrong: Vec<(String, String, usize)>,
     /// Why nobody is asked any more.
     over: Option<String>,
+    /// That is for now: later it may be otherwise.
+    is_for_now: bool,
 }
 
 impl Dialogue {
@@ -99,6 +101,7 @@ impl Dialogue {
             abstained: Vec::new(),
             wrong: Vec::new(),
             over: None,
+            is_for_now: false,
         }
     }
 
@@ -158,23 +161,13 @@ impl Dialogue {
         let question = self.question(config);
         let next = self.estimated(&question);
         if !self.models.knows(&question)
-            && let Err(why) = purse.room(now, next)
+            && let Err(spent) = purse.room(now, next)
         {
-            self.over = Some(why);
+            (self.over, self.is_for_now) = (Some(spent.why), spent.is_for_today);
             return None;
         }
         self.samples += 1;
-        let mut asking = Asking {
-            strategy: "model".into(),
-            by: self.models.name().to_string(),
-            prompt: self.prompt.version.clone(),
-            question: self.models.digest(&question),
-            cost: Cost::default(),
-            recorded: false,
-            estimated: false,
-            outcome: String::new(),
-            said: None,
-        };
+        let mut asking = nothing_yet(&self.models, &self.prompt, self.models.digest(&question));
         match self.models.ask(&question) {
             Ok(reply) => {
                 asking.cost = purse.pay(&reply.question, reply.cost);
@@ -188,6 +181,7 @@ impl Dialogue {
                     (asking.cost, asking.estimated) = (purse.pay(&format!("{}-{}", asking.question, self.samples), cost), true);
                 } else {
                     self.over = Some(format!("the model was not asked: {error}"));
+                    self.is_for_now = matches!(error, AskError::Away(_) | AskError::Setup(_));
                 }
                 asking.outcome = plain_line(&format!("no answer: {error}"), 200);
             }
@@ -288,6 +282,22 @@ impl Dialogue {
         self.wrong.push((sampled.answer, finding, far + 1));
     }
 
+    /// Asks nobody any more for now.
+    pub(super) fn end(&mut self, why: String) {
+        (self.over, self.is_for_now) = (Some(why), true);
+    }
+
+    /// Whether asking again later may be otherwise.
+    pub(super) fn is_for_now(&self) -> bool {
+        self.is_for_now
+    }
+
+    /// That nobody was asked yet, for the log.
+    pub(super) fn waits(&self) -> Asking {
+        let outcome = plain_line(&format!("waits: {}", self.reason()), 200);
+        Asking { outcome, ..nothing_yet(&self.models, &self.prompt, String::new()) }
+    }
+
     /// Why there is nothing more.
     pub fn reason(&self) -> String {
         self.over.clone().unwrap_or_else(|| self.nothing())
@@ -317,17 +327,7 @@ pub(super) fn words(models: &Models, prompt: &Prompt, purse: &mut Purse<'_>, now
     let micro_usd = models.price().map_or(0, |price| price.micro_usd(input_tokens, WORDS));
     let next = Cost { attempts: 1, input_tokens, output_tokens: WORDS, micro_usd, milliseconds: 0 };
     purse.room(now, next).ok()?;
-    let mut asking = Asking {
-        strategy: "model".into(),
-        by: models.name().to_string(),
-        prompt: prompt.version.clone(),
-        question: models.digest(&question),
-        cost: Cost::default(),
-        recorded: false,
-        estimated: false,
-        outcome: String::new(),
-        said: None,
-    };
+    let mut asking = nothing_yet(models, prompt, models.digest(&question));
     match models.ask(&question) {
         Ok(reply) => {
             asking.cost = purse.pay(&reply.question, reply.cost);
@@ -340,4 +340,19 @@ pub(super) fn words(models: &Models, prompt: &Prompt, purse: &mut Purse<'_>, now
         Err(error) => asking.outcome = plain_line(&format!("no words: {error}"), 200),
     }
     Some(asking)
+}
+
+/// A question that has no answer.
+fn nothing_yet(models: &Models, prompt: &Prompt, question: String) -> Asking {
+    Asking {
+        strategy: "model".into(),
+        by: models.name().to_string(),
+        prompt: prompt.version.clone(),
+        question,
+        cost: Cost::default(),
+        recorded: false,
+        estimated: false,
+        outcome: String::new(),
+        said: None,
+    }
 }

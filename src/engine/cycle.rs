@@ -268,7 +268,8 @@ impl<'v> Cycle<'v, '_> {
         let (view, tell) = (self.view(), self.journal.listener());
         let shortlist = self.shortlist(id, &investigation.commit)?;
         let (investigation, learned, shortlist) = (&investigation, &learned, shortlist.as_ref());
-        let wanted = Wanted { view, tool, character, opportunity, investigation, learned, shortlist, tell };
+        let spends = !self.journal.is_dry_run();
+        let wanted = Wanted { view, tool, character, opportunity, investigation, learned, shortlist, tell, spends };
         let mut attempts = match self.stages.search(wanted) {
             Ok(attempts) => attempts,
             Err(BenchError::World(error)) => return Err(error),
@@ -294,6 +295,7 @@ impl<'v> Cycle<'v, '_> {
     fn came(&mut self, id: &ImprovementId, tool: &Tool, opportunity: &Opportunity, next: Next, rebuilt: u32) -> Result<bool> {
         match next {
             Next::Over { tried, reason } => self.unsolved(id, tried, reason)?,
+            Next::Later { reason } => self.waits(id, reason)?,
             Next::Asked(asking) => {
                 self.journal.append(id, vec![Event::Asked { asking: asking.clone() }])?;
                 self.journal.tell(Progress::Asked { id: id.clone(), tool: tool.name.clone(), asking });

@@ -165,6 +165,7 @@ impl Cycle<'_, '_> {
                 learned: &learned,
                 shortlist: None,
                 tell: self.journal.listener(),
+                spends: false,
             };
             let mut judged = match self.stages.judge(wanted, candidate) {
                 Ok(judged) => judged,
@@ -336,7 +337,7 @@ impl Cycle<'_, '_> {
                     Event::Judged { attempt, verdict: judged.verdict.clone() }
                 }
                 Next::Asked(asking) => Event::Asked { asking: asking.clone() },
-                Next::Judged { .. } | Next::Over { .. } => continue,
+                Next::Judged { .. } | Next::Over { .. } | Next::Later { .. } => continue,
             };
             self.journal.append(id, vec![event])?;
         }

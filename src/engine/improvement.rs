@@ -356,6 +356,13 @@ impl Improvement {
         })
     }
 
+    /// Whether a model was asked since it was investigated last.
+    pub fn was_asked(&self) -> bool {
+        let records = self.records.iter().rev();
+        let mut since = records.take_while(|record| !matches!(record.event, Event::Investigated { .. }));
+        since.any(|record| matches!(&record.event, Event::Asked { asking } if asking.strategy == "model"))
+    }
+
     /// What that cost.
     pub fn cost(&self) -> Cost {
         self.asked().map(|asking| asking.cost).sum()

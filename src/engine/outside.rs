@@ -7,13 +7,14 @@ use anyhow::Result;
 use super::asking::{self, Dialogue};
 use super::improvement::Improvement;
 use super::search::{Next, Search};
-use crate::config::{AnswerForm, Config, StrategyName};
+use crate::config::{AnswerForm, Config, Recordings, StrategyName};
 use crate::deploy;
 use crate::improve::model::{self, Example};
 use crate::model::{Counts, Opportunity};
 use crate::record::redact::Rules;
 use crate::world::View;
 use crate::world::files;
+use crate::world::pause::pauses;
 use crate::world::provider::{AskError, Models, Redact};
 
 /// What leaves this machine, and what comes back, without secrets.
@@ -36,6 +37,20 @@ pub(super) fn models(view: &View) -> Result<Option<Models>, AskError> {
 }
 
 impl Search<'_> {
+    /// Whether anybody may be asked now: it costs something, and is seen outside. What is only replayed is neither.
+    ///
+    /// # Errors
+    /// Why nobody is.
+    pub(super) fn may_ask(&self) -> Result<(), String> {
+        if self.wanted.view.config.model.recordings == Recordings::Replay {
+            return Ok(());
+        }
+        if !self.wanted.spends {
+            return Err("in a dry run nobody is asked".to_string());
+        }
+        pauses(&self.wanted.view.repo).first().map_or(Ok(()), |pause| Err(format!("nobody is asked while it is {pause}")))
+    }
+
     /// Begins to ask the model; why it is not asked is among the reasons, if one is configured.
     pub(super) fn begin_talk(&mut self, improvement: &Improvement) -> Result<()> {
         let view = self.wanted.view;
@@ -113,7 +128,7 @@ impl Search<'_> {
         if !view.config.model.prose || !judged.verdict.accepted() {
             return Ok(next);
         }
-        let Ok(Some(models)) = models(view) else { return Ok(next) };
+        let (Ok(()), Ok(Some(models))) = (self.may_ask(), models(view)) else { return Ok(next) };
         let diff = deploy::summarise(view, &self.wanted.investigation.commit, candidate, 0)?.diff;
         let prompt = model::prose_prompt(&self.wanted.tool.name, &self.wanted.investigation.failure, &diff);
         self.purse(improvement);

@@ -29,6 +29,8 @@ pub(super) struct Wanted<'a> {
     /// What came to the gate on another base, where the files that it edits are the same.
     pub(super) shortlist: Option<&'a Shortlist>,
     pub(super) tell: &'a dyn Fn(Progress),
+    /// Whether others may be asked, who cost something: not in a dry run, which records nothing.
+    pub(super) spends: bool,
 }
 
 /// An accepted candidate and what was put beside it, in the order in which they came to the gate: where the base has moved and the files
@@ -68,6 +70,8 @@ pub(super) enum Next {
     },
     /// Somebody else was asked for one: to be recorded before anything else is asked for.
     Asked(Asking),
+    /// There is none for now, and why: somebody else can be asked later.
+    Later { reason: String },
     /// There is none, and why.
     Over { tried: u64, reason: String },
 }
@@ -105,8 +109,12 @@ pub(super) struct Search<'a> {
     pub(super) proposed: Option<Candidate>,
     /// Candidates of models and agents that came to the gate.
     pub(super) others: u64,
+    /// Why somebody was not asked who may be asked later.
+    pub(super) later: Option<String>,
     /// Why models and agents have nothing more.
     pub(super) reasons: Vec<String>,
+    /// Nothing was looked at yet.
+    is_first: bool,
     /// The tool's own files.
     pub(super) sources: BTreeMap<String, Vec<u8>>,
     pub(super) purse: Option<Purse<'a>>,
@@ -136,7 +144,9 @@ impl<'a> Search<'a> {
             ready: None,
             proposed: None,
             others: 0,
+            later: None,
             reasons: Vec::new(),
+            is_first: true,
             sources: BTreeMap::new(),
             purse: None,
         })
@@ -241,6 +251,11 @@ impl<'a> Search<'a> {
         let config = &self.wanted.view.config;
         while let Some(mut talk) = self.talk.take() {
             let asks = if self.held.is_some() { !talk.is_complete(config) } else { talk.asks(config) };
+            if asks && let Err(why) = self.may_ask() {
+                talk.end(why);
+                self.talk = Some(talk);
+                continue;
+            }
             if asks {
                 let now = self.wanted.view.clock.now();
                 self.purse(improvement);
@@ -248,6 +263,8 @@ impl<'a> Search<'a> {
                 let asking = talk.ask(config, purse, now, &self.sources);
                 self.talk = Some(talk);
                 match asking {
+                    // That nobody answers is said once.
+                    Some(asking) if asking.is_repeated(improvement.asked().last()) => continue,
                     Some(asking) => return Ok(Some(Next::Asked(asking))),
                     None => continue,
                 }
@@ -258,7 +275,15 @@ impl<'a> Search<'a> {
                 return Ok(Some(self.chosen(&found, judged)));
             }
             let Some(sampled) = talk.candidate() else {
-                self.reasons.push(talk.reason());
+                if talk.is_for_now() {
+                    self.later = Some(talk.reason());
+                    if !improvement.was_asked() {
+                        // So that what comes before the model is not looked for again and again until it can be asked.
+                        return Ok(Some(Next::Asked(talk.waits())));
+                    }
+                } else {
+                    self.reasons.push(talk.reason());
+                }
                 return Ok(None);
             };
             if self.asked(improvement, |asked| asked.is_turned_down(&sampled.candidate))? {
@@ -323,6 +348,9 @@ impl<'a> Search<'a> {
             (None, 0) => "no strategy had a candidate that was not refused before".to_string(),
             (None, tried) => format!("none of {tried} candidates makes the failing inputs succeed"),
         };
+        if let Some(reason) = &self.later {
+            return Next::Later { reason: reason.clone() };
+        }
         let reason = std::iter::once(&ours).chain(&self.reasons).cloned().collect::<Vec<_>>().join("; ");
         Next::Over { tried, reason }
     }
@@ -350,7 +378,18 @@ impl Attempts for Search<'_> {
 }
 
 impl Search<'_> {
+    /// Where a model was asked about this investigation already, what comes before it had nothing: a cycle that goes on where another one
+    /// was stopped does not look for it again.
+    fn skip_what_was_asked(&mut self, improvement: &Improvement) {
+        let is_first = std::mem::take(&mut self.is_first);
+        let before = self.ways.iter().position(|way| *way == StrategyName::Model).unwrap_or(0);
+        if is_first && self.wanted.view.config.improve.beside.is_empty() && improvement.was_asked() {
+            self.ways.drain(..before);
+        }
+    }
+
     fn step(&mut self, improvement: &Improvement) -> Result<Next> {
+        self.skip_what_was_asked(improvement);
         if let Some(shortlist) = self.shortlist.filter(|_| self.judged == 0 && self.offer.candidates.is_empty()) {
             self.offer = self.asked(improvement, |asked| asked.shortlisted(shortlist))?;
             self.tell_trying(improvement);

@@ -35,18 +35,27 @@ impl Ledger {
     }
 }
 
+/// A limit that is reached.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Spent {
+    pub why: String,
+    /// Tomorrow there is room again.
+    pub is_for_today: bool,
+}
+
 /// Whether `next` may be spent too: the limit that it would pass, if not. `opportunity` is what one opportunity took so far, `own` what of
 /// it is not in the ledger yet.
 ///
 /// # Errors
-/// The limit, for people.
+/// The limit.
 pub fn room(
     budget: &BudgetConfig,
     ledger: &Ledger,
     (opportunity, own): (Cost, Cost),
     now: Timestamp,
     next: Cost,
-) -> Result<(), String> {
+) -> Result<(), Spent> {
     let levels = [
         ("opportunity", &budget.opportunity, opportunity),
         ("day", &budget.day, ledger.day(now).and(own)),
@@ -54,7 +63,8 @@ pub fn room(
     ];
     for (name, limits, used) in levels {
         if let Some(limit) = passed(limits, used.and(next)) {
-            return Err(format!("the budget is used up (`[budget.{name}] {limit}`; so far {used})"));
+            let why = format!("the budget is used up (`[budget.{name}] {limit}`; so far {used})");
+            return Err(Spent { why, is_for_today: name == "day" });
         }
     }
     Ok(())
@@ -91,7 +101,10 @@ mod tests {
         let budget = |opportunity, day, repository| BudgetConfig { opportunity, day, repository };
         let none = LimitsConfig::default();
         let asked = |budget: &BudgetConfig| {
-            room(budget, &ledger, (cost(2, 50, 0), cost(1, 50, 0)), at(DAY + 99), cost(1, 10, 5)).err().unwrap_or_default()
+            room(budget, &ledger, (cost(2, 50, 0), cost(1, 50, 0)), at(DAY + 99), cost(1, 10, 5))
+                .err()
+                .map(|spent| spent.why)
+                .unwrap_or_default()
         };
         assert_eq!(asked(&budget(none, none, none)), "");
         assert!(asked(&budget(LimitsConfig { attempts: 2, ..none }, none, none)).contains("[budget.opportunity] attempts"));

@@ -55,6 +55,12 @@ impl std::iter::Sum for Cost {
 }
 
 impl Asking {
+    /// Whether nothing came of it, at no cost, as of the one before.
+    pub fn is_repeated(&self, before: Option<&Asking>) -> bool {
+        let same = |before: &Asking| before.outcome == self.outcome && before.question == self.question;
+        self.cost == Cost::default() && before.is_some_and(same)
+    }
+
     /// Whether it was for words for people, and not for a patch.
     pub fn is_prose(&self) -> bool {
         self.prompt.starts_with("prose-")

@@ -212,6 +212,20 @@ mod tests {
         r#"{"at":"2026-01-02T03:04:05Z","event":"analysed","analysis":{"before":{"runs":9,"failures":3},"after":{"runs":9,"failures":0},"log_bayes_factor":0.0,"replays":[],"finding":"good"}}"#,
     ];
 
+    /// Written before anybody else was asked for patches, and what is written of that.
+    const ASKED: [&str; 2] = [
+        r#"{"at":"2026-01-02T03:04:05Z","event":"judged","attempt":{"patch":"p","strategy":"template","source":"s","title":"t","trust":"land","diff":"d","tried":1},"verdict":{"judgement":"accepted","level":"land","checks":[]}}"#,
+        r#"{"at":"2026-01-02T03:04:05Z","event":"asked","asking":{"strategy":"model","by":"m","prompt":"repair-1","question":"q","cost":{"attempts":1,"input_tokens":2,"output_tokens":3,"micro_usd":4,"milliseconds":5},"outcome":"abstains"}}"#,
+    ];
+
+    #[test]
+    fn what_was_recorded_before_others_were_asked_reads_and_is_written_as_ever() {
+        for line in ASKED {
+            let record: Record = serde_json::from_str(line).expect("reads");
+            assert_eq!(serde_json::to_string(&record).expect("is written"), line);
+        }
+    }
+
     #[test]
     fn what_was_recorded_of_one_tool_reads_and_is_written_as_ever() {
         for line in OLD {

@@ -259,10 +259,10 @@ fn misbehaviours() -> Vec<(&'static str, Say, &'static str, &'static str)> {
         ("an enormous answer", Say::Enormous, "no answer: the answer is larger", ""),
         ("bytes that are no text", Say::NotUtf8, "no answer: the answer is no text", ""),
         ("silence", Say::Never, "no answer: no answer within 4s", ""),
-        ("too many requests", Say::Status(429, Some("3600")), "no answer: as the script says (status 429)", ""),
-        ("a broken server", Say::Status(500, Some("0")), "no answer: as the script says (status 500)", ""),
-        ("a wrong key", Say::Status(401, None), "no answer: as the script says (status 401)", ""),
-        ("a redirect", Say::Elsewhere, "the provider is somewhere else", ""),
+        ("too many requests", Say::Status(429, Some("3600")), "no answer: as the script says (status 429)", "later"),
+        ("a broken server", Say::Status(500, Some("0")), "no answer: as the script says (status 500)", "later"),
+        ("a wrong key", Say::Status(401, None), "no answer: as the script says (status 401)", "later"),
+        ("a redirect", Say::Elsewhere, "the provider is somewhere else", "later"),
     ]
 }
 
@@ -284,7 +284,8 @@ fn whatever_a_model_does_wrong_nothing_comes_of_it() {
                     run(&repository);
                     nothing_happened(&repository, &tip);
                     let (outcomes, improvement) = (outcomes(&repository), repository.improvement());
-                    assert_eq!((outcomes.len(), improvement["stage"].as_str()), (1, Some("unsolved")), "{name}: {improvement:#}");
+                    let (stage, reason) = if reason == "later" { ("investigated", "") } else { ("unsolved", reason) };
+                    assert_eq!((outcomes.len(), improvement["stage"].as_str()), (1, Some(stage)), "{name}: {improvement:#}");
                     assert!(outcomes[0].contains(outcome), "{name}: {outcomes:?}");
                     let judged = events(&repository, "judged");
                     let said = judged.first().map(|event| word(&event["verdict"]["reason"])).unwrap_or_default();
@@ -335,9 +336,9 @@ fn a_budget_ends_the_asking_and_is_counted_over_days_and_failures() {
                 .replace("\n[model]", &format!("\n[budget]\n{limits}\n\n[model]")),
         );
         let before = oracle.asked().len();
-        run(&repository);
+        let waiting = run(&repository).waiting();
         let reason = repository.improvement()["reason"].as_str().unwrap_or_default().to_string();
-        assert!(reason.contains(wanted), "{limits}: {reason}");
+        assert!(reason.contains(wanted) || waiting.contains(wanted), "{limits}: {reason} {waiting}");
         oracle.asked().len() - before
     };
     assert_eq!(asked("opportunity = { attempts = 2 }", "[budget.opportunity] attempts"), 2);
@@ -455,4 +456,32 @@ fn a_model_may_say_in_words_what_changes_and_gives_no_figures() {
         !shown.contains("In the words of a model") && outcomes[1].contains("figures, which are ours to give"),
         "{outcomes:?}"
     );
+}
+
+#[test]
+fn who_cannot_be_asked_now_is_asked_in_a_later_cycle() {
+    let repository = failing();
+    let oracle = Oracle::in_turn(vec![Say::Status(429, Some("3600")), Say::Status(429, Some("3600")), Say::Text(right())]);
+    configure(&repository, &settings(&oracle.address, ""));
+    assert!(run(&repository).waiting().contains("it wants to be asked again in 3600 s"));
+    run(&repository);
+    // That nobody answers is in the log once.
+    assert_eq!((repository.stage().as_str(), events(&repository, "asked").len()), ("investigated", 1));
+    run(&repository);
+    assert_eq!((repository.stage().as_str(), oracle.asked().len()), ("proposed", 3));
+}
+
+#[test]
+fn a_dry_run_and_a_pause_ask_nobody() {
+    let repository = failing();
+    let oracle = Oracle::always(Say::Text(right()));
+    configure(&repository, &settings(&oracle.address, ""));
+    let dry = with_key(&repository).arg("--dry-run").output().expect("runs");
+    assert!(text(&dry.stdout).contains("in a dry run nobody is asked"), "{}", text(&dry.stdout));
+    repository.says(&["pause", "a holiday"]);
+    assert!(run(&repository).waiting().contains("nobody is asked while it is paused"));
+    assert_eq!((oracle.asked().len(), repository.stage().as_str()), (0, "investigated"));
+    repository.says(&["resume"]);
+    run(&repository);
+    assert_eq!((oracle.asked().len(), repository.stage().as_str()), (1, "proposed"));
 }

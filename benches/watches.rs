@@ -205,6 +205,8 @@ fn write_log(repo: &Repo, commits: &[CommitId], versions: &[(Version, Version)])
             trust: Trust::Land,
             diff: String::new(),
             tried: 1,
+            cost: None,
+            prose: None,
             parts: Vec::new(),
         };
         let verdict = Verdict {

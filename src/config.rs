@@ -4,6 +4,8 @@
 
 mod check;
 mod forge;
+mod improve;
+mod model;
 mod monitor;
 mod reference;
 mod rollout;
@@ -16,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::check::LEASE_MAX;
 pub use self::forge::{ForgeConfig, ForgeKind, LandBy, TokenMode, is_repository};
+pub use self::improve::{ImproveConfig, Route, StrategyName};
+pub use self::model::{AgentConfig, AgentNetwork, AnswerForm, BudgetConfig, LimitsConfig, ModelConfig, Provider, Recordings};
 pub use self::monitor::MonitorConfig;
 pub use self::reference::reference;
 pub use self::rollout::{RolloutConfig, Sticky};
@@ -52,6 +56,12 @@ pub struct Config {
     pub investigate: InvestigateConfig,
     /// How candidates are made.
     pub improve: ImproveConfig,
+    /// Which language model is asked for patches, and how.
+    pub model: ModelConfig,
+    /// Which coding agent is asked for patches.
+    pub agent: AgentConfig,
+    /// What asking models and agents may cost.
+    pub budget: BudgetConfig,
     /// What a candidate must pass.
     pub validate: ValidateConfig,
     /// How what runs is confined.
@@ -229,22 +239,6 @@ pub struct InvestigateConfig {
     pub versions: usize,
 }
 
-/// How candidates are made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ImproveConfig {
-    /// Candidates that a search tries for one opportunity. Where nothing can be tried fast, it is the best few hundred of them.
-    pub candidates: usize,
-    /// Processor time of such a search.
-    pub cpu: Span,
-    /// Time spent at the gate for one opportunity.
-    pub time: Span,
-    /// Candidates that passed the quick trial and are taken through the whole gate, at most.
-    pub gate_attempts: usize,
-    /// A commit older than this is never proposed for a revert.
-    pub revert_days: u32,
-}
-
 /// How an improvement lands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -339,6 +333,7 @@ defaults_of_default_profile! {
     engine: EngineConfig, discover: DiscoverConfig, record: RecordConfig, detect: DetectConfig,
     investigate: InvestigateConfig, improve: ImproveConfig, validate: ValidateConfig, deploy: DeployConfig,
     monitor: MonitorConfig, sandbox: SandboxConfig, sync: SyncConfig, serve: ServeConfig, forge: ForgeConfig,
+    model: ModelConfig, agent: AgentConfig, budget: BudgetConfig,
 }
 
 impl Default for RolloutConfig {
@@ -388,13 +383,10 @@ impl Config {
                 window_days: 30,
             },
             investigate: InvestigateConfig { inputs: 6, runs: 3, versions: 64 },
-            improve: ImproveConfig {
-                candidates: 4000,
-                cpu: Span::seconds(60),
-                time: Span::seconds(120),
-                gate_attempts: 5,
-                revert_days: 30,
-            },
+            improve: improve::defaults(),
+            model: model::model_defaults(),
+            agent: model::agent_defaults(),
+            budget: model::budget_defaults(),
             validate: validate::defaults(profile),
             sandbox: sandbox::defaults(),
             deploy: DeployConfig {

@@ -7,7 +7,7 @@ use super::render::{self, Paint};
 use super::{Failure, Outcome, Output, now};
 use crate::engine::account::{Beside, account};
 use crate::engine::{History, Improvement, Notable, Shadowed};
-use crate::model::{Analysis, Event, Record, plain_line};
+use crate::model::{Analysis, Asking, Event, Record, plain_line};
 
 /// Read from `refs/fractal/log`, newest first.
 #[derive(clap::Args)]
@@ -209,6 +209,7 @@ fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
             );
             lines
         }
+        Event::Asked { asking } => asked(asking),
         Event::NoCandidate { tried, reason } => vec![format!("{tried} candidates: {reason}")],
         Event::Intended { action } => vec![action.to_string()],
         Event::Approved { key, by } => vec![format!("{}, by {}", named(improvement, key), who(by))],
@@ -225,6 +226,18 @@ fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
         }
         Event::Ended { how } => vec![serde_json::to_string(how).unwrap_or_default()],
     }
+}
+
+fn asked(asking: &Asking) -> Vec<String> {
+    let free = if asking.recorded { ", answered from a recording" } else { "" };
+    let about = if asking.estimated { " (estimated)" } else { "" };
+    let mut lines = vec![
+        format!("{} `{}`, prompt {}: {}", asking.strategy, asking.by, asking.prompt, asking.outcome),
+        format!("{}{about}{free}", asking.cost),
+    ];
+    let said = asking.said.iter().flat_map(|said| said.lines());
+    lines.extend(said.map(|line| format!("| {}", plain_line(line, 200))));
+    lines
 }
 
 fn analysed(analysis: &Analysis) -> Vec<String> {

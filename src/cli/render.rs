@@ -306,6 +306,9 @@ impl Teller {
                 row(p.cyan("detected"), 8, tool, &format!("{priority}: {summary}"))
             }
             Progress::Investigated { tool, summary, .. } => plain("investigated", tool, summary),
+            Progress::Asked { tool, asking, .. } => {
+                plain("asked", tool, &format!("{}: {} ({})", asking.by, asking.outcome, asking.cost))
+            }
             Progress::Judged { tool, title, tried, verdict: judged, .. } => {
                 let (word, text) = if judged.accepted() { (p.green("accepted"), 8) } else { (p.yellow("rejected"), 8) };
                 format!("{}\n{}", row(word, text, tool, &format!("{title} (candidate {tried})")), verdict(judged, p))

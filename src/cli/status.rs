@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::render::{self, Paint};
 use super::{Outcome, Output, now};
-use crate::engine::{Funnel, History, OpenItem, Stats, ToolRow};
-use crate::model::ShadowCounts;
+use crate::config::LimitsConfig;
+use crate::engine::{Funnel, History, OpenItem, Spending, Stats, StrategyRow, ToolRow};
+use crate::model::{Cost, ShadowCounts};
 use crate::prioritize::Ranked;
 use crate::world::claims::Claim;
 
@@ -25,6 +26,10 @@ struct Everything {
     /// Which loops work on which tools now.
     claims: Vec<Claim>,
     funnel: Funnel,
+    /// What models and agents have cost.
+    spending: Spending,
+    /// What each way to repair came to.
+    strategies: Vec<StrategyRow>,
     tools: Vec<ToolRow>,
     open: Vec<OpenItem>,
     backlog: Vec<Item>,
@@ -52,6 +57,8 @@ impl Status {
             stats: history.stats()?,
             claims: history.view().claims()?,
             funnel: history.funnel(),
+            spending: history.spending(),
+            strategies: history.strategies(),
             tools: history.tool_rows(&catalog)?,
             open: history.open_items()?,
             backlog: history.backlog(&catalog)?.into_iter().map(|ranked| item(&history, ranked)).collect(),
@@ -105,6 +112,7 @@ fn show(everything: &Everything, now: jiff::Timestamp) {
         funnel.declined,
         funnel.waiting
     ));
+    show_strategies(everything, paint);
     let rows = everything.tools.iter().map(|row| {
         [
             row.tool.clone(),
@@ -138,6 +146,41 @@ fn show(everything: &Everything, now: jiff::Timestamp) {
         });
         render::say(&render::table(["tool", "priority", "score", "failures", "tie", "state"], rows));
     }
+}
+
+/// What others were asked and what it cost, where anybody was.
+fn show_strategies(everything: &Everything, paint: Paint) {
+    let Spending { today, all, budget } = &everything.spending;
+    if *all == Cost::default() {
+        return;
+    }
+    let of = |limits: &LimitsConfig| match limits.usd > 0.0 {
+        true => format!(" of ${:.2}", limits.usd),
+        false => String::new(),
+    };
+    let told = |cost: &Cost, limits: &LimitsConfig| {
+        format!("${:.4}{} ({} asked, {} tokens)", cost.usd(), of(limits), cost.attempts, cost.tokens())
+    };
+    let (day, ever) = (told(today, &budget.day), told(all, &budget.repository));
+    render::say(&format!("{} today {day}, in all {ever}", paint.bold("spent")));
+    let mut together: Vec<StrategyRow> = Vec::new();
+    for row in &everything.strategies {
+        match together.iter_mut().find(|known| known.strategy == row.strategy && known.source == row.source) {
+            Some(known) => {
+                (known.judged, known.accepted) = (known.judged + row.judged, known.accepted + row.accepted);
+                (known.landed, known.kept) = (known.landed + row.landed, known.kept + row.kept);
+                (known.reverted, known.cost) = (known.reverted + row.reverted, known.cost.and(row.cost));
+            }
+            None => together.push(row.clone()),
+        }
+    }
+    let rows = together.into_iter().map(|row| {
+        let counts = [row.judged, row.accepted, row.landed, row.kept, row.reverted].map(|count| count.to_string());
+        let [judged, accepted, landed, kept, reverted] = counts;
+        [row.strategy, row.source, judged, accepted, landed, kept, reverted, format!("{:.4}", row.cost.usd())]
+    });
+    let names = ["strategy", "who, prompt", "judged", "accepted", "landed", "kept", "reverted", "dollars"];
+    render::say(&render::table(names, rows));
 }
 
 /// The reason, and what live runs showed where that is not the reason itself.

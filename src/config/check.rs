@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, ConfigError, Span, ToolConfig, forge};
+use super::{Config, ConfigError, Span, ToolConfig, forge, improve, model};
 use crate::model::check_tool_name;
 
 /// The longest time that is looked back: a century of days.
@@ -63,6 +63,9 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     expressions("record.secrets", &config.record.secrets)?;
     expressions("record.harmless", &config.record.harmless)?;
     forge::check(&config.forge)?;
+    improve::check(&config.improve)?;
+    model::check(&config.model, &config.agent)?;
+    at_most("model.recordings_mib", config.model.recordings_mib, MIB_MAX)?;
     signs("deploy.author_name", &config.deploy.author_name)?;
     signs("deploy.author_email", &config.deploy.author_email)?;
     let mut seen = std::collections::BTreeSet::new();

@@ -22,7 +22,7 @@ pub use self::outs::{Dependant, RevertFacts, out};
 pub use self::pull_request::{Account, PullRequest, pull_request, renewed};
 pub use self::rollout::{Next, evidence, next};
 pub use self::text::{note, revert_message, revert_request, verdict};
-use crate::model::{AttemptSummary, Candidate, CommitId, Investigation, Opportunity, Patch, Tool, Verdict};
+use crate::model::{Asking, AttemptSummary, Candidate, CommitId, Investigation, Opportunity, Patch, Tool, Verdict};
 use crate::world::View;
 use crate::world::git::RevertError;
 
@@ -56,6 +56,8 @@ pub fn summarise(view: &View, base: &CommitId, candidate: &Candidate, tried: u64
         trust: candidate.trust,
         diff: view.repo.unified_diff(base, &candidate.patch, DIFF_MAX)?,
         tried,
+        cost: None,
+        prose: None,
         parts: Vec::new(),
     })
 }
@@ -69,10 +71,11 @@ pub fn propose(
     opportunity: &Opportunity,
     investigation: &Investigation,
     accepted: (&Candidate, &AttemptSummary, &Verdict, Option<Patch>),
+    asked: &[Asking],
     now: Timestamp,
 ) -> Result<Proposal> {
     let (candidate, attempt, verdict, test) = accepted;
-    let story = text::Story { tool, opportunity, investigation, attempt, verdict, test: test.as_ref(), now };
+    let story = text::Story { tool, opportunity, investigation, attempt, verdict, test: test.as_ref(), asked, now };
     let notes = format!(".fractal/notes/{}-{}-{}.md", now.strftime("%Y-%m-%d"), tool.name, opportunity.id.short());
     let mut patch = candidate.patch.clone().and(Patch::write(notes, story.notes()?.into_bytes()));
     if let Some(test) = &test {
@@ -112,6 +115,7 @@ pub fn propose_together(
             attempt: part.attempt,
             verdict: part.verdict,
             test: part.test,
+            asked: &[],
             now,
         })
         .collect();

@@ -80,6 +80,8 @@ pub fn pull_request(account: &Account<'_>) -> Result<PullRequest> {
         culprit => investigation.culprit.as_ref().map(|c| context! { commit => c.commit, summary => cell(&c.summary), author => cell(&c.author), tried => c.versions_tried }),
         remarks => investigation.remarks.iter().map(|remark| cell(remark)).collect::<Vec<_>>(),
         strategy => attempt.strategy,
+        prose => attempt.prose.as_deref().map(cell),
+        cost => attempt.cost.map(|cost| cost.to_string()),
         source => code(&attempt.source),
         tried => attempt.tried,
         paths => paths.iter().map(|path| code(path)).collect::<Vec<_>>(),
@@ -216,6 +218,8 @@ mod tests {
             trust: Trust::Land,
             diff: format!("--- a/x\n+++ b/x\n+```\n+{text}\n-old\n+new\n"),
             tried: 1,
+            cost: None,
+            prose: None,
             parts: Vec::new(),
         };
         let check = |name: &str| Check { name: name.into(), status: CheckStatus::Passed, detail: shown(), listed: vec![shown()] };

@@ -6,8 +6,8 @@ use minijinja::{Environment, context};
 
 use super::markdown::{block, cell, code, inert};
 use crate::model::{
-    Analysis, AttemptSummary, Check, CheckStatus, CommitId, Counts, Finding, ImprovementId, Investigation, Opportunity, Patch,
-    Signal, Tool, Verdict, plain_line,
+    Analysis, Asking, AttemptSummary, Check, CheckStatus, CommitId, Counts, Finding, ImprovementId, Investigation, Opportunity,
+    Patch, Signal, Tool, Verdict, plain_line,
 };
 
 /// Characters of a subject line's own text.
@@ -21,6 +21,8 @@ pub(super) struct Story<'a> {
     pub attempt: &'a AttemptSummary,
     pub verdict: &'a Verdict,
     pub test: Option<&'a Patch>,
+    /// Who was asked for it, oldest first.
+    pub asked: &'a [Asking],
     pub now: Timestamp,
 }
 
@@ -72,6 +74,9 @@ impl Story<'_> {
             checks_run => self.verdict.checks.iter().filter(|c| c.status != CheckStatus::Skipped).count(),
             test => self.test.and_then(|test| test.edits.keys().next()),
             base => investigation.commit,
+            prose => self.attempt.prose,
+            cost => self.attempt.cost.map(|cost| cost.to_string()),
+            asked => self.asked.iter().map(asking).collect::<Vec<_>>(),
             date => self.now.strftime("%Y-%m-%d %H:%M UTC").to_string(),
         }
     }
@@ -109,6 +114,16 @@ pub fn verdict(verdict: &Verdict) -> Result<String> {
             checks => checks(verdict),
         },
     )
+}
+
+fn asking(asking: &Asking) -> minijinja::Value {
+    let Asking { strategy, by, prompt, cost, recorded, outcome, said, .. } = asking;
+    let said = said.as_ref().filter(|_| strategy == "agent").map(|said| block("text", said));
+    context! {
+        strategy => strategy, by => code(by), prompt => prompt, outcome => cell(outcome), recorded => recorded, said => said,
+        tokens => format!("{} + {}", cost.input_tokens, cost.output_tokens), usd => format!("{:.4}", cost.usd()),
+        seconds => format!("{:.1}", cost.milliseconds as f64 / 1000.0),
+    }
 }
 
 fn checks(verdict: &Verdict) -> Vec<minijinja::Value> {

@@ -50,19 +50,22 @@ impl Found {
     pub(super) fn accepted(&self) -> Option<(&Candidate, &Judged, u64)> {
         match self.came.last()? {
             Next::Judged { candidate, judged, tried, .. } if judged.verdict.accepted() => Some((candidate, judged, *tried)),
-            Next::Judged { .. } | Next::Over { .. } => None,
+            Next::Judged { .. } | Next::Over { .. } | Next::Later { .. } | Next::Asked(_) => None,
         }
     }
 
     /// Candidates that were looked at.
     pub(super) fn tried(&self) -> u64 {
-        self.came.last().map_or(0, |(Next::Judged { tried, .. } | Next::Over { tried, .. })| *tried)
+        match self.came.last() {
+            Some(Next::Judged { tried, .. } | Next::Over { tried, .. }) => *tried,
+            Some(Next::Asked(_) | Next::Later { .. }) | None => 0,
+        }
     }
 
     /// Why there is no patch, where there is none.
     pub(super) fn why_not(&self) -> &str {
         match self.came.last() {
-            Some(Next::Over { reason, .. }) => reason,
+            Some(Next::Over { reason, .. } | Next::Later { reason }) => reason,
             _ => self.investigation.conclusion.why_not().unwrap_or_default(),
         }
     }
@@ -71,7 +74,7 @@ impl Found {
     pub(super) fn shortlist(&self) -> Option<&Shortlist> {
         match self.came.last()? {
             Next::Judged { judged, shortlist, .. } if judged.verdict.accepted() => Some(shortlist),
-            Next::Judged { .. } | Next::Over { .. } => None,
+            Next::Judged { .. } | Next::Over { .. } | Next::Later { .. } | Next::Asked(_) => None,
         }
     }
 }
@@ -121,6 +124,7 @@ struct Look<'a> {
     shortlist: Option<Shortlist>,
     tip: &'a CommitId,
     tell: &'a (dyn Fn(Progress) + Sync),
+    spends: bool,
 }
 
 impl Cycle<'_, '_> {
@@ -156,7 +160,7 @@ impl Cycle<'_, '_> {
     /// When the repository cannot be read; what cannot be found out about one of them is in its place.
     pub(super) fn look_into(&self, chosen: &[Chosen<'_>], tip: &CommitId) -> Result<Vec<Result<Found>>> {
         let learned = learned(self.journal.improvements.values());
-        let (turn, listener) = (Mutex::new(()), self.journal.listener());
+        let (spends, turn, listener) = (!self.journal.is_dry_run(), Mutex::new(()), self.journal.listener());
         let tell = |progress: Progress| {
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             listener(progress);
@@ -168,7 +172,7 @@ impl Cycle<'_, '_> {
                 let id = &opportunity.id;
                 let improvement = self.journal.known(id).into_owned();
                 let (tool, shortlist) = (tool.clone(), self.shortlist(id, tip)?);
-                looks.push(Look { tool, opportunity, improvement, learned: &learned, shortlist, tip, tell: &tell });
+                looks.push(Look { tool, opportunity, improvement, learned: &learned, shortlist, tip, tell: &tell, spends });
             }
             all.extend(at_once(self.view(), self.stages, &looks));
         }
@@ -284,20 +288,24 @@ impl Look<'_> {
             learned: self.learned,
             shortlist: self.shortlist.as_ref(),
             tell: *tell,
+            spends: self.spends,
         };
         let mut came = Vec::new();
         match stages.search(wanted) {
             Ok(mut attempts) => loop {
                 let next = attempts.next(&improvement)?;
-                if let Next::Judged { candidate, judged, .. } = &next
-                    && !judged.verdict.accepted()
-                {
-                    improvement.refused.insert(candidate.patch.id());
-                    came.push(next);
-                    continue;
-                }
+                let is_over = match &next {
+                    Next::Judged { candidate, judged, .. } if !judged.verdict.accepted() => {
+                        improvement.refused.insert(candidate.patch.id());
+                        false
+                    }
+                    Next::Asked(_) => false,
+                    Next::Judged { .. } | Next::Over { .. } | Next::Later { .. } => true,
+                };
                 came.push(next);
-                break;
+                if is_over {
+                    break;
+                }
             },
             Err(BenchError::World(error)) => return Err(error),
             Err(error) => came.push(Next::Over { tried: 0, reason: error.to_string() }),

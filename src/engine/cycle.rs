@@ -19,8 +19,8 @@ use super::stages::Stages;
 use super::{rollout, shadow};
 use crate::deploy::{self, Decision, Facts, Proposal};
 use crate::model::{
-    ActionKind, Approver, AttemptSummary, Candidate, Character, CommitId, Conclusion, End, Event, ImprovementId, Investigation,
-    Observation, Opportunity, Tool, Verdict,
+    ActionKind, Approver, Asking, AttemptSummary, Candidate, Character, CommitId, Conclusion, Cost, End, Event, ImprovementId,
+    Investigation, Observation, Opportunity, Tool, Verdict,
 };
 use crate::prioritize;
 use crate::validate::Judged;
@@ -278,7 +278,8 @@ impl<'v> Cycle<'v, '_> {
         let (view, tell) = (self.view(), self.journal.listener());
         let shortlist = self.shortlist(id, &investigation.commit)?;
         let (investigation, learned, shortlist) = (&investigation, &learned, shortlist.as_ref());
-        let wanted = Wanted { view, tool, character, opportunity, investigation, learned, shortlist, tell };
+        let spends = !self.journal.is_dry_run();
+        let wanted = Wanted { view, tool, character, opportunity, investigation, learned, shortlist, tell, spends };
         let mut attempts = match self.stages.search(wanted) {
             Ok(attempts) => attempts,
             Err(BenchError::World(error)) => return Err(error),
@@ -304,6 +305,12 @@ impl<'v> Cycle<'v, '_> {
     fn came(&mut self, id: &ImprovementId, tool: &Tool, opportunity: &Opportunity, next: Next, rebuilt: u32) -> Result<bool> {
         match next {
             Next::Over { tried, reason } => self.unsolved(id, tried, reason)?,
+            Next::Later { reason } => self.waits(id, reason)?,
+            Next::Asked(asking) => {
+                self.journal.append(id, vec![Event::Asked { asking: asking.clone() }])?;
+                self.journal.tell(Progress::Asked { id: id.clone(), tool: tool.name.clone(), asking });
+                return Ok(false);
+            }
             Next::Judged { candidate, judged, tried, shortlist } => {
                 let accepted = judged.verdict.accepted();
                 self.judged(id, tool, opportunity, &candidate, *judged, tried)?;
@@ -336,14 +343,18 @@ impl<'v> Cycle<'v, '_> {
     ) -> Result<()> {
         let Judged { verdict, test, .. } = judged;
         let investigation = self.journal.get(id)?.investigation.clone().context("a bug: a verdict without an investigation")?;
-        let attempt = deploy::summarise(self.view(), &investigation.commit, candidate, tried)?;
+        let mut attempt = deploy::summarise(self.view(), &investigation.commit, candidate, tried)?;
+        let cost = self.journal.get(id)?.cost();
+        attempt.cost = (cost != Cost::default()).then_some(cost);
+        let asked: Vec<Asking> = self.journal.get(id)?.asked().cloned().collect();
+        attempt.prose = asked.iter().rev().find(|asking| asking.is_prose()).and_then(|asking| asking.said.clone());
         self.tell_judged(id, &attempt, &verdict)?;
         let event = Event::Judged { attempt: attempt.clone(), verdict: verdict.clone() };
         if !verdict.accepted() {
             return self.journal.append(id, vec![event]);
         }
         let accepted = (candidate, &attempt, &verdict, test);
-        let proposal = deploy::propose(tool, opportunity, &investigation, accepted, self.view().clock.now())?;
+        let proposal = deploy::propose(tool, opportunity, &investigation, accepted, &asked, self.view().clock.now())?;
         self.propose(id, event, &proposal)
     }
 

@@ -87,7 +87,7 @@ impl Cycle<'_, '_> {
                 continue;
             };
             let (class, message) = opportunity.failure.pattern();
-            let key = [class.to_string(), message, candidate.strategy.clone(), candidate.source.clone()];
+            let key = [class.to_string(), message, candidate.strategy.clone(), kind(candidate)];
             let members = alike.entry(key).or_default();
             if members.len() < most
                 && let Some(found) = place.take()
@@ -165,6 +165,7 @@ impl Cycle<'_, '_> {
                 learned: &learned,
                 shortlist: None,
                 tell: self.journal.listener(),
+                spends: false,
             };
             let mut judged = match self.stages.judge(wanted, candidate) {
                 Ok(judged) => judged,
@@ -242,7 +243,7 @@ impl Cycle<'_, '_> {
         let members = opportunities.iter().zip(found);
         let members: Vec<Member> =
             members.map(|(opportunity, found)| Member { opportunity: (*opportunity).clone(), found }).collect();
-        let kinds = members.iter().map(|member| member.found.accepted().map(|(candidate, ..)| candidate.source.clone()));
+        let kinds = members.iter().map(|member| member.found.accepted().map(|(candidate, ..)| kind(candidate)));
         let kinds: Vec<Option<String>> = kinds.collect();
         let judged = match kinds.iter().position(Option::is_none) {
             Some(at) => Err(format!("`{}`: {}", opportunities[at].tool, members[at].found.why_not())),
@@ -330,14 +331,25 @@ impl Cycle<'_, '_> {
     /// What the gate refused of each of them is not proposed again.
     fn record_refused(&mut self, id: &ImprovementId, members: &[Member], base: &CommitId) -> Result<()> {
         for next in members.iter().flat_map(|member| &member.found.came) {
-            if let Next::Judged { candidate, judged, tried, .. } = next
-                && !judged.verdict.accepted()
-            {
-                let attempt = deploy::summarise(self.view(), base, candidate, *tried)?;
-                self.journal.append(id, vec![Event::Judged { attempt, verdict: judged.verdict.clone() }])?;
-            }
+            let event = match next {
+                Next::Judged { candidate, judged, tried, .. } if !judged.verdict.accepted() => {
+                    let attempt = deploy::summarise(self.view(), base, candidate, *tried)?;
+                    Event::Judged { attempt, verdict: judged.verdict.clone() }
+                }
+                Next::Asked(asking) => Event::Asked { asking: asking.clone() },
+                Next::Judged { .. } | Next::Over { .. } | Next::Later { .. } => continue,
+            };
+            self.journal.append(id, vec![event])?;
         }
         Ok(())
+    }
+}
+
+/// What makes repairs the same: the template; and of those who have none, the patch.
+fn kind(candidate: &Candidate) -> String {
+    match candidate.strategy.as_str() {
+        "model" | "agent" => candidate.patch.id().0,
+        _ => candidate.source.clone(),
     }
 }
 

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::stage::{IllegalEvent, Stage, next};
 use crate::model::{
-    Action, ActionKey, ActionKind, Analysis, AttemptSummary, CommitId, End, Event, Finding, ImprovementId, Investigation, Made,
-    Observation, Opportunity, PatchId, Record, Verdict, Version, Way,
+    Action, ActionKey, ActionKind, Analysis, Asking, AttemptSummary, CommitId, Cost, End, Event, Finding, ImprovementId,
+    Investigation, Made, Observation, Opportunity, PatchId, Record, Verdict, Version, Way,
 };
 use crate::world::shadow::Waiting;
 
@@ -230,6 +230,8 @@ impl Improvement {
                     self.refused.insert(attempt.patch.clone());
                 }
             }
+            // What it cost is summed up when somebody asks.
+            Event::Asked { .. } => {}
             Event::NoCandidate { reason, .. } => self.end_reason = Some(reason.clone()),
             Event::Intended { action } => {
                 self.actions.insert(action.key.clone(), (action.clone(), Progress::Intended));
@@ -482,6 +484,27 @@ impl Improvement {
         }
     }
 
+    /// Who was asked since it was detected last, oldest first.
+    pub fn asked(&self) -> impl Iterator<Item = &Asking> {
+        let from = self.records.iter().rposition(|record| matches!(record.event, Event::Detected { .. })).unwrap_or(0);
+        self.records[from..].iter().filter_map(|record| match &record.event {
+            Event::Asked { asking } => Some(asking),
+            _ => None,
+        })
+    }
+
+    /// Whether a model was asked since it was investigated last.
+    pub fn was_asked(&self) -> bool {
+        let records = self.records.iter().rev();
+        let mut since = records.take_while(|record| !matches!(record.event, Event::Investigated { .. }));
+        since.any(|record| matches!(&record.event, Event::Asked { asking } if asking.strategy == "model"))
+    }
+
+    /// What that cost.
+    pub fn cost(&self) -> Cost {
+        self.asked().map(|asking| asking.cost).sum()
+    }
+
     /// What live runs are repeated on while it waits on its branch: one tool's.
     pub fn waiting(&self) -> Option<Waiting> {
         let (attempt, _) = self.accepted.as_ref().filter(|_| self.stage == Stage::Proposed && !self.is_group())?;
@@ -608,6 +631,8 @@ mod tests {
             trust: crate::model::Trust::Land,
             diff: format!("+{name}\n"),
             tried: 1,
+            cost: None,
+            prose: None,
             parts: Vec::new(),
         };
         let (first, second) = (attempt("first"), attempt("second"));

@@ -12,10 +12,13 @@ use jiff::SignedDuration;
 use super::improvement::Improvement;
 use super::search::Shortlist;
 use super::stage::Stage;
+use crate::config::StrategyName;
 use crate::deploy;
-use crate::improve::{self, Budget, Case, Known, Learned, Oracle, Report, SearchError, Suite};
+use crate::improve::{self, Budget, Case, Known, Learned, Oracle, Repaired, Report, SearchError, Suite};
 use crate::lang;
-use crate::model::{Answer, Candidate, Investigation, Patch, PatchId, Recording, SideEffects, Test, TestBody, Tool, ToolRun};
+use crate::model::{
+    Answer, Candidate, Event, Investigation, Patch, PatchId, Recording, SideEffects, Test, TestBody, Tool, ToolRun,
+};
 use crate::validate::{Gate, Shown};
 use crate::world::View;
 use crate::world::catalog;
@@ -28,14 +31,13 @@ const FILES: usize = 3;
 const UNTRIED: usize = 400;
 
 /// Candidates in the order in which the gate shall see them.
+#[derive(Default)]
 pub(super) struct Offer {
     pub(super) candidates: Vec<Candidate>,
     /// Candidates that a search has tried, for all files together.
     pub(super) searched: u64,
     /// How many it had tried when it found each of those that pass.
     found_at: BTreeMap<PatchId, u64>,
-    /// Whether there is nothing to add any more.
-    pub(super) is_complete: bool,
 }
 
 impl Offer {
@@ -67,6 +69,11 @@ pub(super) struct Asked<'a> {
 pub(super) fn learned<'a>(improvements: impl Iterator<Item = &'a Improvement>) -> Learned {
     let mut learned = Learned::default();
     for improvement in improvements {
+        for record in &improvement.records {
+            if let Event::Asked { asking } = &record.event {
+                learned.ledger.record(record.at, asking.cost);
+            }
+        }
         let Some((attempt, _)) = &improvement.accepted else { continue };
         let good = match improvement.stage {
             Stage::Kept => true,
@@ -75,18 +82,20 @@ pub(super) fn learned<'a>(improvements: impl Iterator<Item = &'a Improvement>) -
         };
         let path = attempt.diff.lines().find_map(|line| line.strip_prefix("+++ b/")).unwrap_or_default();
         learned.record(lang::detect(path, b""), &attempt.source, good);
+        if let (true, Some(opportunity)) = (good, &improvement.opportunity) {
+            learned.repaired.push(Repaired { class: opportunity.failure.class.clone(), diff: attempt.diff.clone() });
+        }
     }
     learned
 }
 
 impl Asked<'_> {
-    /// What is most trusted and costs nothing to find: undoing the culprit.
+    /// Adds what is most trusted and costs nothing to find: undoing the culprit.
     ///
     /// # Errors
     /// When the repository cannot be read.
-    pub(super) fn trusted(&self) -> Result<Offer> {
-        let mut offer = Offer { candidates: Vec::new(), searched: 0, found_at: BTreeMap::new(), is_complete: false };
-        self.add(&mut offer, &self.sources()?, usize::MAX, Some(Vec::new()))?;
+    pub(super) fn trusted(&self, mut offer: Offer) -> Result<Offer> {
+        self.add(&mut offer, StrategyName::Revert, &self.sources()?, usize::MAX, Some(Vec::new()))?;
         Ok(offer)
     }
 
@@ -95,7 +104,7 @@ impl Asked<'_> {
     /// # Errors
     /// When the repository cannot be read.
     pub(super) fn shortlisted(&self, shortlist: &Shortlist) -> Result<Offer> {
-        let mut offer = Offer { candidates: Vec::new(), searched: 0, found_at: BTreeMap::new(), is_complete: false };
+        let mut offer = Offer::default();
         for (candidate, tried) in &shortlist.candidates {
             if !self.is_turned_down(candidate)? {
                 offer.found_at.insert(candidate.patch.id(), *tried);
@@ -113,27 +122,21 @@ impl Asked<'_> {
         let sources = self.sources()?;
         let passed = self.search(&sources, shown, &mut offer);
         let limit = if passed.is_some() { usize::MAX } else { UNTRIED.min(self.view.config.improve.candidates) };
-        self.add(&mut offer, &sources, limit, passed)?;
-        offer.is_complete = true;
+        self.add(&mut offer, StrategyName::Template, &sources, limit, passed)?;
         Ok(offer)
     }
 
-    /// Without what is there, what was refused before, and what a person turned down on whatever version.
+    /// Of this strategy, without what is there, what was refused before, and what a person turned down on whatever version.
     fn add(
         &self,
         offer: &mut Offer,
+        strategy: StrategyName,
         sources: &BTreeMap<String, Vec<u8>>,
         limit: usize,
         passed: Option<Vec<Candidate>>,
     ) -> Result<()> {
-        let revert = self.culprit_undone()?;
-        let case = Case {
-            tool: self.tool,
-            investigation: self.investigation,
-            sources,
-            revert: revert.as_ref(),
-            learned: Some(self.learned),
-        };
+        let revert = if strategy == StrategyName::Revert { self.culprit_undone()? } else { None };
+        let case = Case { revert: revert.as_ref(), ..self.case(sources) };
         for candidate in improve::candidates(&case, limit, passed) {
             if !offer.candidates.contains(&candidate) && !self.is_turned_down(&candidate)? {
                 offer.candidates.push(candidate);
@@ -142,8 +145,14 @@ impl Asked<'_> {
         Ok(())
     }
 
+    /// What strategies may know.
+    pub(super) fn case<'c>(&'c self, sources: &'c BTreeMap<String, Vec<u8>>) -> Case<'c> {
+        let (tool, investigation, learned) = (self.tool, self.investigation, Some(self.learned));
+        Case { tool, investigation, sources, revert: None, learned }
+    }
+
     /// By the gate or by a person.
-    fn is_turned_down(&self, candidate: &Candidate) -> Result<bool> {
+    pub(super) fn is_turned_down(&self, candidate: &Candidate) -> Result<bool> {
         let (refused, turned_down) = (&self.improvement.refused, &self.improvement.turned_down);
         if turned_down.is_empty() || refused.contains(&candidate.patch.id()) {
             return Ok(refused.contains(&candidate.patch.id()));
@@ -264,7 +273,11 @@ impl Asked<'_> {
         paths
     }
 
-    fn sources(&self) -> Result<BTreeMap<String, Vec<u8>>> {
+    /// The tool's own files.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub(super) fn sources(&self) -> Result<BTreeMap<String, Vec<u8>>> {
         catalog::sources(&self.view.repo, self.tool, &self.investigation.commit)
     }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::stage::Stage;
 use crate::model::{
-    Analysis, Conclusion, Counts, Finding, ImprovementId, Investigation, Opportunity, Priority, RolloutEvidence, Verdict,
+    Analysis, Asking, Conclusion, Counts, Finding, ImprovementId, Investigation, Opportunity, Priority, RolloutEvidence, Verdict,
 };
 use crate::record::exchange::Synced;
 
@@ -59,6 +59,12 @@ pub enum Progress {
         id: ImprovementId,
         tool: String,
         candidates: u64,
+    },
+    /// A model was asked, or an agent was run.
+    Asked {
+        id: ImprovementId,
+        tool: String,
+        asking: Asking,
     },
     Judged {
         id: ImprovementId,

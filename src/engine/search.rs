@@ -1,13 +1,17 @@
-//! The search for a repair of one opportunity: candidates come to the gate, in their order and within limits, until one passes. Nothing
-//! is recorded here.
+//! The search for a repair of one opportunity: strategies are asked in the configured order, and what they propose comes to the gate, within
+//! limits, until something passes. Nothing is recorded here.
+
+use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::Result;
 
+use super::asking::{Dialogue, Purse, Sampled};
 use super::improvement::Improvement;
 use super::offer::{Asked, Offer, rivals};
 use super::progress::Progress;
+use crate::config::StrategyName;
 use crate::improve::Learned;
-use crate::model::{Candidate, Character, CommitId, Investigation, Opportunity, Tool};
+use crate::model::{Asking, Candidate, Character, CheckStatus, CommitId, Investigation, Language, Opportunity, Tool};
 use crate::validate::{Gate, Judged};
 use crate::world::View;
 use crate::world::bench::BenchError;
@@ -25,6 +29,8 @@ pub(super) struct Wanted<'a> {
     /// What came to the gate on another base, where the files that it edits are the same.
     pub(super) shortlist: Option<&'a Shortlist>,
     pub(super) tell: &'a dyn Fn(Progress),
+    /// Whether others may be asked, who cost something: not in a dry run, which records nothing.
+    pub(super) spends: bool,
 }
 
 /// An accepted candidate and what was put beside it, in the order in which they came to the gate: where the base has moved and the files
@@ -64,6 +70,10 @@ pub(super) enum Next {
         /// What to begin with when the base moves before it lands.
         shortlist: Shortlist,
     },
+    /// Somebody else was asked for one: to be recorded before anything else is asked for.
+    Asked(Asking),
+    /// There is none for now, and why: somebody else can be asked later.
+    Later { reason: String },
     /// There is none, and why.
     Over { tried: u64, reason: String },
 }
@@ -79,14 +89,37 @@ pub(super) trait Attempts {
 
 /// The real ones.
 pub(super) struct Search<'a> {
-    wanted: Wanted<'a>,
-    gate: Gate<'a>,
-    offer: Option<Offer>,
+    pub(super) wanted: Wanted<'a>,
+    pub(super) gate: Gate<'a>,
+    /// Strategies that were not asked yet, the next one first.
+    pub(super) ways: VecDeque<StrategyName>,
+    /// What `revert` and `template` have, and the first of it that was not looked at.
+    offer: Offer,
+    from: usize,
     shortlist: Option<&'a Shortlist>,
     started: Stopwatch,
-    /// The first candidate that was not looked at.
-    from: usize,
     judged: usize,
+    /// Why `revert` and `template` are not asked any more.
+    stopped: Option<String>,
+    /// The talk with a model.
+    pub(super) talk: Option<Dialogue>,
+    /// An accepted candidate with its rivals, while others are asked for something to put beside it.
+    pub(super) held: Option<(Vec<(Candidate, u64)>, Judged)>,
+    /// What was judged, while a model is asked for words about it.
+    pub(super) ready: Option<Next>,
+    /// What an agent proposed.
+    pub(super) proposed: Option<Candidate>,
+    /// Candidates of models and agents that came to the gate.
+    pub(super) others: u64,
+    /// Why somebody was not asked who may be asked later.
+    pub(super) later: Option<String>,
+    /// Why models and agents have nothing more.
+    pub(super) reasons: Vec<String>,
+    /// Nothing was looked at yet.
+    is_first: bool,
+    /// The tool's own files.
+    pub(super) sources: BTreeMap<String, Vec<u8>>,
+    pub(super) purse: Option<Purse<'a>>,
 }
 
 impl<'a> Search<'a> {
@@ -96,88 +129,295 @@ impl<'a> Search<'a> {
     /// When the tool cannot be run, or the repository or the store cannot be read.
     pub(super) fn open(wanted: Wanted<'a>) -> Result<Self, BenchError> {
         let gate = Gate::open(wanted.view, (wanted.tool, wanted.character), wanted.opportunity, wanted.investigation)?;
-        Ok(Search { wanted, gate, offer: None, shortlist: wanted.shortlist, started: Stopwatch::start(), from: 0, judged: 0 })
+        let language = word(wanted.tool.language);
+        let ways = wanted.view.config.improve.strategies_for(language, &wanted.investigation.failure.class);
+        Ok(Search {
+            wanted,
+            gate,
+            ways: ways.iter().copied().collect(),
+            offer: Offer::default(),
+            from: 0,
+            shortlist: wanted.shortlist,
+            started: Stopwatch::start(),
+            judged: 0,
+            stopped: None,
+            talk: None,
+            held: None,
+            ready: None,
+            proposed: None,
+            others: 0,
+            later: None,
+            reasons: Vec::new(),
+            is_first: true,
+            sources: BTreeMap::new(),
+            purse: None,
+        })
     }
 
-    /// What to take to the gate: what is most trusted, then with what a search finds.
-    fn offer(&self, improvement: &Improvement, before: Option<Offer>) -> Result<Offer> {
+    pub(super) fn purse(&mut self, improvement: &Improvement) -> &mut Purse<'a> {
+        let (config, ledger) = (&self.wanted.view.config, &self.wanted.learned.ledger);
+        self.purse.get_or_insert_with(|| Purse::of(config, ledger, improvement))
+    }
+
+    /// What somebody who wants to know more of this failure is given.
+    pub(super) fn asked<T>(&self, improvement: &Improvement, what: impl FnOnce(&Asked<'_>) -> T) -> T {
         let Wanted { view, tool, investigation, learned, tell, .. } = self.wanted;
         let id = &improvement.id;
         let progress = |path: &str, tried, passed| {
             tell(Progress::Searching { id: id.clone(), tool: tool.name.clone(), path: path.to_string(), tried, passed });
         };
-        let asked = Asked { view, tool, improvement, investigation, learned, progress: &progress };
-        let offer = match before {
-            Some(before) => asked.searched(before, &self.gate.shown())?,
-            None => self.shortlist.map_or_else(|| asked.trusted(), |shortlist| asked.shortlisted(shortlist))?,
-        };
-        let candidates = offer.candidates.len() as u64;
-        if candidates > 0 {
-            tell(Progress::Trying { id: id.clone(), tool: tool.name.clone(), candidates });
+        what(&Asked { view, tool, improvement, investigation, learned, progress: &progress })
+    }
+
+    /// Asks the next strategy; what it has is looked at next. Something that is to be recorded at once is returned.
+    fn turn_to(&mut self, way: StrategyName, improvement: &Improvement) -> Result<Option<Next>> {
+        match way {
+            StrategyName::Revert | StrategyName::Template if self.stopped.is_some() => {}
+            StrategyName::Revert => {
+                let before = std::mem::take(&mut self.offer);
+                self.offer = self.asked(improvement, |asked| asked.trusted(before))?;
+                self.tell_trying(improvement);
+            }
+            StrategyName::Template => {
+                let before = std::mem::take(&mut self.offer);
+                self.offer = self.asked(improvement, |asked| asked.searched(before, &self.gate.shown()))?;
+                self.tell_trying(improvement);
+                // A search has limits of its own.
+                self.started = Stopwatch::start();
+            }
+            StrategyName::Model => self.begin_talk(improvement)?,
+            StrategyName::Agent => return self.run_agent(improvement),
         }
-        Ok(offer)
+        Ok(None)
+    }
+
+    fn tell_trying(&self, improvement: &Improvement) {
+        let candidates = self.offer.candidates.len() as u64;
+        if candidates > 0 {
+            let (id, tool) = (improvement.id.clone(), self.wanted.tool.name.clone());
+            (self.wanted.tell)(Progress::Trying { id, tool, candidates });
+        }
+    }
+
+    /// The next of what `revert` and `template` have.
+    fn offered(&mut self, improvement: &Improvement) -> Result<Option<Next>> {
+        let config = &self.wanted.view.config.improve;
+        if self.stopped.is_some() {
+            return Ok(None);
+        }
+        if self.judged == config.gate_attempts {
+            self.stopped = Some(format!("{} candidates passed the quick trial, none of them the gate", self.judged));
+            return Ok(None);
+        }
+        if self.started.elapsed() > config.time.0 && self.from < self.offer.candidates.len() {
+            self.stopped = Some("the time for this opportunity is used up (`[improve] time`)".to_string());
+            return Ok(None);
+        }
+        let Some(at) = self.gate.first_promising(&self.offer.candidates, self.from) else {
+            self.from = self.offer.candidates.len();
+            if self.shortlist.is_some_and(|shortlist| shortlist.only) {
+                self.ways.clear();
+                self.stopped = Some(format!("none of {} candidates that were found elsewhere does here", self.tried()));
+                return Ok(Some(self.over()));
+            }
+            if self.shortlist.take().is_some() {
+                (self.offer, self.from) = (Offer::default(), 0);
+            }
+            return Ok(None);
+        };
+        let judged = self.gate.judge(&self.offer.candidates[at]);
+        (self.judged, self.from) = (self.judged + 1, at + 1);
+        if !judged.verdict.accepted() {
+            return Ok(Some(self.next_judged(&[(self.offer.candidates[at].clone(), self.offer.looked_at(at))], 0, judged)));
+        }
+        let beside = rivals(&self.gate, &self.offer.candidates, at);
+        let found: Vec<(Candidate, u64)> =
+            beside.iter().map(|at| (self.offer.candidates[*at].clone(), self.offer.looked_at(*at))).collect();
+        let only = self.shortlist.is_some_and(|shortlist| shortlist.only);
+        if !only && self.puts_beside(improvement)? {
+            self.held = Some((found, judged));
+            return Ok(None);
+        }
+        Ok(Some(self.chosen(&found, judged)))
+    }
+
+    /// The best of several candidates, the first of which was accepted.
+    pub(super) fn chosen(&self, found: &[(Candidate, u64)], accepted: Judged) -> Next {
+        let candidates: Vec<&Candidate> = found.iter().map(|(candidate, _)| candidate).collect();
+        let (best, judged) = self.gate.choose(&candidates, accepted);
+        self.next_judged(found, best, judged)
+    }
+
+    pub(super) fn next_judged(&self, found: &[(Candidate, u64)], chosen: usize, judged: Judged) -> Next {
+        let (candidate, tried) = found[chosen].clone();
+        let shortlist = Shortlist { commit: self.wanted.investigation.commit.clone(), candidates: found.to_vec(), only: false };
+        Next::Judged { candidate, judged: Box::new(judged), tried, shortlist }
+    }
+
+    /// The next step of a talk with a model.
+    fn talked(&mut self, improvement: &Improvement) -> Result<Option<Next>> {
+        let config = &self.wanted.view.config;
+        while let Some(mut talk) = self.talk.take() {
+            let asks = if self.held.is_some() { !talk.is_complete(config) } else { talk.asks(config) };
+            if asks && let Err(why) = self.may_ask() {
+                talk.end(why);
+                self.talk = Some(talk);
+                continue;
+            }
+            if asks {
+                let now = self.wanted.view.clock.now();
+                self.purse(improvement);
+                let Some(purse) = &mut self.purse else { return Ok(None) };
+                let asking = talk.ask(config, purse, now, &self.sources);
+                self.talk = Some(talk);
+                match asking {
+                    // That nobody answers is said once.
+                    Some(asking) if asking.is_repeated(improvement.asked().last()) => continue,
+                    Some(asking) => return Ok(Some(Next::Asked(asking))),
+                    None => continue,
+                }
+            }
+            if let Some((mut found, judged)) = self.held.take() {
+                let (others, tried) = (talk.others().cloned().collect(), self.tried());
+                found.extend(self.promising(others).into_iter().map(|candidate| (candidate, tried)));
+                return Ok(Some(self.chosen(&found, judged)));
+            }
+            let Some(sampled) = talk.candidate() else {
+                if talk.is_for_now() {
+                    self.later = Some(talk.reason());
+                    if !improvement.was_asked() {
+                        // So that what comes before the model is not looked for again and again until it can be asked.
+                        return Ok(Some(Next::Asked(talk.waits())));
+                    }
+                } else {
+                    self.reasons.push(talk.reason());
+                }
+                return Ok(None);
+            };
+            if self.asked(improvement, |asked| asked.is_turned_down(&sampled.candidate))? {
+                talk.note(sampled, "This change was tried before, and is not taken.".to_string(), 0);
+                self.talk = Some(talk);
+                continue;
+            }
+            self.others += 1;
+            return self.judge_sample(talk, sampled).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn judge_sample(&mut self, mut talk: Dialogue, sampled: Sampled) -> Result<Next> {
+        let candidate = sampled.candidate.clone();
+        let judged = self.gate.judge(&candidate);
+        let tried = self.tried();
+        if !judged.verdict.accepted() {
+            let finding = self.gate.told(&candidate, &judged.verdict);
+            talk.note(sampled, finding, judged.verdict.checks.len());
+            self.talk = Some(talk);
+            return Ok(self.next_judged(&[(candidate, tried)], 0, judged));
+        }
+        // What the other samples propose is put to the same inputs: where it passes and answers otherwise, somebody guesses.
+        let others: Vec<Candidate> = talk.others().cloned().collect();
+        let found: Vec<(Candidate, u64)> =
+            std::iter::once(candidate).chain(self.promising(others)).map(|candidate| (candidate, tried)).collect();
+        let candidates: Vec<&Candidate> = found.iter().map(|(candidate, _)| candidate).collect();
+        let (best, judged) = self.gate.choose(&candidates, judged);
+        let check = |name: &str| judged.verdict.checks.iter().find(|check| check.name == name);
+        let apart = check("rivals").is_some_and(|check| !check.listed.is_empty());
+        let is_known = check("answers").is_some_and(|check| check.status == CheckStatus::Passed);
+        if apart && !is_known && !talk.agrees(&found[best].0.patch.id()) {
+            let reason =
+                "the model's answers disagree on inputs where nobody has said what is right (`fractal mark --expect` does)";
+            self.reasons.push(reason.to_string());
+            return Ok(self.over());
+        }
+        Ok(self.next_judged(&found, best, judged))
+    }
+
+    /// Those that pass the quick trial, in their order.
+    pub(super) fn promising(&self, candidates: Vec<Candidate>) -> Vec<Candidate> {
+        let mut from = 0;
+        let mut found = Vec::new();
+        while let Some(at) = self.gate.first_promising(&candidates, from) {
+            found.push(candidates[at].clone());
+            from = at + 1;
+        }
+        found
+    }
+
+    /// How many candidates had been looked at.
+    pub(super) fn tried(&self) -> u64 {
+        self.offer.all() + self.others
+    }
+
+    fn over(&self) -> Next {
+        let tried = self.tried();
+        let ours = match (&self.stopped, tried) {
+            (Some(stopped), _) => stopped.clone(),
+            (None, 0) => "no strategy had a candidate that was not refused before".to_string(),
+            (None, tried) => format!("none of {tried} candidates makes the failing inputs succeed"),
+        };
+        if let Some(reason) = &self.later {
+            return Next::Later { reason: reason.clone() };
+        }
+        let reason = std::iter::once(&ours).chain(&self.reasons).cloned().collect::<Vec<_>>().join("; ");
+        Next::Over { tried, reason }
+    }
+}
+
+/// As the configuration has it.
+fn word(language: Language) -> &'static str {
+    match language {
+        Language::Python => "python",
+        Language::Javascript => "javascript",
+        Language::Rust => "rust",
+        Language::Shell => "shell",
+        Language::Other => "other",
     }
 }
 
 impl Attempts for Search<'_> {
     fn next(&mut self, improvement: &Improvement) -> Result<Next> {
-        let config = &self.wanted.view.config.improve;
+        if let Some(ready) = self.ready.take() {
+            return Ok(ready);
+        }
+        let next = self.step(improvement)?;
+        self.with_words(next, improvement)
+    }
+}
+
+impl Search<'_> {
+    /// Where a model was asked about this investigation already, what comes before it had nothing: a cycle that goes on where another one
+    /// was stopped does not look for it again.
+    fn skip_what_was_asked(&mut self, improvement: &Improvement) {
+        let is_first = std::mem::take(&mut self.is_first);
+        let before = self.ways.iter().position(|way| *way == StrategyName::Model).unwrap_or(0);
+        if is_first && self.wanted.view.config.improve.beside.is_empty() && improvement.was_asked() {
+            self.ways.drain(..before);
+        }
+    }
+
+    fn step(&mut self, improvement: &Improvement) -> Result<Next> {
+        self.skip_what_was_asked(improvement);
+        if let Some(shortlist) = self.shortlist.filter(|_| self.judged == 0 && self.offer.candidates.is_empty()) {
+            self.offer = self.asked(improvement, |asked| asked.shortlisted(shortlist))?;
+            self.tell_trying(improvement);
+        }
         loop {
-            let offer = match self.offer.take() {
-                Some(offer) => offer,
-                None => self.offer(improvement, None)?,
-            };
-            let over = |reason: String| Ok(Next::Over { tried: offer.all(), reason });
-            if self.judged == config.gate_attempts {
-                return over(format!("{} candidates passed the quick trial, none of them the gate", self.judged));
+            if self.held.is_none()
+                && let Some(next) = self.offered(improvement)?
+            {
+                return Ok(next);
             }
-            if self.started.elapsed() > config.time.0 {
-                return over("the time for this opportunity is used up (`[improve] time`)".to_string());
+            if let Some(next) = self.talked(improvement)? {
+                return Ok(next);
             }
-            let Some(at) = self.gate.first_promising(&offer.candidates, self.from) else {
-                if self.shortlist.is_some_and(|shortlist| shortlist.only) {
-                    return over(format!("none of {} candidates that were found elsewhere does here", offer.all()));
-                }
-                if self.shortlist.take().is_some() {
-                    self.from = 0;
-                    continue;
-                }
-                if offer.is_complete {
-                    return over(match offer.all() {
-                        0 => "no strategy had a candidate that was not refused before".to_string(),
-                        tried => format!("none of {tried} candidates makes the failing inputs succeed"),
-                    });
-                }
-                self.from = offer.candidates.len();
-                self.offer = Some(self.offer(improvement, Some(offer))?);
-                // A search has limits of its own.
-                self.started = Stopwatch::start();
-                continue;
-            };
-            let mut judged = self.gate.judge(&offer.candidates[at]);
-            self.judged += 1;
-            self.from = at + 1;
-            let mut chosen = at;
-            let mut beside = vec![at];
-            if judged.verdict.accepted() {
-                beside = rivals(&self.gate, &offer.candidates, at);
-                let rivals = beside.iter().map(|at| &offer.candidates[*at]).collect::<Vec<_>>();
-                let (best, verdict) = self.gate.choose(&rivals, judged);
-                (chosen, judged) = (beside[best], verdict);
+            if let Some(next) = self.judge_proposed(improvement)? {
+                return Ok(next);
             }
-            let found = |at: &usize| (offer.candidates[*at].clone(), offer.looked_at(*at));
-            let next = Next::Judged {
-                candidate: offer.candidates[chosen].clone(),
-                judged: Box::new(judged),
-                tried: offer.looked_at(chosen),
-                shortlist: Shortlist {
-                    commit: self.wanted.investigation.commit.clone(),
-                    candidates: beside.iter().map(found).collect(),
-                    only: false,
-                },
-            };
-            self.offer = Some(offer);
-            return Ok(next);
+            let Some(way) = self.ways.pop_front() else { return Ok(self.over()) };
+            if let Some(next) = self.turn_to(way, improvement)? {
+                return Ok(next);
+            }
         }
     }
 }

@@ -92,6 +92,7 @@ pub fn next(stage: Stage, event: &Event) -> Result<Stage, IllegalEvent> {
             Conclusion::Improvable => Stage::Investigated,
             _ => Stage::Declined,
         }),
+        (Stage::Investigated, Event::Asked { .. }) => Ok(Stage::Investigated),
         (Stage::Investigated, Event::Judged { verdict, .. }) if verdict.accepted() => Ok(Stage::Accepted),
         (Stage::Investigated, Event::Judged { .. }) => Ok(Stage::Investigated),
         (Stage::Investigated, Event::NoCandidate { .. }) => Ok(Stage::Unsolved),

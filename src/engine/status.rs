@@ -329,7 +329,7 @@ fn attempted(improvement: &Improvement) -> bool {
     improvement.records.iter().any(|record| matches!(record.event, Event::Judged { .. } | Event::NoCandidate { .. }))
 }
 
-fn was_landed(improvement: &Improvement) -> bool {
+pub(super) fn was_landed(improvement: &Improvement) -> bool {
     let merged =
         |event: &Event| matches!(event, Event::Observed { what: Observation::Merged { .. } | Observation::Restored { .. } });
     improvement.landed.is_some() || improvement.records.iter().any(|record| merged(&record.event))

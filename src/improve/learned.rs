@@ -1,9 +1,10 @@
 //! What became of earlier repairs: it moves the templates and operators that made them up or down.
 //!
-//! Derived from the log whenever it is needed, never stored.
+//! Derived from the log whenever it is needed, never stored. So is what asking others has cost.
 
 use std::collections::BTreeMap;
 
+use super::spending::Ledger;
 use crate::model::Language;
 
 /// Earlier repairs count like so many of unknown outcome, half of them good: two repairs do not turn the order upside down.
@@ -13,13 +14,27 @@ const LEAST: f64 = 0.5;
 
 /// Repairs by language and template: those that were kept, and those that were taken back or turned down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Learned(BTreeMap<(Language, String), (u32, u32)>);
+pub struct Learned {
+    counts: BTreeMap<(Language, String), (u32, u32)>,
+    /// Repairs that proved themselves, oldest first.
+    pub repaired: Vec<Repaired>,
+    /// What was spent on models and agents.
+    pub ledger: Ledger,
+}
+
+/// A repair that proved itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repaired {
+    /// Of the failure.
+    pub class: String,
+    pub diff: String,
+}
 
 impl Learned {
     /// Counts one repair. `source` is as in the log: a name, or several with ` + ` between them.
     pub fn record(&mut self, language: Language, source: &str, good: bool) {
         for name in source.split(" + ") {
-            let (kept, undone) = self.0.entry((language, name.to_string())).or_default();
+            let (kept, undone) = self.counts.entry((language, name.to_string())).or_default();
             *(if good { kept } else { undone }) += 1;
         }
     }
@@ -27,7 +42,7 @@ impl Learned {
     /// What a template's weight is multiplied by, from [`LEAST`] to below 2: twice the mean of the Beta distribution that has
     /// [`PRIOR`] / 2 added to either count, so that it is 1 for what was never tried.
     pub(super) fn factor(&self, language: Language, name: &str) -> f64 {
-        let (kept, undone) = self.0.get(&(language, name.to_string())).copied().unwrap_or_default();
+        let (kept, undone) = self.counts.get(&(language, name.to_string())).copied().unwrap_or_default();
         let (kept, undone) = (f64::from(kept), f64::from(undone));
         (2.0 * (kept + PRIOR / 2.0) / (kept + undone + PRIOR)).max(LEAST)
     }

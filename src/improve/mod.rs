@@ -7,22 +7,25 @@ mod answers;
 mod edit;
 mod learned;
 mod localize;
+pub mod model;
 mod operators;
 mod oracle;
 mod revert;
 mod rules;
 mod search;
+mod spending;
 mod suspicion;
 mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use answers::Difference;
-pub use learned::Learned;
+pub use learned::{Learned, Repaired};
 pub use operators::{CASES as OPERATOR_CASES, Operator, OperatorCase, operators};
 pub use oracle::{Oracle, Suite};
 pub use rules::{Template, TemplateCase, templates};
 pub use search::{Budget, Known, Plausible, Report, SearchError, Stopped, readable, search};
+pub use spending::{Ledger, Spent, room};
 
 use regex::Regex;
 

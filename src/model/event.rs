@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::id::digest;
 use super::{
-    Action, ActionKey, Analysis, CommitId, ImprovementId, Investigation, Made, Opportunity, PatchId, RolloutEvidence, Trust,
-    Verdict, Version,
+    Action, ActionKey, Analysis, Asking, CommitId, Cost, ImprovementId, Investigation, Made, Opportunity, PatchId,
+    RolloutEvidence, Trust, Verdict, Version,
 };
 
 /// One line of an improvement's file.
@@ -29,6 +29,12 @@ pub struct AttemptSummary {
     pub diff: String,
     /// Candidates looked at before this one was chosen.
     pub tried: u64,
+    /// What asking others about this failure had cost when it was chosen; `None` when nobody was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+    /// What a model wrote of it for people: words without figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prose: Option<String>,
     /// What it does to each tool, where it repairs several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
@@ -130,6 +136,10 @@ pub enum Event {
     Investigated {
         investigation: Investigation,
     },
+    /// A model was asked, or an agent was run.
+    Asked {
+        asking: Asking,
+    },
     /// A candidate went through the gate.
     Judged {
         attempt: AttemptSummary,
@@ -191,6 +201,7 @@ impl Event {
         match self {
             Event::Detected { .. } => "detected",
             Event::Investigated { .. } => "investigated",
+            Event::Asked { .. } => "asked",
             Event::Judged { .. } => "judged",
             Event::NoCandidate { .. } => "no_candidate",
             Event::Intended { .. } => "intended",
@@ -216,6 +227,20 @@ mod tests {
         r#"{"at":"2026-01-02T03:04:05Z","event":"investigated","investigation":{"commit":"k","failure":{"fingerprint":"f1-00","class":"c","message":"m","frames":[]},"reproductions":[],"locations":[],"culprit":null,"suite":null,"remarks":[],"conclusion":"improvable"}}"#,
         r#"{"at":"2026-01-02T03:04:05Z","event":"analysed","analysis":{"before":{"runs":9,"failures":3},"after":{"runs":9,"failures":0},"log_bayes_factor":0.0,"replays":[],"finding":"good"}}"#,
     ];
+
+    /// Written before anybody else was asked for patches, and what is written of that.
+    const ASKED: [&str; 2] = [
+        r#"{"at":"2026-01-02T03:04:05Z","event":"judged","attempt":{"patch":"p","strategy":"template","source":"s","title":"t","trust":"land","diff":"d","tried":1},"verdict":{"judgement":"accepted","level":"land","checks":[]}}"#,
+        r#"{"at":"2026-01-02T03:04:05Z","event":"asked","asking":{"strategy":"model","by":"m","prompt":"repair-1","question":"q","cost":{"attempts":1,"input_tokens":2,"output_tokens":3,"micro_usd":4,"milliseconds":5},"outcome":"abstains"}}"#,
+    ];
+
+    #[test]
+    fn what_was_recorded_before_others_were_asked_reads_and_is_written_as_ever() {
+        for line in ASKED {
+            let record: Record = serde_json::from_str(line).expect("reads");
+            assert_eq!(serde_json::to_string(&record).expect("is written"), line);
+        }
+    }
 
     #[test]
     fn what_was_recorded_of_one_tool_reads_and_is_written_as_ever() {

@@ -143,6 +143,18 @@ pub fn plain_line(text: &str, limit: usize) -> String {
     line.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// The beginning of a text, at most so many bytes of it.
+pub fn beginning(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    &text[..end]
+}
+
+/// The end of a text, at most so many bytes of it.
+pub fn ending(text: &str, bytes: usize) -> &str {
+    let from = (text.len().saturating_sub(bytes)..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    &text[from..]
+}
+
 /// Masks what varies between two sightings of one message: quoted text, paths, numbers (hexadecimal ones too).
 pub fn mask(message: &str) -> String {
     let mut masked = String::with_capacity(message.len());

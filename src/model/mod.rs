@@ -5,6 +5,7 @@
 
 mod action;
 mod analysis;
+mod asking;
 mod candidate;
 mod chance;
 mod event;
@@ -25,11 +26,12 @@ mod verdict;
 
 pub use action::{Action, ActionKind, Made, ReportVerdict, Way};
 pub use analysis::{Analysis, Counts, Finding, PairedReplay};
+pub use asking::{Asking, Cost};
 pub use candidate::{Candidate, FileEdit, Patch, Trust};
 pub use chance::SplitMix;
 pub use event::{Approver, AttemptSummary, End, Event, Observation, Part, Record};
 pub use execution::{Arg, BlobId, CaptureLevel, Execution, Exit, Input, MASK, Mark, NewExecution, Outcome, Recording, ToolInput};
-pub use failure::{Failure, Fingerprint, Frame, plain_line, steers};
+pub use failure::{Failure, Fingerprint, Frame, beginning, ending, plain_line, steers};
 pub use hints::Hints;
 pub use id::{ActionKey, CommitId, ExecutionId, ImprovementId, PatchId, Version};
 pub use investigation::{Conclusion, Culprit, Investigation, Location, Reproduction, SuiteRun};

@@ -23,6 +23,7 @@ mod rivals;
 mod shadow;
 mod stability;
 mod suite;
+mod told;
 mod trial;
 
 use std::sync::OnceLock;

@@ -4,6 +4,7 @@
 //! can see. The stages of the loop get a `&View` and return intentions; only `engine/actions.rs` holds `Effects`, so a dry run
 //! is the engine not having any.
 
+pub mod agent;
 pub mod bench;
 mod blocking;
 pub mod catalog;
@@ -27,6 +28,7 @@ pub mod pause;
 pub mod pin;
 pub mod process;
 mod proposals;
+pub mod provider;
 pub mod rollout;
 pub mod sandbox;
 pub mod shadow;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::oracle::{KEY, Oracle, Say};
 use crate::support::{hermetic, text};
 
 /// Counts one too few: the bound of the range.
@@ -108,4 +109,54 @@ fn a_wrong_file_is_told_with_its_line_and_leads_nowhere() {
         assert_eq!(done.status.code(), Some(2), "{said}");
         assert!(said.contains("cases.jsonl:2: ") && said.contains(why), "{said}");
     }
+}
+
+#[test]
+fn a_model_is_measured_beside_the_templates_with_what_it_adds_and_costs() {
+    let hours = "UNITS = {'s': 1, 'm': 60}\n\n\ndef seconds(number, unit):\n    return number * UNITS[unit]\n";
+    let hours_checks: Vec<String> =
+        (1..9).map(|n| format!("assert seconds({n}, 'h') == {}\nassert seconds({n}, 'm') == {}", n * 3600, n * 60)).collect();
+    let hours_checks: Vec<&str> = hours_checks.iter().map(String::as_str).collect();
+    let sums: Vec<String> = (0..9).map(|n| format!("assert total({n}) == {}", n * (n + 1) / 2)).collect();
+    let sums: Vec<&str> = sums.iter().map(String::as_str).collect();
+    let cases = [case("hours", hours, &hours_checks), case("sum", TOTAL, &sums)];
+    // It knows hours, and of sums only those that it was shown.
+    let oracle = Oracle::saying(|asked| {
+        let edit = |search: &str, replace: &str| {
+            format!("TITLE: x\nFILE: tool.py\n<<<<<<< SEARCH\n{search}\n=======\n{replace}\n>>>>>>> REPLACE\n")
+        };
+        if asked.told.contains("def seconds") {
+            return Say::Text(edit("UNITS = {'s': 1, 'm': 60}", "UNITS = {'s': 1, 'm': 60, 'h': 3600}"));
+        }
+        let shown = (0..9_u32).filter(|n| asked.told.contains(&format!("assert total({n}) ==")));
+        let known: Vec<String> = shown.map(|n| format!("{n}: {}", n * (n + 1) / 2)).collect();
+        Say::Text(edit("    result = 0", &format!("    return {{{}}}.get(n, 0)", known.join(", "))))
+    });
+    let (bench, file) = Bench::of(&cases);
+    let config = bench.folder.path().join("fractal.toml");
+    let model =
+        format!("[model]\nprovider = \"compatible\"\nname = \"gpt-4o-mini\"\nurl = \"{}\"\nsamples = 1\n", oracle.address);
+    fs::write(&config, model).expect("writes");
+    let arguments = ["--seen", "half", "--strategy", "template,model", "--candidates", "300", "--config"];
+    let arguments: Vec<&str> = [file.to_str().expect("UTF-8")].into_iter().chain(arguments).collect();
+    let run = |more: &[&str]| {
+        let mut command = hermetic(env!("CARGO_BIN_EXE_fractal"), bench.folder.path(), bench.folder.path());
+        command.env("FRACTAL_MODEL_KEY", KEY).args(["bench", "repair"]).args(&arguments).arg(&config).args(more);
+        let done = command.output().expect("runs");
+        assert!(done.status.success(), "{done:?}");
+        text(&done.stdout)
+    };
+    let told: Vec<Value> = run(&["--json"]).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of = |id: &str, strategy: &str| {
+        told.iter().find(|answer| answer["id"] == id && answer["strategy"] == strategy).expect("is told")["result"].clone()
+    };
+    assert_eq!((of("hours", "model"), of("sum", "template")), (json!("correct"), json!("correct")), "{told:#?}");
+    // What passes everything that was shown is not right for that.
+    assert_eq!(of("sum", "model"), "plausible", "{told:#?}");
+    assert_ne!(of("hours", "template"), "correct", "{told:#?}");
+    let table = run(&[]);
+    crate::support::tell(&table);
+    let row = table.lines().find(|line| line.contains("model") && line.contains("0.00")).expect("a row of the comparison");
+    let words: Vec<&str> = row.split(|c: char| !c.is_alphanumeric() && c != '.').filter(|word| !word.is_empty()).collect();
+    assert_eq!(words[..3], ["model", "1", "1"], "{table}");
 }

@@ -2,6 +2,7 @@
 
 mod action;
 mod action_lint;
+mod agent;
 mod answers;
 mod bench_gate;
 mod bench_monitor;
@@ -35,7 +36,9 @@ mod library;
 mod look;
 mod loops;
 mod mcp;
+mod model;
 mod monitor;
+mod oracle;
 mod otlp;
 mod outage;
 mod parallel;
@@ -43,6 +46,7 @@ mod pause;
 mod peers;
 mod people;
 mod postgres;
+mod provider;
 mod recordings;
 mod redaction;
 mod regression;

@@ -1,5 +1,6 @@
 //! `fractal bench`: how good the parts of the loop are, measured on cases that people bring.
 
+mod asked;
 mod cases;
 mod gate;
 mod monitor;

@@ -1,23 +1,24 @@
 //! `fractal bench repair`: every case repaired by the search that the loop uses, and judged by the tests that it was not shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::asked;
 use super::cases::{self, Case};
 use super::in_parallel;
 use crate::cli::render::{self, Paint};
 use crate::cli::{Failure, Outcome, Output, now};
 use crate::config::{Config, ToolConfig};
 use crate::improve::{self, Budget, Known, Oracle, SearchError, Stopped};
-use crate::model::{CommitId, FileEdit, Patch, SideEffects, Test, TestRun, Tool};
+use crate::model::{CommitId, Cost, FileEdit, Patch, SideEffects, Test, TestRun, Tool};
 use crate::world::clock::thread_cpu;
 use crate::world::git::{Identity, Repo};
 use crate::world::sandbox::{Sandbox, Scratch, ScratchFile};
-use crate::world::{catalog, trial};
+use crate::world::{catalog, files, trial};
 
 const FORM: &str = "A file has one JSON object a line: `id`, `language`, `path`, `source` (with a bug), `support` (other files, by path) and \
 `tests` (each with `name` and `code`). The code of a test is a program beside the tool that ends with 0 when it passes; in Rust, the body of a \
@@ -45,8 +46,26 @@ pub(in crate::cli) struct Repair {
     /// Processor time for each case, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = Budget::default().cpu.as_secs())]
     cpu: u64,
+    /// Strategies that repair each case, each by itself; what one adds to those before it is counted
+    #[arg(long = "strategy", value_enum, value_delimiter = ',', value_name = "STRATEGY", default_values_t = [Way::Template])]
+    strategies: Vec<Way>,
+    /// A fractal.toml whose `[model]` and `[budget]` count; for each case, the budget is an opportunity's
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A folder in which questions and answers are kept, and found again
+    #[arg(long, value_name = "FOLDER")]
+    recordings: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Way {
+    /// Fix templates and operators, and the search over them
+    Template,
+    /// A language model
+    Model,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
@@ -62,6 +81,10 @@ enum Seen {
 #[derive(Clone, Debug, Serialize)]
 struct Answer {
     id: String,
+    strategy: Way,
+    /// What it cost to ask somebody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<Cost>,
     /// `correct`, `plausible` (passes what was shown, not the rest), or why there is no patch.
     result: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,8 +126,11 @@ impl Repair {
             all.extend(cases::read(file).map_err(|why| Failure::mistake(why, "see `fractal bench repair --help` for the form"))?);
         }
         all.retain(|case| self.only.as_ref().is_none_or(|text| case.id.contains(text)));
-        let answered = |case: &Case| {
-            let answer = self.answer(case);
+        let config = self.read_config()?;
+        let all: Vec<(Case, Way)> =
+            all.into_iter().flat_map(|case| self.strategies.iter().map(move |way| (case.clone(), *way))).collect();
+        let answered = |(case, way): &(Case, Way)| {
+            let answer = self.answer(case, *way, &config);
             if self.output.json {
                 render::say_json(&answer);
             }
@@ -112,12 +138,16 @@ impl Repair {
         };
         let answers = in_parallel(&all, self.jobs, answered, |answer| format!("{}: {}", answer.id, answer.result));
         if !self.output.json {
-            say(&answers, self.seen);
+            for way in &self.strategies {
+                let own: Vec<Answer> = answers.iter().filter(|answer| answer.strategy == *way).cloned().collect();
+                say(&own, self.seen);
+            }
+            self.compare(&answers);
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn answer(&self, case: &Case) -> Answer {
+    fn answer(&self, case: &Case, way: Way, config: &Config) -> Answer {
         let (seen, hidden) = match self.seen {
             Seen::All => (case.tests.clone(), Vec::new()),
             Seen::Half => case.halves(),
@@ -125,6 +155,8 @@ impl Repair {
         let before = thread_cpu();
         let mut answer = Answer {
             id: case.id.clone(),
+            strategy: way,
+            cost: None,
             result: String::new(),
             template: None,
             title: None,
@@ -135,11 +167,72 @@ impl Repair {
             patches: Vec::new(),
         };
         let mut outside = Duration::ZERO;
-        if let Err(error) = self.repair(case, seen, &hidden, &mut answer, &mut outside) {
-            answer.result = error.to_string();
+        let done = match way {
+            Way::Template => self.repair(case, seen, &hidden, &mut answer, &mut outside).map_err(|error| error.to_string()),
+            Way::Model => self.ask(case, seen, &hidden, &mut answer, config).map_err(|error| error.to_string()),
+        };
+        if let Err(why) = done {
+            answer.result = why;
         }
         answer.cpu_seconds = (thread_cpu().saturating_sub(before) + outside).as_secs_f64();
         answer
+    }
+
+    fn read_config(&self) -> Result<Config, Failure> {
+        let Some(file) = &self.config else { return Ok(Config::default()) };
+        let wrong = |why: String| Failure::mistake(format!("`{}`: {why}", file.display()), "`fractal config` shows the form");
+        let bytes = files::read(file).map_err(|error| wrong(format!("{error:#}")))?;
+        Config::read(&bytes).map_err(|error| wrong(error.to_string()))
+    }
+
+    /// What each strategy adds to those before it, and what it cost.
+    fn compare(&self, answers: &[Answer]) {
+        if self.strategies.len() < 2 {
+            return;
+        }
+        let solved = |way: &Way| -> BTreeSet<&str> {
+            let own = answers.iter().filter(|answer| answer.strategy == *way && answer.result == "correct");
+            own.map(|answer| answer.id.as_str()).collect()
+        };
+        let mut before: BTreeSet<&str> = BTreeSet::new();
+        let rows = self.strategies.iter().map(|way| {
+            let own = solved(way);
+            let added = own.difference(&before).count();
+            before.extend(&own);
+            let cost: Cost = answers.iter().filter(|answer| answer.strategy == *way).filter_map(|answer| answer.cost).sum();
+            let word = format!("{way:?}").to_lowercase();
+            let each = if own.is_empty() { "-".to_string() } else { format!("{:.4}", cost.usd() / own.len() as f64) };
+            [word, own.len().to_string(), added.to_string(), cost.tokens().to_string(), format!("{:.4}", cost.usd()), each]
+        });
+        let rows: Vec<[String; 6]> = rows.collect();
+        render::say(&render::table(["strategy", "correct", "added", "tokens", "dollars", "dollars each"], rows));
+    }
+
+    /// The same with a model instead of the search.
+    fn ask(&self, case: &Case, seen: Vec<Test>, hidden: &[Test], answer: &mut Answer, config: &Config) -> anyhow::Result<()> {
+        let sandbox = Sandbox::new("bench", &[], 2 << 30);
+        let scene = Scene::set(case, &sandbox)?;
+        let oracle = scene.oracle(case, seen.clone())?;
+        let mut trials = oracle.open(&sandbox, &case.source)?;
+        let facts = (case, &scene.tool, &scene.sources);
+        let asked = asked::ask(config, self.recordings.as_deref(), facts, &seen, trials.as_mut())?;
+        (answer.cost, answer.tried) = (Some(asked.cost), asked.tried);
+        let Some((candidate, source)) = asked.found else {
+            answer.result = asked.why;
+            return Ok(());
+        };
+        (answer.plausible, answer.rank) = (1, Some(asked.tried));
+        (answer.template, answer.title) = (Some(candidate.source), Some(candidate.title));
+        let order: Vec<usize> = (0..hidden.len()).collect();
+        let correct = match hidden {
+            [] => true,
+            _ => {
+                let mut judge = trial::open(&sandbox, oracle.subject(hidden.to_vec()), LONGEST)?;
+                judge.confirm(&source, &order)?.iter().all(TestRun::passed)
+            }
+        };
+        answer.result = if correct { "correct" } else { "plausible" }.into();
+        Ok(())
     }
 
     fn repair(

@@ -14,7 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Analysis, Candidate, Character, Check, CommitId, FileEdit, ImprovementId, Investigation, Patch, PatchId, SideEffects, Trust,
+    Analysis, Asking, Candidate, Character, Check, CommitId, FileEdit, ImprovementId, Investigation, Patch, PatchId, SideEffects,
+    Trust,
 };
 use crate::validate::regression_test::Recipe;
 use crate::world::View;
@@ -247,7 +248,15 @@ pub(super) enum Said {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Came {
     Judged(Box<JudgedHere>),
-    Over { tried: u64, reason: String },
+    /// What somebody else was asked, and what that cost: it is accounted for where something can be written.
+    Asked(Asking),
+    Later {
+        reason: String,
+    },
+    Over {
+        tried: u64,
+        reason: String,
+    },
     CannotRun(String),
 }
 
@@ -358,7 +367,7 @@ impl Answers {
         }
         let beside = |came: &Came| match came {
             Came::Judged(judged) => 1 + judged.beside.len(),
-            Came::Over { .. } | Came::CannotRun(_) => 1,
+            Came::Asked(_) | Came::Later { .. } | Came::Over { .. } | Came::CannotRun(_) => 1,
         };
         if searches.iter().any(|search| search.answer.iter().map(beside).sum::<usize>() > CANDIDATES_MAX) {
             return Err(BundleError::TooLarge(format!("more than {CANDIDATES_MAX} candidates of one search")));

@@ -88,7 +88,8 @@ impl Stages for Recorder<'_> {
 
     fn search<'a>(&'a self, wanted: Wanted<'a>) -> Result<Box<dyn Attempts + 'a>, BenchError> {
         let question = asked(&wanted);
-        match self.stages.search(wanted) {
+        // Only who proposes may ask others; what that costs is accounted for where something can be written.
+        match self.stages.search(Wanted { spends: self.with_rivals, ..wanted }) {
             Ok(attempts) => Ok(Box::new(Recorded { recorder: self, question, attempts, came: Vec::new() })),
             Err(BenchError::World(error)) => Err(BenchError::World(error)),
             Err(error) => {
@@ -148,6 +149,8 @@ impl Attempts for Recorded<'_> {
     fn next(&mut self, improvement: &Improvement) -> Result<Next> {
         let next = self.attempts.next(improvement)?;
         self.came.push(match &next {
+            Next::Asked(asking) => Came::Asked(asking.clone()),
+            Next::Later { reason } => Came::Later { reason: reason.clone() },
             Next::Over { tried, reason } => Came::Over { tried: *tried, reason: reason.clone() },
             Next::Judged { candidate, judged, tried, shortlist } => {
                 let rivals = shortlist.candidates.iter().filter(|_| self.recorder.with_rivals);

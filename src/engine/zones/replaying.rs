@@ -11,11 +11,17 @@ use crate::detect::Detected;
 use crate::engine::improvement::Improvement;
 use crate::engine::search::{Attempts, Next, Shortlist, Wanted};
 use crate::engine::stages::{Real, Stages, Unanswered, Work, at_once};
-use crate::model::{Analysis, Candidate, Character, CommitId, Investigation, Opportunity, Patch, Recording, Tool};
+use crate::improve::model;
+use crate::model::{
+    Analysis, Asking, Candidate, Character, CommitId, Investigation, Opportunity, Patch, Recording, Tool, plain_line,
+};
 use crate::monitor::{self, Watch};
 use crate::validate::{Claim, Judged, admit};
 use crate::world::View;
 use crate::world::bench::BenchError;
+
+/// Signs of one line of what others were asked.
+const LINE_MAX: usize = 300;
 
 /// See the module.
 pub(super) struct Replayer {
@@ -112,6 +118,15 @@ fn refused(why: String) -> anyhow::Error {
     Unanswered(format!("what the bundle says of it is refused: {why}")).into()
 }
 
+/// What others were asked, as far as it is believed: of what was said, words that a model's answer may have.
+fn vetted(asking: &Asking) -> Asking {
+    let line = |text: &str| plain_line(text, LINE_MAX);
+    let said = asking.said.as_deref().filter(|_| asking.is_prose()).and_then(|said| model::prose(said).ok());
+    let (strategy, by, prompt) = (line(&asking.strategy), line(&asking.by), line(&asking.prompt));
+    let (question, outcome) = (line(&asking.question), line(&asking.outcome));
+    Asking { strategy, by, prompt, question, outcome, said, ..asking.clone() }
+}
+
 /// What came of a search elsewhere.
 struct Replayed<'a> {
     wanted: Wanted<'a>,
@@ -122,6 +137,8 @@ impl Attempts for Replayed<'_> {
     fn next(&mut self, _improvement: &Improvement) -> Result<Next> {
         let Wanted { view, tool, character, opportunity, investigation, .. } = self.wanted;
         match self.came.next() {
+            Some(Came::Asked(asking)) => Ok(Next::Asked(vetted(asking))),
+            Some(Came::Later { reason }) => Ok(Next::Later { reason: reason.clone() }),
             Some(Came::Over { tried, reason }) => Ok(Next::Over { tried: *tried, reason: reason.clone() }),
             Some(Came::Judged(claimed)) => {
                 let about = About { view, tool, character, opportunity, investigation };

@@ -9,7 +9,7 @@ use crate::detect::Detected;
 use crate::engine::improvement::Improvement;
 use crate::engine::search::{Attempts, Next, Search, Shortlist, Wanted};
 use crate::engine::stages::{Real, Stages, Unanswered, Work};
-use crate::model::{Analysis, Candidate, Character, CommitId, Investigation, Opportunity, Patch, Recording, Tool};
+use crate::model::{Analysis, Asking, Candidate, Character, CommitId, Investigation, Opportunity, Patch, Recording, Tool};
 use crate::monitor::Watch;
 use crate::validate::Judged;
 use crate::world::View;
@@ -26,6 +26,10 @@ struct Proposed {
     shortlist: Shortlist,
     /// How the search ended without a candidate that was accepted.
     over: Option<(u64, String)>,
+    /// What was asked of others.
+    asked: Vec<Asking>,
+    /// Why there is none for now.
+    later: Option<String>,
 }
 
 impl Verifier {
@@ -40,7 +44,7 @@ impl Verifier {
 impl Proposed {
     fn of(question: &OfOpportunity, came: &[Came]) -> Result<Proposed, String> {
         let mut shortlist = Shortlist { commit: question.commit.clone(), candidates: Vec::new(), only: true };
-        let mut over = None;
+        let (mut over, mut asked, mut later) = (None, Vec::new(), None);
         for came in came {
             match came {
                 Came::Judged(judged) => {
@@ -48,11 +52,13 @@ impl Proposed {
                         shortlist.candidates.push((written.candidate()?, *tried));
                     }
                 }
+                Came::Asked(asking) => asked.push(asking.clone()),
+                Came::Later { reason } => later = Some(reason.clone()),
                 Came::Over { tried, reason } => over = Some((*tried, reason.clone())),
                 Came::CannotRun(reason) => over = Some((0, reason.clone())),
             }
         }
-        Ok(Proposed { question: question.clone(), shortlist, over })
+        Ok(Proposed { question: question.clone(), shortlist, over, asked, later })
     }
 }
 
@@ -75,8 +81,8 @@ impl Stages for Verifier {
             let why = "the zone `propose` did not look for a repair of it; the next run does".to_string();
             return Err(BenchError::World(Unanswered(why).into()));
         };
-        let search = Search::open(Wanted { shortlist: Some(&proposed.shortlist), ..wanted })?;
-        Ok(Box::new(Again { search, proposed, judged: 0 }))
+        let search = Search::open(Wanted { shortlist: Some(&proposed.shortlist), spends: false, ..wanted })?;
+        Ok(Box::new(Again { search, proposed, asked: proposed.asked.iter(), judged: 0 }))
     }
 
     fn judge(&self, wanted: Wanted<'_>, candidate: &Candidate) -> Result<Judged, BenchError> {
@@ -107,16 +113,23 @@ impl Stages for Verifier {
 struct Again<'a> {
     search: Search<'a>,
     proposed: &'a Proposed,
+    asked: std::slice::Iter<'a, Asking>,
     judged: usize,
 }
 
 impl Attempts for Again<'_> {
     fn next(&mut self, improvement: &Improvement) -> Result<Next> {
+        if let Some(asking) = self.asked.next() {
+            return Ok(Next::Asked(asking.clone()));
+        }
         let next = self.search.next(improvement)?;
         let Next::Over { tried, reason } = next else {
             self.judged += 1;
             return Ok(next);
         };
+        if let Some(reason) = &self.proposed.later {
+            return Ok(Next::Later { reason: reason.clone() });
+        }
         match &self.proposed.over {
             // How many were looked at, and why none of them did, only that zone knows.
             Some((tried, reason)) => Ok(Next::Over { tried: *tried, reason: reason.clone() }),

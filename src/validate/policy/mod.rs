@@ -24,6 +24,8 @@ const PROTECTED_FILES: [&str; 13] = [
     ".gitlab-ci.yml",
     "AGENTS.md",
 ];
+/// Strategies whose patches were written by somebody else than this program and the tool's own people.
+const OUTSIDE: [&str; 2] = ["model", "agent"];
 /// Bytes of one changed file.
 const FILE_BYTES_MAX: usize = 1 << 20;
 
@@ -147,6 +149,12 @@ fn source(
         return None;
     }
     let mut findings = lang::gained(language, before, after);
+    // What somebody else wrote gets no new ability, however harmless it looks.
+    if OUTSIDE.contains(&question.candidate.strategy.as_str())
+        && let Some(gained) = findings.first()
+    {
+        return Some(format!("`{path}` line {}: {}", gained.line, gained.text));
+    }
     findings.extend(lang::swallowed(language, before, after));
     findings.extend(lang::hard_coded(language, before, after, question.seen));
     let said = |finding: &lang::Finding| format!("`{path}` line {}: {}", finding.line, finding.text);

@@ -119,7 +119,7 @@ impl Scratch {
     }
 
     /// What is new below the root or not as we left it, and what is gone: paths from the root.
-    pub(super) fn changes(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+    pub(in crate::world) fn changes(&self) -> (BTreeSet<String>, BTreeSet<String>) {
         let (mut wrote, mut seen) = (BTreeSet::new(), BTreeSet::new());
         let mut open = vec![self.root.clone()];
         while let Some(entries) = open.pop().map(fs::read_dir) {

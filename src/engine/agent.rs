@@ -1,0 +1,188 @@
+//! Running a coding agent for one failure: what it is told, what it may spend, and what of its changes becomes a candidate.
+
+use anyhow::Result;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::asking::Purse;
+use super::improvement::Improvement;
+use super::outside::{models, redact};
+use super::search::{Next, Search};
+use crate::config::{AgentConfig, AgentNetwork};
+use crate::improve::model::{self, Author, Prompt, agent_brief};
+use crate::model::{Asking, Candidate, Cost, Exit, ending, plain_line};
+use crate::world::agent::{self, Ran, Task};
+use crate::world::provider::{Models, Question, Role, estimate};
+
+/// Bytes of a brief.
+const BRIEF: usize = 64 << 10;
+/// Bytes of what it printed that the log keeps; `[agent] output_kib` is less or this.
+const KEPT: usize = 16 << 10;
+/// The exit code of an agent that proposes nothing.
+const ABSTAINS: i32 = 3;
+
+/// What an agent says of itself.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    title: String,
+    input_tokens: u64,
+    output_tokens: u64,
+    usd: f64,
+}
+
+/// A message of an agent that asks its model through us.
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    system: String,
+    /// What it asks; without it, it is done.
+    ask: Option<String>,
+}
+
+impl Search<'_> {
+    /// Runs the agent, if one is configured and there is room for it.
+    pub(super) fn run_agent(&mut self, improvement: &Improvement) -> Result<Option<Next>> {
+        let view = self.wanted.view;
+        let config = &view.config.agent;
+        if config.command.is_empty() {
+            return Ok(None);
+        }
+        let next = Cost { attempts: 1, micro_usd: micro_usd(config.usd), ..Cost::default() };
+        let now = view.clock.now();
+        if let Err(why) = self.may_ask() {
+            self.later = Some(format!("the agent was not run: {why}"));
+            return Ok(None);
+        }
+        if let Err(spent) = self.purse(improvement).room(now, next) {
+            let why = format!("the agent was not run: {spent}");
+            if spent.is_for_today {
+                self.later = Some(why)
+            } else {
+                self.reasons.push(why)
+            }
+            return Ok(None);
+        }
+        let brief = match self.with_facts(improvement, false, BRIEF, agent_brief)? {
+            Ok(brief) => brief,
+            Err(why) => {
+                self.reasons.push(format!("the agent was not run: {why}"));
+                return Ok(None);
+            }
+        };
+        let models = match config.network {
+            AgentNetwork::None => None,
+            AgentNetwork::Model => models(view).unwrap_or_default(),
+        };
+        if config.network == AgentNetwork::Model && models.is_none() {
+            self.reasons.push("the agent was not run: `[agent] network` is `model`, and no model can be asked".to_string());
+            return Ok(None);
+        }
+        self.purse(improvement);
+        let Some(purse) = &mut self.purse else { return Ok(None) };
+        let clean = redact(view);
+        let text = clean(&brief.question);
+        let shown = self.gate.shown();
+        let task = Task { files: shown.files, command: &config.command, brief: &text, time: config.time.0 };
+        let own = |path: &str| self.wanted.tool.owns(path) && !self.wanted.tool.tests_own(path);
+        let mut asked = Cost::default();
+        let ran = match &models {
+            None => agent::run(&view.sandbox, &task, own, None)?,
+            Some(models) => {
+                let mut talk = |message: &[u8]| answered(models, purse, (now, config), message, &mut asked);
+                agent::run(&view.sandbox, &task, own, Some(&mut talk))?
+            }
+        };
+        let (asking, candidate) = outcome(config, &brief, &ran, clean.as_ref());
+        // What it asked through us is in the purse already.
+        let own = purse.pay(&asking.question, asking.cost);
+        if candidate.is_none() {
+            self.reasons.push(format!("the agent {}", asking.outcome));
+        }
+        self.proposed = candidate;
+        Ok(Some(Next::Asked(Asking { cost: own.and(asked), ..asking })))
+    }
+}
+
+fn micro_usd(usd: f64) -> u64 {
+    (usd.clamp(0.0, 1e6) * 1e6).ceil() as u64
+}
+
+/// Asks the model for an agent; `None` when it is done, or there is no room for more.
+fn answered(
+    models: &Models,
+    purse: &mut Purse<'_>,
+    (now, config): (jiff::Timestamp, &AgentConfig),
+    message: &[u8],
+    asked: &mut Cost,
+) -> Option<Vec<u8>> {
+    let Message { system, ask } = serde_json::from_slice(message).ok()?;
+    let question =
+        Question { system, messages: vec![(Role::User, ask?)], temperature: None, answer_tokens: 4096, form: None, sample: 0 };
+    let refuse = |why: String| Some(json!({"error": plain_line(&why, 300)}).to_string().into_bytes());
+    let input_tokens = estimate(&question);
+    let micro = models.price().map_or(0, |price| price.micro_usd(input_tokens, question.answer_tokens));
+    let next = Cost { attempts: 1, input_tokens, output_tokens: question.answer_tokens, micro_usd: micro, milliseconds: 0 };
+    if let Err(spent) = purse.room(now, next) {
+        return refuse(spent.why);
+    }
+    match models.ask(&question) {
+        Ok(reply) => {
+            let cost = purse.pay(&format!("{}-{}", config.name, reply.question), reply.cost);
+            *asked = asked.and(cost);
+            let said: Value = json!({"text": reply.text});
+            Some(said.to_string().into_bytes())
+        }
+        Err(error) => refuse(error.to_string()),
+    }
+}
+
+/// What a run comes to.
+fn outcome(config: &AgentConfig, brief: &Prompt, ran: &Ran, clean: &dyn Fn(&str) -> String) -> (Asking, Option<Candidate>) {
+    let program = config.command.first().map_or("agent", |program| program.rsplit('/').next().unwrap_or(program));
+    let name = plain_line(if config.name.is_empty() { program } else { &config.name }, 60);
+    let said: Said = serde_json::from_slice(&ran.answer).unwrap_or_default();
+    let micro_usd = if said.usd > 0.0 { micro_usd(said.usd) } else { micro_usd(config.usd) };
+    let (outcome, candidate) = match &ran.exit {
+        Some(Exit::NotStarted(why)) => (format!("cannot be run: {}", plain_line(why, 150)), None),
+        Some(Exit::TimedOut) => (format!("was ended after {} s", ran.took.as_secs()), None),
+        Some(Exit::Code(ABSTAINS)) => ("abstains".to_string(), None),
+        Some(exit) if *exit != Exit::Code(0) => (format!("failed: {exit}"), None),
+        _ if ran.patch.edits.is_empty() && ran.elsewhere.is_empty() => ("changed nothing".to_string(), None),
+        _ if ran.patch.edits.is_empty() => (format!("changed only what is not the tool's: {}", elsewhere(ran)), None),
+        _ => {
+            let source = format!("{name} {}", brief.version);
+            let author = Author { strategy: "agent", source: &source, trust: config.trust };
+            let candidate = model::candidate(ran.patch.clone(), &said.title, author);
+            let left = if ran.elsewhere.is_empty() { String::new() } else { format!("; thrown away: {}", elsewhere(ran)) };
+            (format!("proposes patch {}: {}{left}", candidate.patch.id().short(), candidate.title), Some(candidate))
+        }
+    };
+    let printed = clean(&String::from_utf8_lossy(&ran.printed));
+    let kept = ending(&printed, KEPT.min(config.output_kib << 10));
+    let question = blake3::hash(format!("{}\n{:?}\n{printed}", brief.question, ran.took).as_bytes()).to_hex()[..32].to_string();
+    let asking = Asking {
+        strategy: "agent".into(),
+        by: name,
+        prompt: brief.version.clone(),
+        question,
+        cost: Cost {
+            attempts: 1,
+            input_tokens: said.input_tokens.min(1 << 40),
+            output_tokens: said.output_tokens.min(1 << 40),
+            micro_usd,
+            milliseconds: u64::try_from(ran.took.as_millis()).unwrap_or(u64::MAX),
+        },
+        recorded: false,
+        // What it says of itself is its word.
+        estimated: true,
+        outcome,
+        said: Some(kept.to_string()).filter(|said| !said.trim().is_empty()),
+    };
+    (asking, candidate)
+}
+
+fn elsewhere(ran: &Ran) -> String {
+    let shown: Vec<String> = ran.elsewhere.iter().take(3).map(|path| format!("`{}`", plain_line(path, 60))).collect();
+    format!("{}{}", shown.join(", "), if ran.elsewhere.len() > 3 { ", …" } else { "" })
+}

@@ -182,7 +182,7 @@ fn ended(stage: Stage, how: &End) -> Option<Stage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ActionKey, CommitId};
+    use crate::model::{ActionKey, CommitId, Made};
 
     const ALL: [Stage; 15] = [
         Stage::New,
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn an_action_that_was_done_moves_on_and_one_that_failed_goes_back() {
         let key = ActionKey("k".into());
-        let (done, failed) = (Event::Done { key: key.clone() }, Event::Failed { key, error: "x".into() });
+        let (done, failed) = (Event::Done { key: key.clone(), made: Made::AsSaid }, Event::Failed { key, error: "x".into() });
         assert_eq!(next(Stage::Landing, &done), Ok(Stage::Watching));
         assert_eq!(next(Stage::Landing, &failed), Ok(Stage::Proposed));
         assert_eq!(next(Stage::Reverting, &failed), Ok(Stage::Watching));

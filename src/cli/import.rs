@@ -1,8 +1,6 @@
 //! `fractal import`: runs that other programs report become executions. The formats are in `record`; here are files, batches, and
 //! what is said.
 
-mod versions;
-
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,13 +10,12 @@ use indicatif::ProgressBar;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::versions::Versions;
 use super::{Failure, MISTAKE, OUTSIDE, Outcome, Output, render};
 use crate::config::Config;
 use crate::model::{CommitId, NewExecution, check_tool_name, plain_line};
 use crate::record::import::{self, BadDocument, Format, Imported, NextLine};
 use crate::record::lines::Line;
-use crate::record::{Intake, Observed, RunName, github, junit, spool};
+use crate::record::{Intake, Observed, RunName, Versions, github, junit, spool};
 use crate::world::git::Repo;
 use crate::world::incoming::Incoming;
 use crate::world::store::{Ingested, Store, VersionSummary};

@@ -296,6 +296,7 @@ impl Teller {
                 p.bold(&format!("cycle on {base} at {commit}{dry}"))
             }
             Progress::Synced { report } => p.dim(&format!("  sync: {}", super::sync::summary(report))),
+            Progress::Collected { report } => p.dim(&format!("  forge: {}", super::sync::collected(report))),
             Progress::Reconciled { tool, what, .. } => plain("noticed", tool, what),
             Progress::Detected { tool, priority, summary, .. } => {
                 let priority = match priority {

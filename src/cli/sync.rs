@@ -1,4 +1,4 @@
-//! `fractal sync`: exchange executions with others through a git remote.
+//! `fractal sync`: exchange executions with others through a git remote, and bring in what a forge ran.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -7,12 +7,16 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{BUSY, Failure, OUTSIDE, Outcome, Output, now, render};
+use crate::config::Config;
+use crate::record::collect::{self, Collected};
 use crate::record::exchange::{self, Step, SyncError, Synced, Terms};
 use crate::record::spool;
 use crate::world::files;
+use crate::world::forge::{self, Shared};
 use crate::world::git::Repo;
 use crate::world::git::exchange::ExchangeError;
 use crate::world::read_config;
+use crate::world::store::Ingested;
 
 /// For one answer of the remote, and for another process that exchanges.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
@@ -27,6 +31,9 @@ pub(super) struct Sync {
     /// The remote [default: what `[sync] remote` in fractal.toml says]
     #[arg(long, value_name = "REMOTE")]
     remote: Option<String>,
+    /// Ask the forge too for what it ran (`[forge] runs` and `artifacts`); without a remote, nothing else
+    #[arg(long)]
+    forge: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -36,6 +43,12 @@ impl Sync {
         let repo = Repo::open(repo)?;
         let config = read_config(&repo)?;
         let remote = self.remote.as_deref().unwrap_or(&config.sync.remote).trim();
+        if self.forge {
+            self.ask_forge(&repo, &config)?;
+            if remote.is_empty() {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
         if remote.is_empty() || remote.starts_with('-') {
             return Err(Failure::mistake(
                 "no remote is named to exchange executions with",
@@ -56,6 +69,50 @@ impl Sync {
         }
         Ok(ExitCode::SUCCESS)
     }
+
+    fn ask_forge(&self, repo: &Repo, config: &Config) -> Result<(), Failure> {
+        if !collect::is_wanted(config) {
+            let hint = "name workflows in `[forge] runs`, or artifacts in `[forge] artifacts`";
+            return Err(Failure::mistake("fractal.toml does not say what of the forge to read", hint));
+        }
+        let opened = forge::open(&config.forge, now()).map_err(|why| Failure::mistake(format!("`[forge]`: {why}"), NO_FORGE))?;
+        let forge = Shared::new(opened.ok_or_else(|| Failure::mistake("`[forge] kind` is `local`", NO_FORGE))?);
+        let terms = collect::Terms { repo, config, forge: &forge, now: now().now() };
+        let collected = collect::collect(&terms, spool::open(repo, config)?.as_mut())?;
+        if self.output.json {
+            render::say_json(&collected);
+        } else {
+            collected.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            render::say(&format!("{}: {}", collected.place, self::collected(&collected)));
+        }
+        match collected.failed {
+            None => Ok(()),
+            Some(message) => {
+                let hint =
+                    "nothing is lost: `fractal sync --forge` goes on from here; `fractal doctor` says what the token may do";
+                Err(Failure { message, hint: Some(hint.into()), code: OUTSIDE })
+            }
+        }
+    }
+}
+
+const NO_FORGE: &str = "write `kind = \"github\"` below `[forge]` in fractal.toml; `fractal doctor` says what else is missing";
+
+/// One line for people on what came from a forge.
+pub(super) fn collected(collected: &Collected) -> String {
+    let Ingested { new, known, forgotten } = collected.stored;
+    let mut parts = vec![format!(
+        "{} new of {} and {}",
+        render::count(new, "execution"),
+        render::count(collected.runs, "run"),
+        render::count(collected.artifacts, "artifact")
+    )];
+    let rest = [(known, "known before"), (forgotten, "forgotten on somebody's wish")];
+    parts.extend(rest.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
+    if collected.unfinished {
+        parts.push("the rest follows the next time".to_string());
+    }
+    parts.join("; ")
 }
 
 /// One line for people.

@@ -37,6 +37,12 @@ pub struct ForgeConfig {
     pub without_checks: bool,
     /// Have the forge land by itself (automatic merging, merge queue) what only waits for checks that its rules demand.
     pub automatic: bool,
+    /// Workflows of the forge whose runs and jobs are recorded as executions of tools of these names, as `fractal import` does: names of
+    /// workflows, or of their files such as `build.yml`. What was run for copies of the repository (forks) is left out.
+    pub runs: Vec<String>,
+    /// Artifacts of these names hold executions as JSON lines (`fractal executions export`), plain or gzip, and are read once each.
+    /// Whoever may start workflows on branches of the repository may write them.
+    pub artifacts: Vec<String>,
 }
 
 /// How proposals are landed.
@@ -95,6 +101,8 @@ pub(super) fn defaults() -> ForgeConfig {
         way: LandBy::Any,
         without_checks: false,
         automatic: false,
+        runs: Vec::new(),
+        artifacts: Vec::new(),
     }
 }
 
@@ -112,6 +120,13 @@ pub(super) fn check(forge: &ForgeConfig) -> Result<(), ConfigError> {
     }
     if forge.token == TokenMode::App && forge.app == 0 && forge.kind == ForgeKind::GitHub {
         return wrong("`forge.token` is `app`, and `forge.app` does not say which".into(), "the number stands on the App's page");
+    }
+    let names = [("runs", &forge.runs), ("artifacts", &forge.artifacts)];
+    for (key, name) in names.into_iter().flat_map(|(key, names)| names.iter().map(move |name| (key, name))) {
+        if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
+            let message = format!("`forge.{key}` holds {name:?}, which is no name");
+            return wrong(message, "write the name as the forge shows it, or leave the list empty");
+        }
     }
     Ok(())
 }
@@ -141,6 +156,7 @@ mod tests {
             assert!(parse(&format!("url = \"{url}\"")).is_err(), "{url}");
         }
         assert!(parse("kind = \"github\"\ntoken = \"app\"").expect_err("no number").message.contains("forge.app"));
+        assert!(parse("runs = [\"CI\", \"\"]").expect_err("no name").message.contains("forge.runs"));
         assert!(parse("token = \"ghp_123\"").is_err(), "a token is no mode");
     }
 }

@@ -13,6 +13,7 @@ use super::improvement::{self, Improvement};
 use super::news::News;
 use super::progress::Progress;
 use crate::model::{Action, ActionKind, Approver, CommitId, Event, ImprovementId, Made, Patch, Record};
+use crate::record::collect;
 use crate::record::exchange::{self, SyncError, Terms};
 use crate::world::git::LogError;
 use crate::world::rollout::Rollout;
@@ -298,6 +299,25 @@ impl<'a> Journal<'a> {
             }
             Err(SyncError::Store(error)) => return Err(error.into()),
             Err(SyncError::Exchange(error)) => tracing::warn!("executions were not exchanged: {error}"),
+        }
+        Ok(())
+    }
+
+    /// Stores what the forge ran since the last time, where the configuration wants that. A forge that is away is no reason not to go on.
+    pub(super) fn collect(&mut self) -> Result<()> {
+        let View { repo, config, .. } = self.view;
+        let (Some(effects), Some(forge)) = (&mut self.effects, &self.view.forge) else { return Ok(()) };
+        if !collect::is_wanted(config) {
+            return Ok(());
+        }
+        let terms = collect::Terms { repo, config, forge, now: self.view.clock.now() };
+        let report = collect::collect(&terms, effects.store())?;
+        report.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        if let Some(why) = &report.failed {
+            tracing::warn!("what {} ran was not read to the end: {why}", report.place);
+        }
+        if report.is_news() {
+            self.tell(Progress::Collected { report });
         }
         Ok(())
     }

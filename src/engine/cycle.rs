@@ -67,6 +67,7 @@ pub(super) fn run(journal: &mut Journal<'_>, stages: &dyn Stages) -> Result<Cycl
     let mut cycle = Cycle { journal, stages, tools, report, ahead, shortlists, seen };
     cycle.journal.drain()?;
     cycle.journal.sync()?;
+    cycle.journal.collect()?;
     cycle.hear()?;
     reconcile(&mut cycle)?;
     cycle.watch_all()?;

@@ -57,6 +57,7 @@ use self::zones::Surroundings;
 pub use self::zones::{BundleError, Maker, Zone};
 use crate::config::{ForgeConfig, ForgeKind};
 use crate::model::{Event, ImprovementId, Observation};
+use crate::record::collect;
 use crate::world::clock::Clock;
 use crate::world::forge;
 use crate::world::git::{LogError, Repo};
@@ -319,7 +320,7 @@ fn run_cycle(repo: &Path, clock: Clock, zone: Option<&Zone>, around: &Surroundin
         let hint = "name it, such as `remote = \"origin\"`";
         return Err(CycleError::Refused(format!("`[forge]` needs a `[deploy] remote` that branches are pushed to: {hint}")));
     }
-    if !around.dry_run && !view.config.sync.remote.is_empty() {
+    if !around.dry_run && (!view.config.sync.remote.is_empty() || collect::is_wanted(&view.config)) {
         // Where nothing was recorded yet there is no store; what comes from elsewhere is to be seen in this cycle.
         drop(crate::world::store::open(&view.repo, &view.config).map_err(anyhow::Error::from)?);
         view = View::open(repo, clock.clone())?;

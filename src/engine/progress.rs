@@ -6,6 +6,7 @@ use super::stage::Stage;
 use crate::model::{
     Analysis, Asking, Conclusion, Counts, Finding, ImprovementId, Investigation, Opportunity, Priority, RolloutEvidence, Verdict,
 };
+use crate::record::collect::Collected;
 use crate::record::exchange::Synced;
 
 /// Something happened.
@@ -20,6 +21,10 @@ pub enum Progress {
     /// Executions were exchanged with others.
     Synced {
         report: Synced,
+    },
+    /// Executions came from the forge.
+    Collected {
+        report: Collected,
     },
     /// What people did since the last cycle, or what a killed run had left open.
     Reconciled {

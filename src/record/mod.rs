@@ -2,6 +2,8 @@
 //!
 //! Recording never changes the outcome of the run and never delays its output. What cannot be recorded is said once.
 
+pub mod ci;
+pub mod collect;
 pub mod exchange;
 pub mod github;
 pub mod import;
@@ -13,6 +15,7 @@ pub mod otlp;
 pub mod redact;
 pub mod serve;
 pub mod spool;
+mod versions;
 mod writer;
 
 use std::ffi::OsString;
@@ -25,6 +28,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use jiff::Timestamp;
 
 pub use self::observed::{Bytes, Intake, Observed, RunName, Said};
+pub use self::versions::Versions;
 use crate::config::Config;
 use crate::model::{Execution, ExecutionId, Exit, Fingerprint, NewExecution, Outcome, StdinUse, Tool, Version};
 use crate::world::files;

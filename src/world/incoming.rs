@@ -1,5 +1,7 @@
-//! Files that somebody hands us to read: opened, or standard input; unzipped on the way; how far we are.
+//! Files that somebody hands us to read: opened, or standard input; unzipped on the way; how far we are. And packed files that are in memory.
 //! Deliberately not here: what is in them.
+
+mod zip;
 
 use std::cell::Cell;
 use std::fs::File;
@@ -68,6 +70,38 @@ fn unzipped(mut source: Counted) -> io::Result<Box<dyn BufRead>> {
     })
 }
 
+/// The files in a packed file that is in memory: an archive, gzip, or the file itself. Of each at most `bound` bytes are unpacked, and no
+/// name of one is looked at.
+///
+/// # Errors
+/// When it is damaged, or an archive of a kind that is not read; then none is given. What is damaged further in is found in reading.
+pub fn unpacked(bytes: Vec<u8>, bound: u64) -> io::Result<Vec<Box<dyn BufRead>>> {
+    let sources =
+        if zip::is_archive(&bytes) { zip::members(&bytes)? } else { vec![Box::new(Cursor::new(bytes)) as Box<dyn Read>] };
+    let open = |source| {
+        let reader = unzipped(Counted { source, read: Rc::default() })?;
+        Ok(Box::new(BufReader::with_capacity(BUFFER, Bounded { source: reader, left: bound })) as Box<dyn BufRead>)
+    };
+    sources.into_iter().map(open).collect()
+}
+
+/// Fails when more comes than is wanted.
+struct Bounded {
+    source: Box<dyn BufRead>,
+    left: u64,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(count as u64)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is larger than what is read of one file, unpacked"))?;
+        Ok(count)
+    }
+}
+
 struct Counted {
     source: Box<dyn Read>,
     read: Rc<Cell<u64>>,
@@ -78,5 +112,67 @@ impl Read for Counted {
         let count = self.source.read(buffer)?;
         self.read.set(self.read.get() + count as u64);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    /// What Python packs of these members, with checksums before the data or, as streams are packed, after them.
+    fn archive(program: &str) -> Vec<u8> {
+        let script = format!("import sys,io,zipfile\nout=sys.stdout.buffer\n{program}");
+        let done = Command::new("python3").args(["-c", &script]).stderr(Stdio::inherit()).output().expect("python runs");
+        assert!(done.status.success());
+        done.stdout
+    }
+
+    const SEEKABLE: &str = "
+b=io.BytesIO()
+with zipfile.ZipFile(b,'w',zipfile.ZIP_DEFLATED) as z:
+    z.writestr('../../etc/x','a'*5000)
+    z.writestr('folder/','')
+    z.writestr(zipfile.ZipInfo('b'),'stored')
+    z.comment=b'PK\\x05\\x06 is no end'
+out.write(b.getvalue())";
+    const STREAMED: &str = "
+class S(io.RawIOBase):
+    def writable(self): return True
+    def write(self,b): return out.write(b)
+with zipfile.ZipFile(S(),'w',zipfile.ZIP_DEFLATED) as z:
+    z.writestr('x','b'*70000)";
+
+    fn read(bytes: Vec<u8>, bound: u64) -> io::Result<Vec<Vec<u8>>> {
+        let read = |mut source: Box<dyn BufRead>| {
+            let mut all = Vec::new();
+            source.read_to_end(&mut all).map(|_| all)
+        };
+        unpacked(bytes, bound)?.into_iter().map(read).collect()
+    }
+
+    #[test]
+    fn archives_as_others_pack_them_are_read_whole() {
+        assert_eq!(read(archive(SEEKABLE), 9999).expect("reads"), [vec![b'a'; 5000], b"stored".to_vec()]);
+        assert_eq!(read(archive(STREAMED), 99_999).expect("reads"), [vec![b'b'; 70_000]]);
+        assert_eq!(read(b"plain".to_vec(), 9).expect("reads"), [b"plain"]);
+        assert_eq!(read(Vec::new(), 9).expect("reads"), [b""]);
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_is_wanted_and_damage_is_found() {
+        assert!(read(archive(STREAMED), 69_999).is_err());
+        let whole = archive(SEEKABLE);
+        // Cut off or changed anywhere behind its first bytes, it is read or refused; nothing is made up and nothing panics.
+        for at in 4..whole.len() {
+            assert!(read(whole[..at].to_vec(), 9999).is_err(), "cut off at {at}");
+            let mut changed = whole.clone();
+            changed[at] ^= 0x55;
+            if let Ok(found) = read(changed, 9999) {
+                // A folder whose name is changed is an empty file.
+                let whole = |one: &Vec<u8>| *one == vec![b'a'; 5000] || one == b"stored" || one.is_empty();
+                assert!(found.iter().all(whole), "changed at {at}");
+            }
+        }
     }
 }

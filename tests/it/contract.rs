@@ -48,6 +48,10 @@ GET /repos/{owner}/{repo}/git/commits/{commit_sha}
 POST /repos/{owner}/{repo}/git/blobs
 POST /repos/{owner}/{repo}/git/trees
 POST /repos/{owner}/{repo}/git/commits
+GET /repos/{owner}/{repo}/actions/runs
+GET /repos/{owner}/{repo}/actions/runs/{run_id}/attempts/{attempt_number}/jobs
+GET /repos/{owner}/{repo}/actions/artifacts
+GET /repos/{owner}/{repo}/actions/artifacts/{artifact_id}/{archive_format}
 GET /repos/{owner}/{repo}/installation
 POST /app/installations/{installation_id}/access_tokens
 ";
@@ -242,10 +246,9 @@ impl Contract {
                 continue;
             };
             let schema = self.deref(&known["schema"]).clone();
-            let typed = if schema["type"] == "integer" {
-                value.parse::<u64>().map_or(json!(value), |number| json!(number))
-            } else {
-                json!(value)
+            let typed = match schema["type"].as_str() {
+                Some("integer" | "boolean") => serde_json::from_str(value).unwrap_or(json!(value)),
+                _ => json!(value),
             };
             wrong.extend(
                 self.check(format!("{name} ?{key}"), &schema, &typed).into_iter().map(|error| format!("request ?{key}{error}")),
@@ -371,6 +374,12 @@ fn every_operation_in_use_is_sent_and_answered_as_github_describes_it() {
     client.proposals("main").expect("lists");
     client.proposal_from("fractal/t/1").expect("asks");
     client.merge(number, &head, Way::Squash, &Message::default()).expect("lands");
+    github.ran("CI", "main", "failure");
+    let runs = client.runs(github.now()).expect("lists");
+    assert_eq!(client.jobs(&runs[0]).expect("lists").len(), 1);
+    github.left("fractal-executions", b"{}".to_vec());
+    let left = client.artifacts("fractal-executions", 0).expect("lists");
+    assert_eq!(client.content(&left[0]).expect("reads"), b"{}");
     let sent = github.drain();
     let Some(contract) = is_there() else { return };
     let contract = contract.lock().expect("whole");

@@ -8,13 +8,13 @@ use crate::github::{GitHub, PAT, Protection, REPOSITORY, Trouble};
 use crate::support::{Repository, Told, tell, text};
 
 /// A repository whose remote is the model.
-struct Hosted {
-    github: GitHub,
-    repository: Repository,
+pub struct Hosted {
+    pub github: GitHub,
+    pub repository: Repository,
 }
 
 impl Hosted {
-    fn with(repository: Repository, forge: &str) -> Hosted {
+    pub fn with(repository: Repository, forge: &str) -> Hosted {
         let github = GitHub::start();
         // The program has the machine's clock.
         github.pass(jiff::Timestamp::now().as_second() - github.now().as_second());
@@ -32,16 +32,16 @@ impl Hosted {
         Hosted { github, repository }
     }
 
-    fn greeter(forge: &str) -> Hosted {
+    pub fn greeter(forge: &str) -> Hosted {
         Hosted::with(Repository::greeter(), forge)
     }
 
-    fn fractal(&self, arguments: &[&str]) -> Output {
+    pub fn fractal(&self, arguments: &[&str]) -> Output {
         let mut command = self.repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
         command.args(arguments).env("FRACTAL_GITHUB_TOKEN", PAT).output().expect("runs")
     }
 
-    fn run(&self) -> Told {
+    pub fn run(&self) -> Told {
         // Ours and theirs go on together.
         self.github.pass((jiff::Timestamp::now().as_second() - self.github.now().as_second()).max(0));
         let done = self.fractal(&["run", "--json"]);
@@ -49,23 +49,23 @@ impl Hosted {
         Told::parse(&text(&done.stdout))
     }
 
-    fn head(&self, number: u64) -> String {
+    pub fn head(&self, number: u64) -> String {
         self.github.change(|repository| repository.head(&repository.pulls[&number]))
     }
 
-    fn passes(&self, number: u64) {
+    pub fn passes(&self, number: u64) {
         self.github.check(&self.head(number), "tests", Some(true));
     }
 
-    fn body(&self, number: u64) -> String {
+    pub fn body(&self, number: u64) -> String {
         self.github.change(|repository| repository.pulls[&number].body.clone().unwrap_or_default())
     }
 
-    fn numbers(&self) -> Vec<u64> {
+    pub fn numbers(&self) -> Vec<u64> {
         self.github.change(|repository| repository.pulls.keys().copied().collect())
     }
 
-    fn check(&self, sha: &str, name: &str) -> Option<(String, String)> {
+    pub fn check(&self, sha: &str, name: &str) -> Option<(String, String)> {
         self.github.change(|repository| {
             let of = repository.statuses.iter().rfind(|status| status.sha == sha && status.context == name)?;
             Some((of.state.clone(), of.description.clone().unwrap_or_default()))
@@ -73,7 +73,7 @@ impl Hosted {
     }
 
     /// As a person does on GitHub's page.
-    fn close(&self, number: u64) {
+    pub fn close(&self, number: u64) {
         let now = self.github.now();
         let head = self.head(number);
         self.github.change(|repository| {
@@ -83,7 +83,7 @@ impl Hosted {
     }
 
     /// Requests of one cycle, by method.
-    fn counted(&self) -> (usize, usize) {
+    pub fn counted(&self) -> (usize, usize) {
         let all = self.github.drain();
         let reads = all.iter().filter(|exchange| exchange.method == "GET").count();
         (reads, all.len() - reads)
@@ -273,7 +273,7 @@ fn the_forge_lands_by_itself_what_only_waits_for_demanded_checks() {
 }
 
 impl Hosted {
-    fn says(&self, person: &str, number: u64, text: &str) -> u64 {
+    pub fn says(&self, person: &str, number: u64, text: &str) -> u64 {
         self.github.pass((jiff::Timestamp::now().as_second() - self.github.now().as_second()).max(0));
         self.github.says(person, number, text);
         self.github.change(|repository| repository.comments.last().expect("is there").id)

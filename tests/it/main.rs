@@ -9,6 +9,7 @@ mod bench_monitor;
 mod bench_repair;
 mod catalog;
 mod claims;
+mod collected;
 mod common;
 mod contract;
 mod detection;

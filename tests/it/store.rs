@@ -80,7 +80,7 @@ suite! {
         queries_choose_by_tool_version_outcome_caller_and_time
         news_are_failures_and_whatever_runs_in_a_version_that_failed
         news_that_come_during_a_look_stay
-        counters_hints_and_size_are_kept;
+        counters_hints_bookmarks_and_size_are_kept;
     sums:
         sums_are_those_of_the_executions_in_whatever_order_and_however_often_they_come
         marks_may_come_in_any_order

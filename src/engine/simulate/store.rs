@@ -144,6 +144,12 @@ impl Store for SimStore {
     fn hints(&self) -> Answer<BTreeMap<String, Hints>> {
         self.ask(|_| BTreeMap::new())
     }
+    fn bookmark(&self, _: &str) -> Answer<Option<String>> {
+        self.ask(|_| None)
+    }
+    fn set_bookmark(&mut self, _: &str, _: &str) -> Answer<()> {
+        self.ask(|_| ())
+    }
     fn size(&self) -> Answer<(u64, u64)> {
         self.ask(|_| (0, 0))
     }

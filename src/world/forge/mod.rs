@@ -5,6 +5,7 @@
 //! is not known whether it happened, the forge is asked, and when that does not tell, the error is [`ForgeError::Unclear`].
 //! Deliberately not here: when to do what, texts for people, pushes.
 
+pub mod ci;
 pub mod github;
 mod needs;
 mod shared;
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 pub use needs::{Need, needs};
 pub use shared::Shared;
 
+use self::ci::{Artifact, CiRun};
 use crate::config::{ForgeConfig, ForgeKind};
 use crate::model::CommitId;
 pub use crate::model::Way;
@@ -96,6 +98,27 @@ pub trait Forge: Send {
 
     /// Moves a branch that is where `from` says; `None`: absent.
     fn move_branch(&self, name: &str, from: Option<&CommitId>, to: Option<&CommitId>) -> Result<(), ForgeError>;
+
+    /// Runs of what the forge runs by itself that came into being at about this time or later, finished or not: the newest so many, oldest
+    /// first. A forge that runs nothing has none, and so below.
+    fn runs(&self, _since: Timestamp) -> Result<Vec<CiRun>, ForgeError> {
+        Ok(Vec::new())
+    }
+
+    /// The jobs of a run's attempt.
+    fn jobs(&self, _run: &CiRun) -> Result<Vec<CiRun>, ForgeError> {
+        Ok(Vec::new())
+    }
+
+    /// What runs left behind under a name and is still there, from after a number on; the newest so many, oldest first.
+    fn artifacts(&self, _name: &str, _after: u64) -> Result<Vec<Artifact>, ForgeError> {
+        Ok(Vec::new())
+    }
+
+    /// The packed bytes of an artifact. Bounded: what is larger is refused.
+    fn content(&self, artifact: &Artifact) -> Result<Vec<u8>, ForgeError> {
+        Err(ForgeError::Gone(format!("artifact {}", artifact.number)))
+    }
 }
 
 /// The forge of a configuration; none where git alone is one. Nothing is asked yet.

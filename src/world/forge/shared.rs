@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use super::ci::{Artifact, CiRun};
 use super::{Check, Comment, Forge, ForgeError, Level, Proposal, Review, Rules};
 use crate::model::CommitId;
 
@@ -83,5 +84,37 @@ impl Shared {
     /// See [`ForgeError`].
     pub fn level(&self, person: &str) -> Result<Level, ForgeError> {
         self.whole().level(person)
+    }
+
+    /// See [`Forge::runs`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub fn runs(&self, since: Timestamp) -> Result<Vec<CiRun>, ForgeError> {
+        self.whole().runs(since)
+    }
+
+    /// See [`Forge::jobs`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub fn jobs(&self, run: &CiRun) -> Result<Vec<CiRun>, ForgeError> {
+        self.whole().jobs(run)
+    }
+
+    /// See [`Forge::artifacts`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub fn artifacts(&self, name: &str, after: u64) -> Result<Vec<Artifact>, ForgeError> {
+        self.whole().artifacts(name, after)
+    }
+
+    /// See [`Forge::content`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub fn content(&self, artifact: &Artifact) -> Result<Vec<u8>, ForgeError> {
+        self.whole().content(artifact)
     }
 }

@@ -402,6 +402,10 @@ pub trait Store: Send {
     fn set_hints(&mut self, tool: &str, hints: &Hints) -> Result<(), StoreError>;
     /// What is said of which tool.
     fn hints(&self) -> Result<BTreeMap<String, Hints>, StoreError>;
+    /// How far a source of executions was read, in words of its own that were kept last.
+    fn bookmark(&self, source: &str) -> Result<Option<String>, StoreError>;
+    /// Keeps how far a source was read.
+    fn set_bookmark(&mut self, source: &str, place: &str) -> Result<(), StoreError>;
     /// Executions, and the room they take in bytes.
     fn size(&self) -> Result<(u64, u64), StoreError>;
     /// Where several loops claim tools, when the store is for many machines.

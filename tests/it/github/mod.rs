@@ -3,6 +3,7 @@
 //! Which fields an answer has is checked against GitHub's own description (`contract.rs`); how GitHub behaves is from its documentation
 //! and from recordings. It does not run workflows, and of the merge queue it knows only one proposal at a time.
 
+mod actions;
 mod git;
 mod graphql;
 mod pulls;
@@ -21,6 +22,7 @@ use fractal::world::forge::github::{Credentials, GitHub as Client, Secret, Setti
 use jiff::Timestamp;
 use tempfile::TempDir;
 
+pub use self::actions::{Artifact, Run, packed};
 pub use self::git::Bare;
 use self::shape::Shape;
 pub use self::state::{Actor, CheckRun, Comment, Exchange, Knob, Protection, Repository, Review, Trouble};
@@ -219,6 +221,42 @@ impl GitHub {
         let (author, body) = (person.to_string(), text.to_string());
         let comment = Comment { id, on, author, body, created: at, updated: at, reactions: BTreeSet::new() };
         self.change(|repository| repository.comments.push(comment));
+    }
+
+    /// A run of a workflow with one job that ended now, and how; it is there to be changed.
+    pub fn ran(&self, name: &str, branch: &str, conclusion: &str) -> u64 {
+        let (id, now) = (self.world().next(), self.now());
+        let failed = (conclusion == "failure").then(|| "Run tests".to_string());
+        self.change(|repository| {
+            let sha = repository.bare.branch(branch).expect("a branch");
+            repository.runs.push(Run {
+                id,
+                attempt: 1,
+                name: name.into(),
+                file: format!(".github/workflows/{}.yml", name.to_lowercase()),
+                sha,
+                branch: branch.into(),
+                event: "push".into(),
+                status: "completed".into(),
+                conclusion: Some(conclusion.into()),
+                created: now,
+                started: now,
+                updated: now + jiff::SignedDuration::from_secs(9),
+                fork: false,
+                jobs: vec![("test (3.11)".into(), conclusion.into(), failed)],
+            });
+        });
+        id
+    }
+
+    /// An artifact of a run on the base.
+    pub fn left(&self, name: &str, content: Vec<u8>) -> u64 {
+        let (id, created, name) = (self.world().next(), self.now(), name.to_string());
+        self.change(|repository| {
+            let sha = repository.bare.branch("main").expect("a branch");
+            repository.artifacts.push(Artifact { id, name, content, sha, fork: false, expired: false, created });
+        });
+        id
     }
 
     /// Installs the App, whose key is made for it: the file with that. None without `openssl`.

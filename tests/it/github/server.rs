@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::state::{Actor, Exchange, Trouble};
-use super::{World, git, graphql, pulls, talk};
+use super::{World, actions, git, graphql, pulls, talk};
 
 /// A request of somebody known.
 pub struct Asked {
@@ -37,6 +37,8 @@ pub enum Reply {
     Json(u16, Value),
     /// A list, inside of an object under a name if it has one.
     List(Vec<Value>, Option<&'static str>),
+    /// It is at another address.
+    Elsewhere(String),
 }
 
 pub fn refusal(status: u16, message: &str) -> Reply {
@@ -128,7 +130,11 @@ async fn one(
     let headers: Vec<(String, String)> = parts.headers.iter().map(header).collect();
     let (method, path) = (parts.method.to_string(), parts.uri.path().to_string());
     let query = parts.uri.query().unwrap_or_default().to_string();
-    let sent = if path.contains(".git/") {
+    let sent = if path.starts_with("/kept/") {
+        let token = headers.iter().find(|(name, _)| name == "authorization").map(|(_, value)| value);
+        let (status, bytes) = actions::kept(&world.lock().expect("whole"), &path, &query, token);
+        Sent::Answer(status, Vec::new(), bytes)
+    } else if path.contains(".git/") {
         git_request(&world, (&method, &path, &query), headers, body, &time, folder).await
     } else {
         let now = Timestamp::from_millisecond(time.load(Ordering::SeqCst)).expect("a time");
@@ -375,7 +381,8 @@ impl World {
         if let ["installation"] = rest {
             return Reply::Json(200, self.shape.installation(9, 7, "fractal-bot", &self.app_writes));
         }
-        pulls::answer(self, asked, rest).or_else(|| talk::answer(self, asked, rest)).unwrap_or_else(not_found)
+        let answered = pulls::answer(self, asked, rest).or_else(|| talk::answer(self, asked, rest));
+        answered.or_else(|| actions::answer(self, asked, rest)).unwrap_or_else(not_found)
     }
 
     fn mint(&mut self, asked: &Asked) -> Reply {
@@ -394,6 +401,10 @@ impl World {
         let (values, key) = match reply {
             Reply::Json(status, value) => return (status, value),
             Reply::List(values, key) => (values, key),
+            Reply::Elsewhere(place) => {
+                out.push(("location".into(), place));
+                return (302, Value::Null);
+            }
         };
         let asked: BTreeMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
         let number = |name: &str| asked.get(name).and_then(|value| value.parse::<usize>().ok());

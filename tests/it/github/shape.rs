@@ -17,7 +17,7 @@ pub struct Shape {
     pub api: String,
 }
 
-fn time(at: Timestamp) -> String {
+pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
@@ -54,7 +54,7 @@ impl Shape {
         user
     }
 
-    fn short_repository(&self, repository: &Repository) -> Map<String, Value> {
+    pub fn short_repository(&self, repository: &Repository) -> Map<String, Value> {
         let (owner, name) = repository.name.split_once('/').expect("has an owner");
         let below = format!("/repos/{}", repository.name);
         let mut all = self.urls(&below, REPOSITORY_URLS);

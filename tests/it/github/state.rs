@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::actions::{Artifact, Run};
 use super::git::{Bare, Made};
 
 /// Who asks.
@@ -113,6 +114,8 @@ pub struct Repository {
     pub check_runs: Vec<CheckRun>,
     pub statuses: Vec<Status>,
     pub reviews: Vec<Review>,
+    pub runs: Vec<Run>,
+    pub artifacts: Vec<Artifact>,
     /// Reads of a pull request for which GitHub does not know yet whether it can be merged.
     pub unsure: u32,
     /// Lists of pull requests that do not show the newest yet.
@@ -135,6 +138,8 @@ impl Repository {
             check_runs: Vec::new(),
             statuses: Vec::new(),
             reviews: Vec::new(),
+            runs: Vec::new(),
+            artifacts: Vec::new(),
             unsure: 0,
             lag: 0,
             next: 0,

@@ -226,7 +226,7 @@ pub fn news_that_come_during_a_look_stay(subject: &Subject) {
     assert_eq!(names(&store.dirty().expect("reads")), ["a"]);
 }
 
-pub fn counters_hints_and_size_are_kept(subject: &Subject) {
+pub fn counters_hints_bookmarks_and_size_are_kept(subject: &Subject) {
     let mut store = subject.open();
     assert_eq!(store.counters().expect("reads"), LoopCounters::default());
     store.count(1, 7, 0, at(BEGIN)).expect("stores");
@@ -244,6 +244,12 @@ pub fn counters_hints_and_size_are_kept(subject: &Subject) {
     store.set_hints("a", &hints(Some(false))).expect("stores");
     store.set_hints("a", &hints(Some(true))).expect("stores");
     store.set_hints("b", &hints(None)).expect("stores");
+    assert_eq!(store.bookmark("a").expect("reads"), None);
+    for (source, place) in [("a", "1"), ("b", "it's"), ("a", "2")] {
+        store.set_bookmark(source, place).expect("stores");
+    }
+    let bookmark = |source| store.bookmark(source).expect("reads");
+    assert_eq!((bookmark("a").as_deref(), bookmark("b").as_deref(), bookmark("c")), (Some("2"), Some("it's"), None));
     let kept = store.hints().expect("reads");
     assert_eq!((kept.len(), &kept["a"], &kept["b"]), (2, &hints(Some(true)), &hints(None)));
     let (none, before) = store.size().expect("reads");

@@ -186,6 +186,17 @@ impl Client {
         query: &str,
         members: impl Fn(P) -> Vec<T>,
     ) -> Result<Vec<T>, Failure> {
+        self.list_until(path, query, members, |_, _| false)
+    }
+
+    /// The same, but no page is read after one of whose last member, with the number of all so far, `enough` holds.
+    pub fn list_until<P: DeserializeOwned, T>(
+        &self,
+        path: &str,
+        query: &str,
+        members: impl Fn(P) -> Vec<T>,
+        enough: impl Fn(&T, usize) -> bool,
+    ) -> Result<Vec<T>, Failure> {
         let and = if query.is_empty() { "" } else { "&" };
         let mut next = Some(format!("{}{path}?{query}{and}per_page={PAGE}", self.root));
         let mut all = Vec::new();
@@ -198,9 +209,30 @@ impl Client {
             if all.len() - before >= PAGE && kept.next.is_none() {
                 self.cache.borrow_mut().remove(&page);
             }
-            next = kept.next;
+            next = kept.next.filter(|_| !all.last().is_some_and(|last| enough(last, all.len())));
         }
         Err(ForgeError::Refused(format!("`{path}` has more than {} entries", PAGES * PAGE)).into())
+    }
+
+    /// Reads a file that GitHub keeps elsewhere: it says where, and our token does not go there. It is asked for once.
+    pub fn download(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        self.open(0)?;
+        let path = format!("{}{path}", self.root);
+        let unreached = |(Lost::Before(why) | Lost::After(why)): Lost| Failure::from(ForgeError::Unreachable(why));
+        let mut ask = Ask { method: Method::GET, path: &path, body: String::new(), mark: None };
+        let told = self.exchange(&ask, Some(&self.token()?)).map_err(unreached)?;
+        if !told.is_redirect() {
+            self.judge(&ask, &told, 0)?;
+            return Ok(told.body);
+        }
+        let secure = |place: &&str| place.starts_with("https://") || self.settings.url.starts_with("http://");
+        ask.path = told.header("location").filter(secure).ok_or_else(|| moved_away(&path))?;
+        let raw = self.exchange(&ask, None).map_err(unreached)?;
+        match raw.status {
+            200 => Ok(raw.body),
+            // What stands there is somebody else's.
+            status => Err(ForgeError::Unreachable(format!("where `{path}` is kept answers with status {status}")).into()),
+        }
     }
 
     /// Changes something. It is sent once.
@@ -273,7 +305,7 @@ impl Client {
         let body = json!({"repositories": [name]}).to_string();
         let token = app_token(app, key, self.clock.now())?;
         let ask = Ask { method: Method::POST, path: &path, body, mark: None };
-        let raw = self.exchange(&ask, &token).map_err(|lost| match lost {
+        let raw = self.exchange(&ask, Some(&token)).map_err(|lost| match lost {
             // A token that nobody has does no harm.
             Lost::Before(why) | Lost::After(why) => ForgeError::Unreachable(why),
         })?;
@@ -299,7 +331,7 @@ impl Client {
             self.open(0)?;
             let mark = kept.as_ref().map(|kept| kept.mark.as_str());
             let ask = Ask { method: Method::GET, path: &at, body: String::new(), mark };
-            let failure = match self.exchange(&ask, &token()?) {
+            let failure = match self.exchange(&ask, Some(&token()?)) {
                 Err(Lost::Before(why) | Lost::After(why)) => ForgeError::Unreachable(why).into(),
                 Ok(raw) if raw.status == 304 && kept.is_some() => return Ok(kept.unwrap_or_default()),
                 Ok(raw) if raw.is_redirect() && redirects < REDIRECTS => {
@@ -337,7 +369,7 @@ impl Client {
                 self.clock.wait(early.try_into().unwrap_or_default());
             }
             self.changed.set(Some(self.clock.now()));
-            let raw = self.exchange(ask, &token).map_err(|lost| match lost {
+            let raw = self.exchange(ask, Some(&token)).map_err(|lost| match lost {
                 Lost::Before(why) => ForgeError::Unreachable(why),
                 Lost::After(why) => ForgeError::Unclear(why),
             })?;
@@ -355,11 +387,13 @@ impl Client {
         }
     }
 
-    /// One request and its answer, or none.
-    fn exchange(&self, ask: &Ask<'_>, token: &Secret) -> Result<Raw, Lost> {
+    /// One request and its answer, or none. Without a token it goes to a place that is not GitHub's interface.
+    fn exchange(&self, ask: &Ask<'_>, token: Option<&Secret>) -> Result<Raw, Lost> {
         // octocrab names itself as the user agent.
         let mut builder = Request::builder().method(ask.method.clone()).uri(ask.path);
-        builder = builder.header(header::ACCEPT, "application/vnd.github+json").header("x-github-api-version", "2022-11-28");
+        if token.is_some() {
+            builder = builder.header(header::ACCEPT, "application/vnd.github+json").header("x-github-api-version", "2022-11-28");
+        }
         if !ask.body.is_empty() {
             builder = builder.header(header::CONTENT_TYPE, "application/json");
         }
@@ -367,7 +401,10 @@ impl Client {
             builder = builder.header(header::IF_NONE_MATCH, mark);
         }
         let request = builder.body(ask.body.clone()).map_err(|error| Lost::Before(error.to_string()))?;
-        let crab = self.crab.user_access_token(token.reveal()).map_err(|error| Lost::Before(error.to_string()))?;
+        let crab = match token {
+            Some(token) => self.crab.user_access_token(token.reveal()).map_err(|error| Lost::Before(error.to_string()))?,
+            None => self.crab.clone(),
+        };
         let patience = self.settings.patience;
         let Some(runtime) = &self.runtime else { return Err(Lost::Before("it is over".into())) };
         let talk = || async move {
@@ -380,7 +417,9 @@ impl Client {
         let answered = drive(runtime, || async move { tokio::time::timeout(patience, talk()).await });
         let answered = answered.unwrap_or_else(|_| Err(Lost::After(format!("no answer within {patience:?}"))));
         let shown = answered.as_ref().map_or("none".into(), |raw| raw.status.to_string());
-        tracing::debug!(target: "fractal::forge", "{} {}: {shown}", ask.method, ask.path);
+        // Addresses elsewhere carry what lets one read there.
+        let path = if token.is_some() { ask.path } else { ask.path.split('?').next().unwrap_or_default() };
+        tracing::debug!(target: "fractal::forge", "{} {path}: {shown}", ask.method);
         answered
     }
 

@@ -2,6 +2,7 @@
 //!
 //! After a change of which it is not known whether it happened, GitHub is asked; the change itself is not sent again.
 
+mod actions;
 mod cache;
 mod checks;
 mod commits;
@@ -18,8 +19,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use self::actions::{Object, Objects};
 use self::http::Client;
 pub use self::token::{Credentials, Secret};
+use super::ci::{Artifact, CiRun};
 use super::{
     Access, Change, Check, Comment, Draft, Files, Forge, ForgeError, Later, Level, May, Message, Proposal, Reaction, Report,
     Review, Rules, Way,
@@ -256,6 +259,22 @@ impl Forge for GitHub {
 
     fn move_branch(&self, name: &str, from: Option<&CommitId>, to: Option<&CommitId>) -> Result<(), ForgeError> {
         self.move_branch_of(name, from, to)
+    }
+
+    fn runs(&self, since: Timestamp) -> Result<Vec<CiRun>, ForgeError> {
+        self.all_runs(since)
+    }
+
+    fn jobs(&self, run: &CiRun) -> Result<Vec<CiRun>, ForgeError> {
+        self.jobs_of(run)
+    }
+
+    fn artifacts(&self, name: &str, after: u64) -> Result<Vec<Artifact>, ForgeError> {
+        self.all_artifacts(name, after)
+    }
+
+    fn content(&self, artifact: &Artifact) -> Result<Vec<u8>, ForgeError> {
+        self.content_of(artifact)
     }
 }
 

@@ -360,6 +360,18 @@ impl Store for PostgresStore {
         })
     }
 
+    fn bookmark(&self, source: &str) -> Result<Option<String>, StoreError> {
+        self.read(async |client| {
+            let sql = "select value from keepsake where name = 'bookmark/' || $1";
+            let row = client.query_typed_opt(sql, &[(&source, Type::TEXT)]).await?;
+            Ok(row.map(|row| row.try_get(0)).transpose()?)
+        })
+    }
+
+    fn set_bookmark(&mut self, source: &str, place: &str) -> Result<(), StoreError> {
+        self.read(async |client| keep(client, &format!("bookmark/{source}"), place).await)
+    }
+
     fn size(&self) -> Result<(u64, u64), StoreError> {
         self.read(async |client| {
             let sql = "select (select coalesce(sum(runs::bigint + errors), 0)::bigint from rollup),

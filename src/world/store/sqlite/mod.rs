@@ -367,6 +367,18 @@ impl Store for SqliteStore {
         rows.collect()
     }
 
+    fn bookmark(&self, source: &str) -> Result<Option<String>, StoreError> {
+        let mut statement = self.connection.prepare_cached("select value from keepsake where name = 'bookmark/' || ?1")?;
+        Ok(statement.query_row([source], |row| row.get(0)).optional()?)
+    }
+
+    fn set_bookmark(&mut self, source: &str, place: &str) -> Result<(), StoreError> {
+        self.atomically(|transaction, _| {
+            let mut set = transaction.prepare_cached("insert or replace into keepsake values ('bookmark/' || ?1, ?2)")?;
+            Ok(set.execute([source, place]).map(|_| ())?)
+        })
+    }
+
     fn size(&self) -> Result<(u64, u64), StoreError> {
         let executions = self.connection.query_row("select coalesce(sum(runs + errors), 0) from rollup", [], |row| row.get(0))?;
         let pages =

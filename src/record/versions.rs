@@ -1,4 +1,4 @@
-//! Which version of which tool an imported run was: what the catalog and git know of it.
+//! Which version of which tool a run from elsewhere was: what the catalog and git know of it.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -8,7 +8,8 @@ use crate::model::{CommitId, SuccessRule, Tool, Version, plain_line};
 use crate::world::catalog::{catalog, declared};
 use crate::world::git::Repo;
 
-pub(super) struct Versions<'a> {
+/// Looked up once for each tool and commit.
+pub struct Versions<'a> {
     repo: &'a Repo,
     config: &'a Config,
     declared: HashMap<String, Tool>,
@@ -19,13 +20,14 @@ pub(super) struct Versions<'a> {
 }
 
 impl<'a> Versions<'a> {
-    pub(super) fn new(repo: &'a Repo, config: &'a Config) -> Self {
+    /// Nothing is looked up yet.
+    pub fn new(repo: &'a Repo, config: &'a Config) -> Self {
         let declared = by_name(declared(config));
         Versions { repo, config, declared, found: OnceCell::new(), known: HashMap::new(), default: SuccessRule::default() }
     }
 
     /// When a run of the tool is a success. What is not declared has no rule of its own.
-    pub(super) fn rule(&self, tool: &str) -> &SuccessRule {
+    pub fn rule(&self, tool: &str) -> &SuccessRule {
         self.declared.get(tool).map_or(&self.default, |tool| &tool.success)
     }
 
@@ -44,7 +46,7 @@ impl<'a> Versions<'a> {
     }
 
     /// The tool's version at a commit; the commit itself when one of them is not known here.
-    pub(super) fn at(&mut self, tool: &str, commit: &str) -> Version {
+    pub fn at(&mut self, tool: &str, commit: &str) -> Version {
         let key = (tool.to_string(), commit.to_string());
         if let Some(version) = self.known.get(&key) {
             return version.clone();
@@ -57,7 +59,7 @@ impl<'a> Versions<'a> {
     }
 
     /// The tool's version as it lies in the work tree; `None` when it is no tool of this repository.
-    pub(super) fn in_work_tree(&mut self, tool: &str) -> Option<Version> {
+    pub fn in_work_tree(&mut self, tool: &str) -> Option<Version> {
         let key = (tool.to_string(), String::new());
         if let Some(version) = self.known.get(&key) {
             return Some(version.clone());

@@ -16,8 +16,8 @@ use fractal::Loop;
 use fractal::engine::{History, Stage};
 use fractal::model::{
     Action, ActionKind, AttemptSummary, CaptureLevel, CommitId, Conclusion, Counts, Event, ExecutionId, Exit, Failure,
-    ImprovementId, Investigation, Judgement, Level, NewExecution, Opportunity, Patch, Priority, Record, Signal, Trust, Verdict,
-    Version,
+    ImprovementId, Investigation, Judgement, Level, Made, NewExecution, Opportunity, Patch, Priority, Record, Signal, Trust,
+    Verdict, Version,
 };
 use fractal::world::clock::Clock;
 use fractal::world::git::{Identity, Repo};

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
+use super::{ConfigError, Span};
 
 /// Where proposals are looked at and landed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,8 @@ pub struct ForgeConfig {
     pub open_max: u32,
     /// So many proposals are opened within an hour. Reverts do not count.
     pub per_hour: u32,
+    /// So long at least from one change on the forge to the next. GitHub asks for a second; a server of one's own may allow less.
+    pub pace: Span,
     /// A proposal that waits for a person and that nobody has touched for so many days is closed. 0: never.
     pub stale_days: u32,
     /// Labels that a new proposal gets.
@@ -96,6 +98,7 @@ pub(super) fn defaults() -> ForgeConfig {
         app: 0,
         open_max: 2,
         per_hour: 1,
+        pace: Span(std::time::Duration::from_secs(1)),
         stale_days: 60,
         labels: vec!["fractal".into()],
         way: LandBy::Any,

@@ -245,7 +245,9 @@ fn under_act_three_jobs_push_the_branch_of_a_repair_and_only_the_one_that_runs_n
     for started in told.split("started: ").filter(|started| started.starts_with("run --zone ")) {
         let zone = started.split(' ').nth(2).expect("a zone");
         zones.push(zone);
-        assert!(!started.contains("s3cret"), "{started}");
+        // Who applies needs it for pull requests.
+        let plain = started.replace("\nFRACTAL_GITHUB_TOKEN=s3cret\n", "\n");
+        assert!(!plain.contains("s3cret") && (plain == started || started.starts_with("run --zone apply")), "{started}");
         if started.contains(CREDENTIAL) {
             knew.push(zone);
         }

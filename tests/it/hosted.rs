@@ -21,7 +21,7 @@ impl Hosted {
         let address = github.address.replace("http://", &format!("http://x-access-token:{PAT}@"));
         repository.git(&["remote", "add", "origin", &format!("{address}/{REPOSITORY}.git")]);
         let forge = format!(
-            "[forge]\nkind = \"github\"\nrepository = \"{REPOSITORY}\"\nurl = \"{}\"\ntoken = \"pat\"\n{forge}\n",
+            "[forge]\nkind = \"github\"\nrepository = \"{REPOSITORY}\"\nurl = \"{}\"\ntoken = \"pat\"\npace = \"1ms\"\n{forge}\n",
             github.address
         );
         let config = repository.read("fractal.toml").replace("[deploy]\n", "[deploy]\nremote = \"origin\"\n");

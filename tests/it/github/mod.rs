@@ -148,6 +148,7 @@ impl GitHub {
             url: format!("{}{}", self.address, self.root),
             credentials,
             patience: std::time::Duration::from_secs(20),
+            pace: std::time::Duration::from_secs(1),
         }
     }
 

@@ -37,8 +37,6 @@ use crate::world::forge::ForgeError;
 const READS: u32 = 3;
 /// Before the second time; before the third it is twice that.
 const BACKOFF: Duration = Duration::from_secs(1);
-/// From one change to the next, as GitHub asks.
-const BETWEEN_CHANGES: SignedDuration = SignedDuration::from_secs(1);
 /// A limit that ends sooner is waited for.
 const SHORT: SignedDuration = SignedDuration::from_secs(15);
 /// After being limited without being told for how long, as GitHub asks.
@@ -365,7 +363,8 @@ impl Client {
         loop {
             self.open(kind)?;
             let token = self.token()?;
-            if let Some(early) = self.changed.get().map(|last| last + BETWEEN_CHANGES - self.clock.now()) {
+            let pace = SignedDuration::try_from(self.settings.pace).unwrap_or(SignedDuration::from_secs(1));
+            if let Some(early) = self.changed.get().map(|last| last + pace - self.clock.now()) {
                 self.clock.wait(early.try_into().unwrap_or_default());
             }
             self.changed.set(Some(self.clock.now()));

@@ -46,6 +46,8 @@ pub struct Settings {
     pub credentials: Credentials,
     /// Time for one answer.
     pub patience: Duration,
+    /// At least so long from one change to the next.
+    pub pace: Duration,
 }
 
 /// One repository on GitHub.

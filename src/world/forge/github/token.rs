@@ -82,7 +82,7 @@ impl Settings {
                 token: secret(&["FRACTAL_GITHUB_TOKEN", "GITHUB_TOKEN"], "FRACTAL_GITHUB_TOKEN_FILE", "a token")?,
             },
         };
-        Ok(Settings { repository, url, credentials, patience: super::PATIENCE })
+        Ok(Settings { repository, url, credentials, patience: super::PATIENCE, pace: config.pace.0 })
     }
 }
 

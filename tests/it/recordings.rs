@@ -102,7 +102,7 @@ impl Replay {
             url: self.address.clone(),
             credentials: Credentials::Token { mode: TokenMode::GithubToken, token },
             patience: std::time::Duration::from_secs(20),
-            pace: Duration::from_secs(1),
+            pace: std::time::Duration::from_secs(1),
         };
         Client::connect(settings, clock()).expect("connects")
     }

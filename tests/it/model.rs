@@ -497,3 +497,31 @@ fn a_dry_run_and_a_pause_ask_nobody() {
     run(&repository);
     assert_eq!((oracle.asked().len(), repository.stage().as_str()), (1, "proposed"));
 }
+
+#[test]
+fn what_is_secret_where_the_loop_runs_is_told_to_nobody() {
+    let repository = failing();
+    let oracle = Oracle::always(Say::Text(right()));
+    configure(&repository, &settings(&oracle.address, ""));
+    // A part of the tool's own text is the value of a variable with such a name.
+    let done = with_key(&repository).env("DEPLOY_TOKEN", "int(number)").output().expect("runs");
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let asked = oracle.asked();
+    assert!(asked[0].told.contains("total += ") && !asked[0].told.contains("int(number)"), "{}", asked[0].told);
+    assert!(!asked[0].body.to_string().contains(KEY) && repository.stage() == "proposed");
+}
+
+#[test]
+fn a_route_says_who_is_asked_about_which_failures() {
+    let repository = failing();
+    let oracle = Oracle::always(Say::Text(right()));
+    let route =
+        |class: &str| format!("[[improve.route]]\nlanguage = \"python\"\nclass = \"{class}\"\nstrategies = []\n\n[model]");
+    configure(&repository, &settings(&oracle.address, "").replace("[model]", &route("KeyError")));
+    run(&repository);
+    assert_eq!((repository.stage().as_str(), oracle.asked().len()), ("unsolved", 0));
+    let repository = failing();
+    configure(&repository, &settings(&oracle.address, "").replace("[model]", &route("ValueError")));
+    run(&repository);
+    assert_eq!((repository.stage().as_str(), oracle.asked().len()), ("proposed", 1));
+}

@@ -525,3 +525,20 @@ fn a_route_says_who_is_asked_about_which_failures() {
     run(&repository);
     assert_eq!((repository.stage().as_str(), oracle.asked().len()), ("proposed", 1));
 }
+
+#[test]
+fn the_doctor_says_whether_a_model_could_be_asked_and_asks_nobody() {
+    let repository = failing();
+    let oracle = Oracle::always(Say::Text(right()));
+    configure(&repository, &settings(&oracle.address, "").replace("\"compatible\"", "\"openai\""));
+    let said = |key: Option<&str>| {
+        let mut command = repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
+        command.envs(key.map(|key| ("OPENAI_API_KEY", key))).args(["doctor", "--json"]);
+        let told: Value = serde_json::from_slice(&command.output().expect("runs").stdout).expect("JSON");
+        let states = told["state"].as_array().expect("a list").iter();
+        word(&states.filter(|state| state["what"] == "model" && state["good"] == true).next_back().expect("a model")["said"])
+    };
+    assert!(said(None).contains("the loop works without: there is no key"), "{}", said(None));
+    assert_eq!(said(Some(KEY)), "`gpt-4o-mini` can be asked, at $0.15 and $0.6 for a million tokens");
+    assert!(oracle.asked().is_empty());
+}

@@ -535,8 +535,8 @@ fn the_doctor_says_whether_a_model_could_be_asked_and_asks_nobody() {
         let mut command = repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
         command.envs(key.map(|key| ("OPENAI_API_KEY", key))).args(["doctor", "--json"]);
         let told: Value = serde_json::from_slice(&command.output().expect("runs").stdout).expect("JSON");
-        let states = told["state"].as_array().expect("a list").iter();
-        word(&states.filter(|state| state["what"] == "model" && state["good"] == true).next_back().expect("a model")["said"])
+        let mut states = told["state"].as_array().expect("a list").iter();
+        word(&states.find(|state| state["what"] == "model" && state["good"] == true).expect("a model")["said"])
     };
     assert!(said(None).contains("the loop works without: there is no key"), "{}", said(None));
     assert_eq!(said(Some(KEY)), "`gpt-4o-mini` can be asked, at $0.15 and $0.6 for a million tokens");

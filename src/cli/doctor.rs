@@ -11,6 +11,7 @@ use crate::config::{Config, Protection};
 use crate::world::clock::Clock;
 use crate::world::git::Repo;
 use crate::world::pause::pauses;
+use crate::world::provider::Models;
 use crate::world::sandbox::{Attempt, Found, Sandbox, Shield};
 use crate::world::{forge, read_config, store};
 
@@ -100,6 +101,7 @@ fn state(repo: &Path) -> (Config, Vec<State>) {
     );
     tell("store", store.map(|_| "can be read".to_string()).map_err(|error| error.to_string()));
     states.extend(forge_states(&config, &opened));
+    states.extend(model_state(&config, &opened));
     (config, states)
 }
 
@@ -122,6 +124,20 @@ fn forge_states(config: &Config, repo: &Repo) -> Vec<State> {
             states
         }
     }
+}
+
+/// Whether the configured model could be asked, without asking it. The loop works without, so that nothing of it is a fault.
+fn model_state(config: &Config, repo: &Repo) -> Option<State> {
+    let opened = Models::open(&config.model, &repo.state_dir(), Clock::System, Box::new(str::to_string));
+    let said = match opened.transpose()? {
+        Err(error) => format!("is not asked, and the loop works without: {error}"),
+        Ok(models) => {
+            let price = models.price().map(|price| format!("${} and ${} for a million tokens", price.input, price.output));
+            let price = price.unwrap_or_else(|| "a price that nobody knows, so that limits in dollars do not hold".to_string());
+            format!("`{}` can be asked, at {price}", models.name())
+        }
+    };
+    Some(State { what: "model", good: true, said })
 }
 
 fn show(findings: &Findings) {

@@ -45,7 +45,8 @@ impl Search<'_> {
     pub(super) fn run_agent(&mut self, improvement: &Improvement) -> Result<Option<Next>> {
         let view = self.wanted.view;
         let config = &view.config.agent;
-        if config.command.is_empty() {
+        // Where a model is waited for, a cycle comes by again and again.
+        if config.command.is_empty() || improvement.was_run() {
             return Ok(None);
         }
         let next = Cost { attempts: 1, micro_usd: micro_usd(config.usd), ..Cost::default() };

@@ -493,11 +493,24 @@ impl Improvement {
         })
     }
 
+    fn since_investigated(&self) -> impl Iterator<Item = &Event> {
+        let records = self.records.iter().rev().map(|record| &record.event);
+        records.take_while(|event| !matches!(event, Event::Investigated { .. }))
+    }
+
     /// Whether a model was asked since it was investigated last.
     pub fn was_asked(&self) -> bool {
-        let records = self.records.iter().rev();
-        let mut since = records.take_while(|record| !matches!(record.event, Event::Investigated { .. }));
-        since.any(|record| matches!(&record.event, Event::Asked { asking } if asking.strategy == "model"))
+        self.since_investigated().any(|event| matches!(event, Event::Asked { asking } if asking.strategy == "model"))
+    }
+
+    /// Whether an agent was run since it was investigated last, and all that came of it was judged.
+    pub fn was_run(&self) -> bool {
+        let ran = |event: &Event| match event {
+            Event::Asked { asking } => asking.strategy == "agent" && !asking.outcome.starts_with("proposes"),
+            Event::Judged { attempt, .. } => attempt.strategy == "agent",
+            _ => false,
+        };
+        self.since_investigated().any(ran)
     }
 
     /// What that cost.

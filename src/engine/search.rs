@@ -272,7 +272,11 @@ impl<'a> Search<'a> {
                 self.talk = Some(talk);
                 match asking {
                     // That nobody answers is said once.
-                    Some(asking) if asking.is_repeated(improvement.asked().last()) => continue,
+                    Some(asking)
+                        if asking.is_repeated(improvement.asked().filter(|before| before.strategy == "model").last()) =>
+                    {
+                        continue;
+                    }
                     Some(asking) => return Ok(Some(Next::Asked(asking))),
                     None => continue,
                 }

@@ -37,7 +37,7 @@ pub(super) fn check(trial: &Trial<'_, '_>) -> Found {
         true => Found::passed(
             "nobody has said what the failing inputs should answer; this kind of change is trusted where nothing was answered",
         ),
-        false => Found::weak("nobody has said what the failing inputs should answer (`fractal mark --expected` does)"),
+        false => Found::weak("nobody has said what the failing inputs should answer (`fractal mark --expect` does)"),
     }
 }
 

@@ -52,6 +52,11 @@ fn with_agent(script: &str, more: &str) -> Repository {
 }
 
 #[test]
+fn the_readme_shows_this_agent() {
+    assert!(include_str!("../../README.md").contains(&format!("```python\n{SAMPLE}```")));
+}
+
+#[test]
 fn the_loop_repairs_with_an_agent_and_keeps_its_transcript_and_its_cost() {
     let repository = with_agent(SAMPLE, "");
     run(&repository);
@@ -150,6 +155,21 @@ impl WithTime for Repository {
         self.commit("less time");
         self
     }
+}
+
+#[test]
+fn an_agent_is_run_once_while_a_model_is_waited_for() {
+    let oracle = Oracle::always(Say::Status(429, Some("3600")));
+    let model = format!("\n[model]\nprovider = \"compatible\"\nname = \"m\"\nurl = \"{}\"\n", oracle.address);
+    let repository = with_agent("#!/bin/sh\nexit 3\n", &model);
+    repository.edit("fractal.toml", "[\"agent\"]", "[\"model\", \"agent\"]");
+    repository.commit("a model first");
+    for _ in 0..2 {
+        assert!(run(&repository).waiting().contains("it wants to be asked again in 3600 s"));
+    }
+    let said = outcomes(&repository);
+    assert_eq!(said.iter().filter(|outcome| outcome.as_str() == "abstains").count(), 1, "{said:?}");
+    assert_eq!((said.len(), oracle.asked().len()), (2, 2), "{said:?}");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use fractal::model::{Arg, Input};
 use serde_json::Value;
@@ -355,7 +357,15 @@ fn a_budget_ends_the_asking_and_is_counted_over_days_and_failures() {
 #[test]
 fn a_killed_cycle_goes_on_without_asking_or_paying_twice() {
     let repository = failing();
-    let oracle = Oracle::saying(|asked| Say::Text(if asked.number < 3 { "ABSTAIN".into() } else { right() }));
+    let (killed, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (is_killed, count) = (killed.clone(), answered.clone());
+    // What is under way when it is killed is never answered.
+    let oracle = Oracle::saying(move |_| {
+        if count.load(Ordering::SeqCst) == 2 && !is_killed.load(Ordering::SeqCst) {
+            return Say::Never;
+        }
+        Say::Text(if count.fetch_add(1, Ordering::SeqCst) < 3 { "ABSTAIN".into() } else { right() })
+    });
     let wrong = "samples = 4\nrounds = 1";
     configure(&repository, &settings(&oracle.address, "").replace("samples = 1\nrounds = 1", wrong));
     let mut child = with_key(&repository).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
@@ -364,8 +374,10 @@ fn a_killed_cycle_goes_on_without_asking_or_paying_twice() {
     child.kill().expect("may kill it");
     child.wait().expect("is a child");
     assert_eq!(asked, 2);
+    killed.store(true, Ordering::SeqCst);
     run(&repository);
-    assert_eq!(oracle.asked().len(), 4, "each sample was asked for once");
+    assert_eq!(answered.load(Ordering::SeqCst), 4, "each sample was answered once");
+    drop(oracle);
     let events = events(&repository, "asked");
     let cost = |event: &Value| event["asking"]["cost"]["micro_usd"].as_u64().expect("a number");
     let paid: Vec<&Value> = events.iter().filter(|event| cost(event) > 0).collect();
@@ -484,4 +496,49 @@ fn a_dry_run_and_a_pause_ask_nobody() {
     repository.says(&["resume"]);
     run(&repository);
     assert_eq!((oracle.asked().len(), repository.stage().as_str()), (1, "proposed"));
+}
+
+#[test]
+fn what_is_secret_where_the_loop_runs_is_told_to_nobody() {
+    let repository = failing();
+    let oracle = Oracle::always(Say::Text(right()));
+    configure(&repository, &settings(&oracle.address, ""));
+    // A part of the tool's own text is the value of a variable with such a name.
+    let done = with_key(&repository).env("DEPLOY_TOKEN", "int(number)").output().expect("runs");
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let asked = oracle.asked();
+    assert!(asked[0].told.contains("total += ") && !asked[0].told.contains("int(number)"), "{}", asked[0].told);
+    assert!(!asked[0].body.to_string().contains(KEY) && repository.stage() == "proposed");
+}
+
+#[test]
+fn a_route_says_who_is_asked_about_which_failures() {
+    let repository = failing();
+    let oracle = Oracle::always(Say::Text(right()));
+    let route =
+        |class: &str| format!("[[improve.route]]\nlanguage = \"python\"\nclass = \"{class}\"\nstrategies = []\n\n[model]");
+    configure(&repository, &settings(&oracle.address, "").replace("[model]", &route("KeyError")));
+    run(&repository);
+    assert_eq!((repository.stage().as_str(), oracle.asked().len()), ("unsolved", 0));
+    let repository = failing();
+    configure(&repository, &settings(&oracle.address, "").replace("[model]", &route("ValueError")));
+    run(&repository);
+    assert_eq!((repository.stage().as_str(), oracle.asked().len()), ("proposed", 1));
+}
+
+#[test]
+fn the_doctor_says_whether_a_model_could_be_asked_and_asks_nobody() {
+    let repository = failing();
+    let oracle = Oracle::always(Say::Text(right()));
+    configure(&repository, &settings(&oracle.address, "").replace("\"compatible\"", "\"openai\""));
+    let said = |key: Option<&str>| {
+        let mut command = repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
+        command.envs(key.map(|key| ("OPENAI_API_KEY", key))).args(["doctor", "--json"]);
+        let told: Value = serde_json::from_slice(&command.output().expect("runs").stdout).expect("JSON");
+        let mut states = told["state"].as_array().expect("a list").iter();
+        word(&states.find(|state| state["what"] == "model" && state["good"] == true).expect("a model")["said"])
+    };
+    assert!(said(None).contains("the loop works without: there is no key"), "{}", said(None));
+    assert_eq!(said(Some(KEY)), "`gpt-4o-mini` can be asked, at $0.15 and $0.6 for a million tokens");
+    assert!(oracle.asked().is_empty());
 }

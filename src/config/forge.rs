@@ -39,6 +39,9 @@ pub struct ForgeConfig {
     pub without_checks: bool,
     /// Have the forge land by itself (automatic merging, merge queue) what only waits for checks that its rules demand.
     pub automatic: bool,
+    /// Keep one issue that says how everything stands: what waits for a person, what is open, watched, reverted, turned down. Closed by a
+    /// person, it is left alone until it is opened again.
+    pub dashboard: bool,
     /// Workflows of the forge whose runs and jobs are recorded as executions of tools of these names, as `fractal import` does: names of
     /// workflows, or of their files such as `build.yml`. What was run for copies of the repository (forks) is left out.
     pub runs: Vec<String>,
@@ -104,6 +107,7 @@ pub(super) fn defaults() -> ForgeConfig {
         way: LandBy::Any,
         without_checks: false,
         automatic: false,
+        dashboard: false,
         runs: Vec::new(),
         artifacts: Vec::new(),
     }

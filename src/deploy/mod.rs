@@ -2,6 +2,7 @@
 //!
 //! One improvement is one commit on the current base: the patch, the regression test and the investigation notes.
 
+mod board;
 mod command;
 mod decide;
 mod landing;
@@ -14,6 +15,7 @@ mod text;
 use anyhow::Result;
 use jiff::Timestamp;
 
+pub use self::board::{Board, Row};
 pub use self::command::{Addressed, Command, addressed, help};
 pub use self::decide::{Decision, Facts, decide};
 pub use self::landing::{ForgeFacts, HOLD_LABEL, Landing, OWN_CHECKS, landing};

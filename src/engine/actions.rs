@@ -223,6 +223,13 @@ impl<'a> Journal<'a> {
         }))
     }
 
+    /// Says something that is about no single tool, and claims none.
+    pub(super) fn announce(&self, word: &Word) {
+        if let Some(Err(why)) = self.effects.as_ref().map(|effects| effects.say(word)) {
+            tracing::warn!("something was not said on the forge: {why}");
+        }
+    }
+
     /// Sets the switch, here and at the remote: nothing outward is done until a person has looked.
     pub(super) fn pause(&self, reason: &str) -> Result<()> {
         tracing::error!("{reason}");

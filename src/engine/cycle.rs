@@ -75,6 +75,7 @@ pub(super) fn run(journal: &mut Journal<'_>, stages: &dyn Stages) -> Result<Cycl
     cycle.land_all()?;
     cycle.improve_all()?;
     cycle.close_what_is_over()?;
+    cycle.show_board(None)?;
     cycle.publish_rollouts()?;
     maintenance::maintain(cycle.journal)?;
     let Cycle { mut report, journal, .. } = cycle;

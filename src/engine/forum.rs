@@ -414,6 +414,7 @@ impl Cycle<'_, '_> {
                     carrier.short(),
                     tested.short()
                 );
+                self.show_board(Some(&reason))?;
                 self.journal.pause(&reason)?;
                 return self.end(id, End::Stuck { reason });
             }

@@ -121,7 +121,9 @@ impl Cycle<'_, '_> {
         if reply.pauses {
             // What is claimed is given back first: afterwards nothing is.
             self.journal.leave()?;
-            self.journal.pause(&format!("{} said so in a comment", comment.author))?;
+            let why = format!("{} said so in a comment", comment.author);
+            self.show_board(Some(&why))?;
+            self.journal.pause(&why)?;
         }
         if self.journal.get(id)?.stage == Stage::Closed {
             self.ended(id)?;

@@ -7,6 +7,7 @@ mod actions;
 mod agent;
 mod ahead;
 pub mod asking;
+mod board;
 mod claims;
 mod cycle;
 mod divide;

@@ -43,6 +43,12 @@ pub enum Word {
         number: u64,
         label: String,
     },
+    /// The text of the board of that key; made when there is none, left alone while it is closed.
+    Post {
+        key: String,
+        title: String,
+        text: String,
+    },
     /// The forge is not to land it by itself any more.
     MergeNot {
         number: u64,
@@ -64,6 +70,7 @@ impl Effects {
             Word::React { comment, reaction } => forge.react(*comment, *reaction),
             Word::Label { number, labels } => forge.label(*number, labels),
             Word::Unlabel { number, label } => forge.unlabel(*number, label),
+            Word::Post { key, title, text } => forge.post(key, title, text).map(drop),
             Word::MergeNot { number } => forge.merge_not(*number),
         }?;
         fault::point("something was said on the forge");

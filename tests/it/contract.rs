@@ -30,6 +30,9 @@ GET /repos/{owner}/{repo}/pulls/{pull_number}
 PATCH /repos/{owner}/{repo}/pulls/{pull_number}
 PUT /repos/{owner}/{repo}/pulls/{pull_number}/merge
 GET /repos/{owner}/{repo}/pulls/{pull_number}/reviews
+GET /repos/{owner}/{repo}/issues
+POST /repos/{owner}/{repo}/issues
+PATCH /repos/{owner}/{repo}/issues/{issue_number}
 GET /repos/{owner}/{repo}/issues/comments
 GET /repos/{owner}/{repo}/issues/{issue_number}/comments
 POST /repos/{owner}/{repo}/issues/{issue_number}/comments
@@ -374,6 +377,9 @@ fn every_operation_in_use_is_sent_and_answered_as_github_describes_it() {
     client.proposals("main").expect("lists");
     client.proposal_from("fractal/t/1").expect("asks");
     client.merge(number, &head, Way::Squash, &Message::default()).expect("lands");
+    for text in ["1", "2"] {
+        assert!(client.post("board", "t", text).expect("posts").is_some_and(|board| board.open && board.text == text));
+    }
     github.ran("CI", "main", "failure");
     let runs = client.runs(github.now()).expect("lists");
     assert_eq!(client.jobs(&runs[0]).expect("lists").len(), 1);

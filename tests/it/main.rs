@@ -7,6 +7,7 @@ mod answers;
 mod bench_gate;
 mod bench_monitor;
 mod bench_repair;
+mod board;
 mod catalog;
 mod claims;
 mod collected;

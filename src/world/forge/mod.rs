@@ -90,6 +90,17 @@ pub trait Forge: Send {
     /// Takes a label off a proposal, if it is there.
     fn unlabel(&self, number: u64, label: &str) -> Result<(), ForgeError>;
 
+    /// The board of that key: a text of ours where everybody sees it, found by a mark in it and by our being its author. Forges without a
+    /// place for one have none.
+    fn board(&self, _key: &str) -> Result<Option<Board>, ForgeError> {
+        Ok(None)
+    }
+
+    /// Says something on the board, which is made when there is none. One that somebody has closed is left alone: `None`.
+    fn post(&self, _key: &str, _title: &str, _text: &str) -> Result<Option<Board>, ForgeError> {
+        Ok(None)
+    }
+
     /// Where a branch is.
     fn branch(&self, name: &str) -> Result<Option<CommitId>, ForgeError>;
 
@@ -355,6 +366,16 @@ pub struct Comment {
     pub updated: Timestamp,
     /// What we said it under, when it is ours.
     pub key: Option<String>,
+}
+
+/// A text of ours where everybody sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Board {
+    pub number: u64,
+    /// Without its mark.
+    pub text: String,
+    /// Nobody has closed it.
+    pub open: bool,
 }
 
 /// Signs as answers.

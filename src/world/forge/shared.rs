@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::ci::{Artifact, CiRun};
-use super::{Check, Comment, Forge, ForgeError, Level, Proposal, Review, Rules};
+use super::{Board, Check, Comment, Forge, ForgeError, Level, Proposal, Review, Rules};
 use crate::model::CommitId;
 
 /// See the module.
@@ -84,6 +84,14 @@ impl Shared {
     /// See [`ForgeError`].
     pub fn level(&self, person: &str) -> Result<Level, ForgeError> {
         self.whole().level(person)
+    }
+
+    /// See [`Forge::board`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub fn board(&self, key: &str) -> Result<Option<Board>, ForgeError> {
+        self.whole().board(key)
     }
 
     /// See [`Forge::runs`].

@@ -6,6 +6,7 @@
 mod actions;
 mod git;
 mod graphql;
+mod issues;
 mod pulls;
 mod server;
 mod shape;
@@ -24,6 +25,7 @@ use tempfile::TempDir;
 
 pub use self::actions::{Artifact, Run, packed};
 pub use self::git::Bare;
+pub use self::issues::Issue;
 use self::shape::Shape;
 pub use self::state::{Actor, CheckRun, Comment, Exchange, Knob, Protection, Repository, Review, Trouble};
 use crate::contract;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::state::{Actor, Exchange, Trouble};
-use super::{World, actions, git, graphql, pulls, talk};
+use super::{World, actions, git, graphql, issues, pulls, talk};
 
 /// A request of somebody known.
 pub struct Asked {
@@ -164,7 +164,7 @@ async fn git_request(
     let now = Timestamp::from_millisecond(time.load(Ordering::SeqCst)).expect("a time");
     let pushes = request.1.ends_with("/git-receive-pack") || request.2.contains("git-receive-pack");
     let told = headers.iter().find(|(name, _)| name == "authorization").and_then(|(_, value)| {
-        let pair = BASE64_STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
+        let pair = BASE64_STANDARD.decode(value.strip_prefix("Basic ").or_else(|| value.strip_prefix("basic "))?).ok()?;
         Some(String::from_utf8(pair).ok()?.split_once(':')?.1.to_string())
     });
     let actor = told.and_then(|token| world.lock().expect("whole").actor_of(&token, now));
@@ -382,6 +382,7 @@ impl World {
             return Reply::Json(200, self.shape.installation(9, 7, "fractal-bot", &self.app_writes));
         }
         let answered = pulls::answer(self, asked, rest).or_else(|| talk::answer(self, asked, rest));
+        let answered = answered.or_else(|| issues::answer(self, asked, rest));
         answered.or_else(|| actions::answer(self, asked, rest)).unwrap_or_else(not_found)
     }
 

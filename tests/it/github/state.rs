@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::actions::{Artifact, Run};
 use super::git::{Bare, Made};
+use super::issues::Issue;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,6 +115,7 @@ pub struct Repository {
     pub check_runs: Vec<CheckRun>,
     pub statuses: Vec<Status>,
     pub reviews: Vec<Review>,
+    pub issues: Vec<Issue>,
     pub runs: Vec<Run>,
     pub artifacts: Vec<Artifact>,
     /// Reads of a pull request for which GitHub does not know yet whether it can be merged.
@@ -138,6 +140,7 @@ impl Repository {
             check_runs: Vec::new(),
             statuses: Vec::new(),
             reviews: Vec::new(),
+            issues: Vec::new(),
             runs: Vec::new(),
             artifacts: Vec::new(),
             unsure: 0,

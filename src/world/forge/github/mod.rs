@@ -3,6 +3,7 @@
 //! After a change of which it is not known whether it happened, GitHub is asked; the change itself is not sent again.
 
 mod actions;
+mod board;
 mod cache;
 mod checks;
 mod commits;
@@ -24,8 +25,8 @@ use self::http::Client;
 pub use self::token::{Credentials, Secret};
 use super::ci::{Artifact, CiRun};
 use super::{
-    Access, Change, Check, Comment, Draft, Files, Forge, ForgeError, Later, Level, May, Message, Proposal, Reaction, Report,
-    Review, Rules, Way,
+    Access, Board, Change, Check, Comment, Draft, Files, Forge, ForgeError, Later, Level, May, Message, Proposal, Reaction,
+    Report, Review, Rules, Way,
 };
 use crate::config::{ForgeConfig, TokenMode};
 use crate::model::CommitId;
@@ -249,6 +250,14 @@ impl Forge for GitHub {
 
     fn unlabel(&self, number: u64, label: &str) -> Result<(), ForgeError> {
         self.take_label(number, label)
+    }
+
+    fn board(&self, key: &str) -> Result<Option<Board>, ForgeError> {
+        self.board_of(key)
+    }
+
+    fn post(&self, key: &str, title: &str, text: &str) -> Result<Option<Board>, ForgeError> {
+        self.post_on(key, title, text)
     }
 
     fn branch(&self, name: &str) -> Result<Option<CommitId>, ForgeError> {

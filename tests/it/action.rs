@@ -12,7 +12,7 @@ use crate::common::Said;
 use crate::peers::python_program;
 use crate::support::{Repository, executable, text};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_fractal");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_fractal");
 /// `x-access-token:s3cret` in Base64.
 const CREDENTIAL: &str = "eC1hY2Nlc3MtdG9rZW46czNjcmV0";
 /// The commit that broke the tool: a subject for whatever reads workflow commands or Markdown.
@@ -23,9 +23,12 @@ fn root() -> &'static Path {
 }
 
 /// A tool that a commit broke, whose runs are at the remote, and a fresh clone of that: what a runner has.
-struct Runner {
-    repository: Repository,
-    origin: String,
+pub struct Runner {
+    pub repository: Repository,
+    pub origin: String,
+    /// Where the forge says that it is, and the token that it gives to a job.
+    pub server: String,
+    pub token: &'static str,
 }
 
 impl Runner {
@@ -45,12 +48,12 @@ impl Runner {
         runner
     }
 
-    fn at(origin: String) -> Runner {
+    pub fn at(origin: String) -> Runner {
         Runner::with(origin, &[])
     }
 
     /// `options` are more ones for the workflow that is written.
-    fn with(origin: String, options: &[&str]) -> Runner {
+    pub fn with(origin: String, options: &[&str]) -> Runner {
         let repository = Repository::greeter();
         repository.git(&["commit", "--quiet", "--amend", "-m", HOSTILE]);
         repository.git(&["init", "--quiet", "--bare", "--initial-branch=main", "../origin.git"]);
@@ -60,11 +63,12 @@ impl Runner {
         repository.configure(&format!("{config}\n[sync]\nremote = \"origin\"\n"));
         let said = Said::of(&repository.fractal(&[&["init", "--workflow", "--action", ACTION], options].concat()));
         assert_eq!(said.code, Some(0), "{said:#?}");
-        Runner { repository, origin }
+        let server = origin.trim_end_matches("/origin.git").to_string();
+        Runner { repository, origin, server, token: "s3cret" }
     }
 
     /// Commits what is there with the workflow, changed, and sends it and the recorded runs.
-    fn publish(&self, changes: &[(&str, &str)]) {
+    pub fn publish(&self, changes: &[(&str, &str)]) {
         let path = ".github/workflows/fractal.yml";
         let mut workflow = self.repository.read(path);
         for (from, to) in changes {
@@ -79,7 +83,7 @@ impl Runner {
         self.repository.git(&["-C", "../runner", "remote", "set-url", "origin", &self.origin]);
     }
 
-    fn clone(&self) -> PathBuf {
+    pub fn clone(&self) -> PathBuf {
         self.repository.beside("runner")
     }
 
@@ -90,7 +94,7 @@ impl Runner {
     }
 
     /// The workflow below act, as it would be started by hand on GitHub.
-    fn act(&self, act: &Path) -> Said {
+    pub fn act(&self, act: &Path) -> Said {
         Said::of(&self.act_command(act).output().expect("act runs"))
     }
 
@@ -103,18 +107,13 @@ impl Runner {
             "name: none\ndescription: none\nruns:\n  using: composite\n  steps:\n    - run: exit 9\n      shell: bash\n";
         fs::write(beside("cache/action.yml"), failing).expect("writes");
         fs::write(beside("event.json"), r#"{"repository":{"fork":false}}"#).expect("writes");
-        let server = self.origin.trim_end_matches("/origin.git");
         let cached = fs::read_to_string(root().join("action.yml")).expect("is there");
         let cached = cached.split_once("uses: actions/cache@").expect("is used").1.split(' ').next().expect("a commit");
         let mut command = self.repository.hermetic(act.to_str().expect("UTF-8"));
         command.current_dir(self.clone()).args(["workflow_dispatch", "-P", "ubuntu-24.04=-self-hosted"]);
-        command.arg("-e").arg(beside("event.json")).args([
-            "-s",
-            "GITHUB_TOKEN=s3cret",
-            "--no-cache-server",
-            "--use-new-action-cache",
-        ]);
-        command.arg("--action-cache-path").arg(beside("act")).args(["--env", &format!("GITHUB_SERVER_URL={server}")]);
+        command.arg("-e").arg(beside("event.json")).args(["-s", &format!("GITHUB_TOKEN={}", self.token)]);
+        command.args(["--no-cache-server", "--use-new-action-cache"]);
+        command.arg("--action-cache-path").arg(beside("act")).args(["--env", &format!("GITHUB_SERVER_URL={}", self.server)]);
         command.args(["--local-repository", &format!("{ACTION}={}", beside("action").display())]);
         command.args(["--local-repository", &format!("actions/cache@{cached}={}", beside("cache").display())]);
         command

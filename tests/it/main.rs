@@ -1,6 +1,7 @@
 //! The only integration-test binary: one file per subject, sentence names.
 
 mod action;
+mod action_forge;
 mod action_lint;
 mod agent;
 mod answers;

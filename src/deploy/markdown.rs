@@ -22,6 +22,7 @@ pub(super) fn cell(text: &str) -> String {
             '&' if !is_code => escaped.push_str("&amp;"),
             '\\' | '[' | ']' | '*' | '_' | '~' | '!' if !is_code => escaped.extend(['\\', c]),
             '@' | '#' if !is_code => escaped.extend([c, '\u{200b}']),
+            '-' if !is_code && refers(&escaped) => escaped.push_str("-\u{200b}"),
             '/' if !is_code && escaped.ends_with(':') => escaped.push_str("\u{200b}/"),
             '.' if !is_code && escaped.ends_with("www") => escaped.push_str("\u{200b}."),
             c => escaped.push(c),
@@ -35,9 +36,33 @@ pub fn shown(text: &str) -> String {
     cell(text)
 }
 
-/// In a commit message: one line that mentions nobody and closes nothing.
-pub(super) fn inert(text: &str) -> String {
-    plain_line(text, 300).replace('@', "@\u{200b}").replace('#', "#\u{200b}")
+/// In a commit message, a title or the line of a check: one line that mentions nobody and closes nothing, by number or by address.
+pub fn inert(text: &str) -> String {
+    let mut inert = String::new();
+    for c in plain_line(text, 300).chars() {
+        let breaks = match c {
+            '@' | '#' => true,
+            '-' => refers(&inert),
+            '/' => inert.ends_with(':'),
+            _ => false,
+        };
+        if c == '/' && breaks {
+            inert.push('\u{200b}');
+        }
+        inert.push(c);
+        if c != '/' && breaks {
+            inert.push('\u{200b}');
+        }
+    }
+    inert
+}
+
+/// Whether a hyphen and a number after this would be one of the forge's references: `GH-12`.
+fn refers(before: &str) -> bool {
+    let mut last = before.chars().rev();
+    let gh =
+        last.next().is_some_and(|c| c.eq_ignore_ascii_case(&'h')) && last.next().is_some_and(|c| c.eq_ignore_ascii_case(&'g'));
+    gh && !last.next().is_some_and(char::is_alphanumeric)
 }
 
 /// In a code span.
@@ -72,6 +97,7 @@ mod tests {
             ("<img src=x> &lt;", "&lt;img src=x> &amp;lt;"),
             ("<!-- fractal:end -->", "&lt;\\!-- fractal:end -->"),
             ("ask @someone about #12", "ask @\u{200b}someone about #\u{200b}12"),
+            ("closes GH-12, high-12", "closes GH-\u{200b}12, high-12"),
             ("`@someone` in code", "`@someone` in code"),
             ("one ` alone <b>", "one ' alone &lt;b>"),
             ("`a` and ` alone @x", "`a` and ' alone @\u{200b}x"),

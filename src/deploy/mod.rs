@@ -19,7 +19,7 @@ pub use self::board::{Board, Row};
 pub use self::command::{Addressed, Command, addressed, help};
 pub use self::decide::{Decision, Facts, decide};
 pub use self::landing::{ForgeFacts, HOLD_LABEL, Landing, OWN_CHECKS, landing};
-pub use self::markdown::shown;
+pub use self::markdown::{inert, shown};
 pub use self::outs::{Dependant, RevertFacts, out};
 pub use self::pull_request::{Account, PullRequest, pull_request, renewed};
 pub use self::rollout::{Next, evidence, next};

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use minijinja::context;
 
-use super::markdown::{block, cell, code};
+use super::markdown::{block, cell, code, inert};
 use super::text::{percent, render, signal, verdict};
 use crate::config::Config;
 use crate::model::{
@@ -114,7 +114,7 @@ pub fn pull_request(account: &Account<'_>) -> Result<PullRequest> {
         on_forge => account.on_forge,
         hold => super::landing::HOLD_LABEL,
     };
-    let title = format!("{tools}: {}", plain_line(&attempt.title, 60));
+    let title = format!("{tools}: {}", inert(&plain_line(&attempt.title, 60)));
     Ok(PullRequest { title, body: render(include_str!("../../templates/text/pull_request.md"), facts)? })
 }
 

@@ -44,9 +44,9 @@ impl Story<'_> {
             id => opportunity.id,
             id8 => opportunity.id.short(),
             version => opportunity.version.short(),
-            title => plain_line(&self.attempt.title, SUBJECT_MAX),
+            title => inert(&plain_line(&self.attempt.title, SUBJECT_MAX)),
             class => inert(&plain_line(&investigation.failure.class, 60)),
-            message => plain_line(&investigation.failure.message, 200),
+            message => inert(&plain_line(&investigation.failure.message, 200)),
             fingerprint => opportunity.failure.fingerprint,
             failures => opportunity.failures,
             runs => opportunity.counts.runs,
@@ -61,8 +61,8 @@ impl Story<'_> {
             location => location.map(|l| format!("{}:{}", l.path, l.line)),
             function => location.and_then(|l| l.function.clone()),
             locations => investigation.locations.iter().map(|l| context! { path => l.path, line => l.line, function => l.function, suspicion => format!("{:.2}", l.suspicion) }).collect::<Vec<_>>(),
-            culprit => investigation.culprit.as_ref().map(|c| context! { commit => c.commit, short => c.commit.short(), summary => inert(&plain_line(&c.summary, 80)), author => plain_line(&c.author, 60), tried => c.versions_tried }),
-            remarks => investigation.remarks.iter().map(|remark| plain_line(remark, 300)).collect::<Vec<_>>(),
+            culprit => investigation.culprit.as_ref().map(|c| context! { commit => c.commit, short => c.commit.short(), summary => inert(&plain_line(&c.summary, 80)), author => inert(&plain_line(&c.author, 60)), tried => c.versions_tried }),
+            remarks => investigation.remarks.iter().map(|remark| inert(remark)).collect::<Vec<_>>(),
             strategy => self.attempt.strategy,
             source => self.attempt.source,
             trust => format!("{:?}", self.attempt.trust).to_lowercase(),
@@ -89,8 +89,8 @@ pub(super) fn together(whole: &Opportunity, stories: &[Story<'_>], attempt: &Att
         id => whole.id,
         id8 => whole.id.short(),
         tools => tools.join(", "),
-        title => plain_line(&attempt.title, SUBJECT_MAX),
-        class => plain_line(&whole.failure.class, 60),
+        title => inert(&plain_line(&attempt.title, SUBJECT_MAX)),
+        class => inert(&plain_line(&whole.failure.class, 60)),
         strategy => attempt.strategy,
         source => attempt.source,
         parts => stories.iter().map(Story::facts).collect::<Vec<_>>(),
@@ -147,7 +147,7 @@ pub fn revert_message(
     render(
         include_str!("../../templates/text/revert.txt"),
         context! {
-            subject => plain_line(subject, 100),
+            subject => inert(&plain_line(subject, 100)),
             commit => landed,
             why => why,
             tools => tools(opportunity),
@@ -156,7 +156,7 @@ pub fn revert_message(
             after => analysis.map(|a| counts(a.after)),
             factor => analysis.map(|a| factor(a.log_bayes_factor)),
             p => analysis.and_then(|a| match a.finding { Finding::Regression { p } => Some(format!("{p:.2e}")), _ => None }),
-            replays => replays.iter().map(|r| context! { shown => plain_line(&r.shown, 80), old => r.old_failures, new => r.new_failures, runs => r.runs_each }).collect::<Vec<_>>(),
+            replays => replays.iter().map(|r| context! { shown => inert(&plain_line(&r.shown, 80)), old => r.old_failures, new => r.new_failures, runs => r.runs_each }).collect::<Vec<_>>(),
         },
     )
 }
@@ -173,7 +173,7 @@ pub fn revert_request(id: &ImprovementId, message: &str, reverted: Option<u64>) 
         reverted => reverted,
         evidence => block("text", evidence.trim()),
     };
-    Ok((plain_line(subject, 100), render(include_str!("../../templates/text/revert_request.md"), facts)?))
+    Ok((inert(&plain_line(subject, 100)), render(include_str!("../../templates/text/revert_request.md"), facts)?))
 }
 
 /// The note on an improvement's commit: `outcome` is `kept`, `reverted`, `inconclusive`, ….
@@ -185,7 +185,7 @@ pub fn note(outcome: &str, reason: &str, opportunity: &Opportunity, analysis: Op
         include_str!("../../templates/text/note.txt"),
         context! {
             outcome => outcome,
-            reason => plain_line(reason, 300),
+            reason => inert(&plain_line(reason, 300)),
             id => opportunity.id,
             tools => tools(opportunity),
             first => counts(opportunity.counts),

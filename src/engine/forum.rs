@@ -332,7 +332,8 @@ impl Cycle<'_, '_> {
             (_, Landing::WhenReady(_)) => (Verdict::Passed, "the forge lands it when its rules allow"),
             (_, Landing::Now(_) | Landing::Push) => (Verdict::Passed, "it lands now"),
         };
-        let text = format!("{policy}.\n\nNow: {reason}. `fractal show {}` tells everything.", id.short());
+        let (policy, reason_shown) = (deploy::shown(policy), deploy::shown(reason));
+        let text = format!("{policy}.\n\nNow: {reason_shown}. `fractal show {}` tells everything.", id.short());
         self.report_check(id, facts, verdict, reason, text)
     }
 
@@ -344,7 +345,7 @@ impl Cycle<'_, '_> {
         line: &str,
         text: String,
     ) -> Result<()> {
-        let title = plain_line(line, LINE_MAX);
+        let title = plain_line(&deploy::inert(line), LINE_MAX);
         let said = facts.checks.iter().any(|check| check.name == GATE_CHECK && check.title == title);
         if said {
             return Ok(());
@@ -449,7 +450,7 @@ impl Cycle<'_, '_> {
         };
         let text = improvement.end_reason.clone().unwrap_or_else(|| title.clone());
         let (commit, name) = (landed.commit.clone(), MONITOR_CHECK.to_string());
-        let kind = ActionKind::Report { commit, name, verdict, title, text: plain_line(&text, 300) };
+        let kind = ActionKind::Report { commit, name, verdict, title, text: deploy::shown(&text) };
         let key = Action::new(kind.clone()).key;
         let is_this = |event: &Event| matches!(event, Event::Failed { key: known, .. } if *known == key);
         let tried = improvement.records.iter().filter(|record| is_this(&record.event)).count();

@@ -4,13 +4,14 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::github::{GitHub, PAT, Protection, REPOSITORY, Trouble};
+use crate::github::{GitHub, PAT, Protection, REPOSITORY, Trouble, WORKFLOW_TOKEN};
 use crate::support::{Repository, Told, tell, text};
 
 /// A repository whose remote is the model.
 pub struct Hosted {
     pub github: GitHub,
     pub repository: Repository,
+    pub token: &'static str,
 }
 
 impl Hosted {
@@ -29,7 +30,17 @@ impl Hosted {
         repository.commit("proposals go to GitHub");
         repository.git(&["push", "--quiet", "--force", "origin", "main"]);
         github.drain();
-        Hosted { github, repository }
+        Hosted { github, repository, token: PAT }
+    }
+
+    /// The same with the token of a workflow, which may report checks with texts.
+    pub fn as_workflow(self) -> Hosted {
+        let config = self.repository.read("fractal.toml").replace("token = \"pat\"", "token = \"github-token\"");
+        self.repository.configure(&config);
+        self.repository.commit("by a workflow");
+        self.repository.git(&["push", "--quiet", "origin", "main"]);
+        self.github.drain();
+        Hosted { token: WORKFLOW_TOKEN, ..self }
     }
 
     pub fn greeter(forge: &str) -> Hosted {
@@ -38,7 +49,7 @@ impl Hosted {
 
     pub fn fractal(&self, arguments: &[&str]) -> Output {
         let mut command = self.repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
-        command.args(arguments).env("FRACTAL_GITHUB_TOKEN", PAT).output().expect("runs")
+        command.args(arguments).env("FRACTAL_GITHUB_TOKEN", self.token).output().expect("runs")
     }
 
     pub fn run(&self) -> Told {

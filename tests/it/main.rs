@@ -32,6 +32,7 @@ mod hosted;
 mod import;
 mod import_github;
 mod import_junit;
+mod injection;
 mod kill;
 mod landing;
 mod languages;

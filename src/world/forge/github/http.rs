@@ -26,6 +26,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::Settings;
 use super::cache::{Cache, Kept};
+use super::connect::connect;
 use super::token::{Credentials, SPARE, Secret, app_token};
 use super::wire;
 use crate::model::plain_line;
@@ -49,7 +50,6 @@ const PAGE: usize = 100;
 /// Signs of what GitHub says that are shown.
 const SAID_MAX: usize = 400;
 const REDIRECTS: usize = 2;
-const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// A failure with what the answer said, so that those who know what they asked can be more exact.
 #[derive(Debug)]
@@ -130,9 +130,8 @@ impl Client {
         // The path is put before every request here: GraphQL is beside it, not below.
         let crab = {
             let _inside = runtime.enter();
-            let builder = Octocrab::builder().set_connect_timeout(Some(CONNECT_TIME)).set_read_timeout(Some(settings.patience));
-            let builder = builder.base_uri(format!("{scheme}://{host}")).map_err(|error| unusable(error.to_string()))?;
-            builder.build().map_err(|error| unusable(error.to_string()))?
+            let base = format!("{scheme}://{host}").parse().map_err(|error| unusable(format!("{error}")))?;
+            connect(base).map_err(|error| unusable(error.to_string()))?
         };
         let root = address.path().trim_end_matches('/').to_string();
         Ok(Client {
@@ -388,7 +387,6 @@ impl Client {
 
     /// One request and its answer, or none. Without a token it goes to a place that is not GitHub's interface.
     fn exchange(&self, ask: &Ask<'_>, token: Option<&Secret>) -> Result<Raw, Lost> {
-        // octocrab names itself as the user agent.
         let mut builder = Request::builder().method(ask.method.clone()).uri(ask.path);
         if token.is_some() {
             builder = builder.header(header::ACCEPT, "application/vnd.github+json").header("x-github-api-version", "2022-11-28");

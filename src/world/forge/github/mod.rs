@@ -7,6 +7,7 @@ mod board;
 mod cache;
 mod checks;
 mod commits;
+mod connect;
 mod http;
 mod proposals;
 mod talk;

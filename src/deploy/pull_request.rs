@@ -53,10 +53,7 @@ pub fn pull_request(account: &Account<'_>) -> Result<PullRequest> {
     let tests: Vec<&String> = paths.iter().filter(|path| !is_of_tool(path) && !path.starts_with(".fractal/")).collect();
     let notes = paths.iter().find(|path| path.starts_with(".fractal/notes/"));
     let (added, removed) = lines(&attempt.diff);
-    let failing: Counts = investigation.reproductions.iter().fold(Counts::default(), |sum, r| Counts {
-        runs: sum.runs + u64::from(r.runs),
-        failures: sum.failures + u64::from(r.failed),
-    });
+    let failing = runs_again(investigation);
     let check = |name: &str| account.verdict.checks.iter().find(|check| check.name == name);
     let passes = |name: &str| check(name).is_some_and(|check| check.status == CheckStatus::Passed);
     let regression = check("regression test");
@@ -116,6 +113,14 @@ pub fn pull_request(account: &Account<'_>) -> Result<PullRequest> {
     };
     let title = format!("{tools}: {}", inert(&plain_line(&attempt.title, 60)));
     Ok(PullRequest { title, body: render(include_str!("../../templates/text/pull_request.md"), facts)? })
+}
+
+/// Of the failing inputs, how their runs on the untouched version ended.
+fn runs_again(investigation: &Investigation) -> Counts {
+    investigation.reproductions.iter().fold(Counts::default(), |sum, r| Counts {
+        runs: sum.runs + u64::from(r.runs),
+        failures: sum.failures + u64::from(r.failed),
+    })
 }
 
 /// The text of a proposal with our part of it as it is to be now: what stands outside of our two marks stays. `None` when it says that

@@ -12,6 +12,7 @@ mod claims;
 mod cycle;
 mod divide;
 pub mod figures;
+mod fold;
 mod forum;
 mod group;
 mod hear;

@@ -34,7 +34,7 @@ impl Hosted {
     }
 
     /// The same with the token of a workflow, which may report checks with texts.
-    pub fn as_workflow(self) -> Hosted {
+    pub fn by_workflow(self) -> Hosted {
         let config = self.repository.read("fractal.toml").replace("token = \"pat\"", "token = \"github-token\"");
         self.repository.configure(&config);
         self.repository.commit("by a workflow");

@@ -42,7 +42,7 @@ fn whatever_tools_commits_and_people_say_stays_text_on_the_forge_and_nothing_of_
 
 #[test]
 fn it_stays_text_in_checks_with_texts_too() {
-    stays_text(&hostile().as_workflow(), &["title", "body", "commit_title", "summary", "content"]);
+    stays_text(&hostile().by_workflow(), &["title", "body", "commit_title", "summary", "content"]);
 }
 
 fn stays_text(hosted: &Hosted, kinds: &[&str]) {

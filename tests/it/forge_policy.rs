@@ -226,7 +226,7 @@ fn what_is_sent_says_who_asks_and_which_version_of_the_interface_is_meant() {
     assert_eq!(sent.len(), 2);
     for exchange in sent {
         let header = |name: &str| exchange.headers.get(name).map(String::as_str).unwrap_or_default();
-        assert_eq!(header("user-agent"), "octocrab");
+        assert_eq!(header("user-agent"), concat!("fractal/", env!("CARGO_PKG_VERSION")));
         assert_eq!((header("x-github-api-version"), header("accept")), ("2022-11-28", "application/vnd.github+json"));
         assert_eq!(header("authorization"), format!("Bearer {PAT}"));
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::onboard::onboard;
 use super::{Failure, Outcome, Output, render};
 use crate::config::{self, Config};
 use crate::model::{Origin, Tool};
@@ -33,6 +34,9 @@ pub(super) struct Init {
     /// What the workflow uses: `owner/name@COMMIT`, or a folder of the repository [default: the release that this program is of]
     #[arg(long, value_name = "ACTION", requires = "workflow")]
     action: Option<String>,
+    /// Open a pull request with them in this repository on GitHub, and write nothing here
+    #[arg(long, value_name = "OWNER/NAME", conflicts_with = "print")]
+    pull_request: Option<String>,
     #[command(flatten)]
     output: Output,
 }
@@ -66,6 +70,14 @@ impl Init {
                 format!("`{}` exists already", path(name).display()),
                 "edit it, or print a fresh one with `fractal init --print`",
             ));
+        }
+        if let Some(repository) = &self.pull_request {
+            let url = onboard(&repo, repository, &written)?;
+            match self.output.json {
+                true => render::say_json(&serde_json::json!({ "pull_request": url })),
+                false => render::say(&format!("{url}\nnothing happens before it is merged")),
+            }
+            return Ok(ExitCode::SUCCESS);
         }
         for (name, text) in &written {
             files::write_new(&path(name), text.as_bytes(), false)?;

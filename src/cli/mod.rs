@@ -17,6 +17,7 @@ mod log;
 mod mark;
 mod mcp;
 mod moment;
+mod onboard;
 mod pin;
 mod plain;
 mod render;

@@ -409,6 +409,27 @@ fn pushed_instead_of_merged_the_base_is_the_very_commit_that_was_validated() {
     assert_eq!((hosted.repository.stage().as_str(), hosted.tips().1), ("reverted", hosted.head(2)));
 }
 
+#[test]
+fn fractal_is_set_up_by_a_pull_request_that_somebody_merges() {
+    let hosted = Hosted::greeter("");
+    let heads = || hosted.repository.git(&["for-each-ref", "refs/heads"]);
+    let before = heads();
+    let action = "owner/fractal@27d5ce7f107fe9357f9df03efb73ab90386fccae";
+    let init = ["init", "--workflow", "--action", action, "--pull-request", REPOSITORY, "--json"];
+    let done = hosted.fractal(&init);
+    assert!(done.status.success(), "{}{}", text(&done.stdout), text(&done.stderr));
+    assert_eq!(hosted.numbers(), [1]);
+    let changed = hosted.github.world().repository.bare.text(&["diff", "--name-only", "main", "fractal/init"]);
+    assert_eq!(changed, ".github/workflows/fractal.yml");
+    assert!(hosted.body(1).contains("Nothing happens before this is merged"), "{}", hosted.body(1));
+    assert!(!hosted.repository.root().join(".github").exists(), "nothing is written here");
+    assert_eq!(heads(), before);
+    // Once is enough.
+    let again = hosted.fractal(&init);
+    assert!(!again.status.success() && text(&again.stderr).contains("already"), "{}", text(&again.stderr));
+    assert_eq!(hosted.numbers(), [1]);
+}
+
 /// Kills a run after its first, second, … write or request that changes something; the same end must follow every time.
 fn killed_anywhere(ready: impl Fn() -> Hosted, arguments: impl Fn(&Hosted) -> Vec<String>, fewest: usize, end: &str) {
     let mut table = Vec::new();

@@ -100,6 +100,11 @@ impl Hosted {
         (reads, all.len() - reads)
     }
 
+    fn tell_requests(&self, what: &str) {
+        let (reads, changes) = self.counted();
+        tell(&format!("{what}: {reads} reads, {changes} changes"));
+    }
+
     /// What the base is, here and there.
     fn tips(&self) -> (String, String) {
         let there = self.github.world().repository.bare.branch("main").expect("has a base");
@@ -111,6 +116,7 @@ impl Hosted {
 fn a_failure_becomes_a_pull_request_that_lands_when_its_checks_pass_and_is_watched_to_its_end() {
     let hosted = Hosted::greeter("");
     let told = hosted.run();
+    hosted.tell_requests("a cycle that opens a pull request");
     assert_eq!(hosted.numbers(), [1], "{:#?}", told.0);
     assert!(told.waiting().contains("#1: no check has looked at it"), "{}", told.waiting());
     let body = hosted.body(1);
@@ -127,7 +133,9 @@ fn a_failure_becomes_a_pull_request_that_lands_when_its_checks_pass_and_is_watch
     hosted.github.check(&head, "tests", None);
     assert!(hosted.run().waiting().contains("#1: still to come: `tests`"));
     hosted.passes(1);
+    hosted.github.drain();
     hosted.run();
+    hosted.tell_requests("a cycle that lands it");
     assert_eq!(hosted.repository.stage(), "watching", "{:#?}", hosted.repository.improvement());
     let (here, there) = hosted.tips();
     assert_eq!(here, there);
@@ -147,6 +155,7 @@ fn a_failure_becomes_a_pull_request_that_lands_when_its_checks_pass_and_is_watch
     let (reads, changes) = hosted.counted();
     assert_eq!(changes, 0);
     assert!(reads <= 3, "{reads} requests of an idle cycle");
+    tell(&format!("an idle cycle: {reads} reads, {changes} changes"));
 }
 
 #[test]

@@ -292,13 +292,9 @@ impl Cycle<'_, '_> {
             Ok(Some(forum)) => forum.open.iter().filter(ours).map(|open| open.number).collect(),
             _ => Vec::new(),
         };
-        let opened: Vec<&OnForge> = self
-            .journal
-            .improvements
-            .values()
-            .filter(|one| one.landed.is_none())
-            .filter_map(|one| one.proposal.as_ref())
-            .collect();
+        // One that ended counts as long as it is listed.
+        let under_way = self.journal.improvements.values().filter(|one| one.landed.is_none() && !one.stage.is_end());
+        let opened: Vec<&OnForge> = under_way.filter_map(|one| one.proposal.as_ref()).collect();
         let open = listed.len() + opened.iter().filter(|one| !listed.contains(&one.number)).count();
         if open >= open_max {
             return Some(format!("{open} proposals are open, and `[forge] open_max` is {open_max}"));

@@ -207,6 +207,23 @@ fn what_a_person_closes_stays_closed_and_what_they_commit_makes_it_theirs() {
 }
 
 #[test]
+fn what_is_over_takes_no_place_from_what_is_to_come() {
+    let tools = ["ash", "birch"];
+    let config = format!("{}[deploy]\nland_reverts = true\n\n", crate::support::MOMENTS);
+    let hosted = Hosted::with(Repository::greeting(&tools, &config), "open_max = 1\nper_hour = 9\n");
+    hosted.run();
+    assert_eq!(hosted.numbers(), [1]);
+    // A person makes it theirs, and is done with it.
+    let branch = hosted.github.change(|repository| repository.pulls[&1].branch.clone());
+    hosted.github.push(&branch, &branch, &[("mine.sh", "echo mine")], "mine");
+    hosted.run();
+    assert_eq!(hosted.numbers(), [1], "it is open, whoever it belongs to");
+    hosted.close(1);
+    hosted.run();
+    assert_eq!(hosted.numbers(), [1, 2]);
+}
+
+#[test]
 fn people_hold_it_by_a_label_and_what_they_write_around_our_text_stays() {
     let hosted = Hosted::greeter("");
     hosted.run();

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 
 use super::Failure;
-use crate::config::{Config, ForgeKind};
+use crate::config::ForgeKind;
 use crate::model::Patch;
 use crate::world::clock::Clock;
 use crate::world::forge::{self, Draft};
@@ -11,13 +11,13 @@ use crate::world::git::remote::{Hooks, Move};
 use crate::world::git::{Identity, Repo};
 use crate::world::read_config;
 
-/// The branch that asks to be merged.
-const BRANCH: &str = "fractal/init";
+/// The branch that asks to be merged: none of those that the loop takes for its own.
+const BRANCH: &str = "fractal-init";
 const TITLE: &str = "Let Fractal look after the tools of this repository";
 
 /// Commits these files on a branch of the remote and opens the pull request; its address.
 pub(super) fn onboard(repo: &Repo, repository: &str, files: &[(&str, &String)]) -> Result<String, Failure> {
-    let mut config = read_config(repo).unwrap_or_else(|_| Config::default());
+    let mut config = read_config(repo)?;
     config.forge.kind = ForgeKind::GitHub;
     config.forge.repository = repository.to_string();
     let forge = forge::open(&config.forge, Clock::System).map_err(|why| Failure::mistake(why.to_string(), TOKEN))?;

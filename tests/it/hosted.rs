@@ -445,7 +445,7 @@ fn fractal_is_set_up_by_a_pull_request_that_somebody_merges() {
     let done = hosted.fractal(&init);
     assert!(done.status.success(), "{}{}", text(&done.stdout), text(&done.stderr));
     assert_eq!(hosted.numbers(), [1]);
-    let changed = hosted.github.world().repository.bare.text(&["diff", "--name-only", "main", "fractal/init"]);
+    let changed = hosted.github.world().repository.bare.text(&["diff", "--name-only", "main", "fractal-init"]);
     assert_eq!(changed, ".github/workflows/fractal.yml");
     assert!(hosted.body(1).contains("Nothing happens before this is merged"), "{}", hosted.body(1));
     assert!(!hosted.repository.root().join(".github").exists(), "nothing is written here");

@@ -120,7 +120,7 @@ impl Runner {
     }
 
     /// Stands for the actions that hand files from job to job, which need GitHub: a folder for each, as they would have it.
-    fn artifacts(&self, command: &mut Command) {
+    fn artifacts(&self, command: &mut Command, workflow: &str) {
         let (put, get) = (
             "mkdir -p \"$ARTIFACTS/$NAME\" && cp \"$FROM\" \"$ARTIFACTS/$NAME\" && echo \"artifact-id=$NAME\" >>\"$GITHUB_OUTPUT\"",
             "mkdir -p \"$TO\" && cp \"$ARTIFACTS/$NAME\"/* \"$TO\"",
@@ -144,7 +144,6 @@ impl Runner {
             "NAME: \"${{ inputs.artifact-ids }}\", TO: \"${{ inputs.path }}\"",
             get,
         );
-        let workflow = self.repository.read(".github/workflows/fractal.yml");
         for (name, text) in [("upload-artifact", upload), ("download-artifact", download)] {
             let folder = self.repository.beside(name);
             fs::create_dir_all(&folder).expect("makes a folder");
@@ -231,7 +230,7 @@ fn under_act_three_jobs_push_the_branch_of_a_repair_and_only_the_one_that_runs_n
         ("contents: read # 1.", "contents: write # 1."),
     ]);
     let mut command = runner.act_command(&act);
-    runner.artifacts(&mut command);
+    runner.artifacts(&mut command, &runner.repository.read(".github/workflows/fractal.yml"));
     let said = Said::of(&command.output().expect("act runs"));
     assert_eq!(said.code, Some(0), "{said:#?}");
     let refs = runner.at_origin();
@@ -268,7 +267,7 @@ fn under_act_three_jobs_begin_with_a_dry_run_and_run_for_no_pull_request_and_no_
     let before = runner.repository.git(&["ls-remote", "../origin.git"]);
     let run = |event: &str, payload: &str| {
         let mut command = runner.act_command(&act);
-        runner.artifacts(&mut command);
+        runner.artifacts(&mut command, &runner.repository.read(".github/workflows/fractal.yml"));
         fs::write(runner.repository.beside("event.json"), payload).expect("writes");
         let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         let mut command = runner.repository.hermetic(act.to_str().expect("UTF-8"));
@@ -286,6 +285,53 @@ fn under_act_three_jobs_begin_with_a_dry_run_and_run_for_no_pull_request_and_no_
     let said = run("workflow_dispatch", r#"{"repository":{"fork":false}}"#);
     assert_eq!(said.matches("Job succeeded").count(), 3, "{said}");
     assert!(said.contains("### Fractal: apply-dry-run") && said.contains("would        greet"), "{said}");
+}
+
+/// Calls the workflow that stands beside `action.yml`.
+const CALLER: &str = "\
+name: tools
+on:
+  workflow_dispatch:
+permissions: {}
+jobs:
+  fractal:
+    uses: CALLED
+    permissions:
+      contents: write
+    with:
+      apply: true
+    secrets:
+      model-key: ${{ secrets.KEY }}
+";
+
+#[test]
+fn under_act_a_workflow_that_calls_the_three_zones_gives_a_key_to_the_one_that_asks_and_a_token_to_the_one_that_writes() {
+    let Some(act) = python_program("act") else { return };
+    let runner = Runner::over_http(&[]);
+    let (name, commit) = ACTION.split_once('@').expect("a commit");
+    let written = runner.repository.read(".github/workflows/fractal.yml");
+    runner.publish(&[(&written, &CALLER.replace("CALLED", &format!("{name}/.github/workflows/zones.yml@{commit}")))]);
+    let mut command = runner.act_command(&act);
+    // This runner does not know what stands for the repository of a workflow yet.
+    let zones = fs::read_to_string(root().join(".github/workflows/zones.yml")).expect("is there");
+    assert_eq!(zones.matches("uses: $/\n        with:\n").count(), 3);
+    let with = format!("uses: {ACTION}\n        with:\n          binary: {}\n", runner.told_on().display());
+    let zones = zones.replace("uses: $/\n        with:\n", &with);
+    let called = runner.repository.beside("action/.github/workflows");
+    fs::create_dir_all(&called).expect("makes a folder");
+    fs::write(called.join("zones.yml"), &zones).expect("writes");
+    runner.artifacts(&mut command, &zones);
+    let said = Said::of(&command.args(["-s", "KEY=k3y"]).output().expect("act runs"));
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    assert!(runner.at_origin().iter().any(|name| name.starts_with("refs/heads/fractal/greet/")), "{said:#?}");
+    let told = fs::read_to_string(runner.repository.beside("told")).expect("was started");
+    let zones = |secret: &str| -> Vec<String> {
+        let started = told.split("started: ").filter_map(|started| started.strip_prefix("run --zone "));
+        started.filter(|started| started.contains(secret)).filter_map(|it| Some(it.split_once(' ')?.0.to_string())).collect()
+    };
+    assert_eq!(zones(""), ["propose", "verify", "apply"], "{told}");
+    assert_eq!((zones("k3y"), zones(CREDENTIAL)), (vec!["propose".to_string()], vec!["apply".to_string()]), "{told}");
+    assert!(!said.out.contains("k3y") && !said.out.contains(CREDENTIAL), "{}", said.out);
 }
 
 /// A script of the action with its environment, and what it gave to the runner.

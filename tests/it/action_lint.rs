@@ -66,7 +66,11 @@ fn planted(workflow: &str, action: (&str, &str)) -> World {
 fn the_workflows_the_action_and_its_scripts_satisfy_the_linters() {
     let Some(linters) = Linters::found() else { return };
     linters.zizmor(root(), &["action.yml", ".github/workflows"]).ok();
-    assert_eq!(linters.jactionlint(root(), &[]).ok(), "");
+    // One exception, that `zones.yml` argues: what may be written is for its caller to say, and this linter wants it at the top of the file.
+    let told = linters.jactionlint(root(), &[]).out;
+    let told: Vec<&str> = told.lines().collect();
+    let excepted = [".github/workflows/zones.yml", "no top-level \"permissions:\"", "[excessive-permissions]"];
+    assert!(matches!(told[..], [only] if excepted.iter().all(|part| only.contains(part))), "{told:#?}");
     let scripts = [".github/action/get", ".github/action/cycle", ".ci/run", ".ci/peers"];
     said(root(), &linters.shellcheck, &scripts).ok();
 }

@@ -161,6 +161,9 @@ impl Finder<'_> {
             let path = self.repo.root().join(&manifest);
             let metadata = cargo_metadata::MetadataCommand::new()
                 .manifest_path(&path)
+                // Not in the repository: its `.cargo/config.toml` and its `rust-toolchain.toml` can name programs, and this is asked
+                // where nothing of it may run.
+                .current_dir("/")
                 .no_deps()
                 .other_options(vec!["--offline".to_string()])
                 .env("PATH", super::sandbox::direct_path())

@@ -90,6 +90,31 @@ fn binaries_of_cargo_packages_are_found_through_cargo_itself() {
 }
 
 #[test]
+fn looking_for_cargo_packages_runs_nothing_that_the_repository_names() {
+    let manifest = "[package]\nname = \"units\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+    let planted = "#!/bin/sh\ntouch \"$(dirname \"$0\")/../../it-ran\"\nexit 1\n";
+    let repository = Repository::with(&[
+        ("Cargo.toml", manifest, false),
+        ("src/main.rs", "fn main() {}\n", false),
+        ("rust-toolchain.toml", "[toolchain]\npath = \"toolchain\"\n", false),
+        ("toolchain/bin/cargo", planted, true),
+        ("toolchain/bin/rustc", planted, true),
+        (".cargo/config.toml", "[build]\nrustc = \"toolchain/bin/rustc\"\n[alias]\nmetadata = 1\n", false),
+    ]);
+    // As a person starts it, and not as the cargo that runs this test does, which says which toolchain is meant.
+    let done = Command::new(env!("CARGO_BIN_EXE_fractal"))
+        .args(["tools", "--json"])
+        .current_dir(repository.0.path())
+        .env_remove("CARGO")
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .output()
+        .expect("fractal runs");
+    let tools: serde_json::Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!(named(&tools, "units")["language"], "rust");
+    assert!(!repository.0.path().join("it-ran").exists());
+}
+
+#[test]
 fn bins_of_package_json_and_scripts_of_pyproject_are_found_and_run() {
     let repository = Repository::with(&[
         ("web/package.json", "{\"name\": \"web\", \"bin\": {\"count\": \"./cli.js\"}}", false),

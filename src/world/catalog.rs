@@ -13,6 +13,8 @@ use crate::model::{CommitId, Language, Origin, Tool, check_tool_name};
 
 /// Bytes of a file looked at to tell what it is.
 const HEAD_BYTES: usize = 64 * 1024;
+/// Programs of one tool whose first line is looked at for what they are written in.
+const PROGRAMS: usize = 20;
 
 /// What was found, and what was passed over and why.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +53,9 @@ pub fn declared(config: &Config) -> Vec<Tool> {
 /// When the commit cannot be read.
 pub fn catalog(repo: &Repo, config: &Config, commit: &CommitId) -> Result<Catalog> {
     let mut catalog = Catalog { tools: declared(config), remarks: Vec::new() };
+    for tool in catalog.tools.iter_mut().filter(|tool| tool.language == Language::Other) {
+        tool.language = language_of(repo, tool, commit)?;
+    }
     if config.discover.enabled {
         let files = repo.files_at(commit, &[])?;
         let mut found = Finder { repo, config, files: &files, tools: Vec::new(), remarks: Vec::new() };
@@ -66,6 +71,18 @@ pub fn catalog(repo: &Repo, config: &Config, commit: &CommitId) -> Result<Catalo
     }
     catalog.tools.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(catalog)
+}
+
+/// What its files are written in, of which none has a name that tells: the first lines do.
+fn language_of(repo: &Repo, tool: &Tool, commit: &CommitId) -> Result<Language> {
+    for file in repo.files_at(commit, &tool.paths)?.iter().filter(|file| file.mode == 0o100755).take(PROGRAMS) {
+        let content = repo.blob(file.oid)?;
+        let language = lang::detect(file.utf8().unwrap_or_default(), &content[..content.len().min(HEAD_BYTES)]);
+        if language != Language::Other {
+            return Ok(language);
+        }
+    }
+    Ok(Language::Other)
 }
 
 /// The tool's own plain files at `commit` without its tests, by repository-relative path: what a repair may change.

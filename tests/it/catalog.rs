@@ -141,6 +141,25 @@ fn what_is_declared_wins_over_what_is_found() {
 }
 
 #[test]
+fn a_declared_program_without_an_extension_is_of_the_language_of_its_first_line() {
+    let repository = Repository::with(&[
+        ("bin/report", PY, true),
+        ("bin/clean", "#!/usr/bin/env bash\necho clean\n", true),
+        ("bin/picture", "\u{7f}ELF", true),
+    ]);
+    let before: Vec<_> = ["report", "clean"].map(|name| named(&repository.tools(), name)["language"].clone()).into();
+    fractal(repository.0.path(), &["init"]);
+    let config = std::fs::read_to_string(repository.0.path().join("fractal.toml")).expect("is there");
+    let more = "\n[[tool]]\nname = \"picture\"\npaths = [\"bin/picture\"]\nrun = [\"bin/picture\"]\n";
+    std::fs::write(repository.0.path().join("fractal.toml"), config + more).expect("writes");
+    let tools = repository.tools();
+    assert_eq!(named(&tools, "report")["origin"], "declared");
+    assert_eq!(vec![named(&tools, "report")["language"].clone(), named(&tools, "clean")["language"].clone()], before);
+    assert_eq!(before, ["python", "shell"]);
+    assert_eq!(named(&tools, "picture")["language"], "other");
+}
+
+#[test]
 fn the_version_of_a_tool_is_what_plain_git_says_and_follows_the_work_tree() {
     let config =
         "[[tool]]\nname = \"report\"\npaths = [\"bin/report\"]\nrun = [\"python3\", \"bin/report\"]\neffects = \"none\"\n";

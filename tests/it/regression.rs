@@ -432,6 +432,25 @@ fn a_run_in_a_folder_is_tested_in_that_folder() {
 }
 
 #[test]
+fn a_tool_without_tests_gets_one_beside_those_of_its_own_folder_and_never_among_those_of_another() {
+    let placed = |others: &[(&str, &str)]| {
+        let case = Case {
+            files: &[&[("text/share.py", BUGGY)], others].concat(),
+            repaired: REPAIRED,
+            run: &["python3", "text/share.py"],
+            test: &["true"],
+            tests: &[],
+        };
+        case.proven(&DIVIDED, false).0
+    };
+    let elsewhere = ("cloud/test_list.py", UNITTEST);
+    assert_eq!(placed(&[elsewhere]), "tests/test_share_out_1a2b3c4d.py");
+    assert_eq!(placed(&[elsewhere, ("test/test_all.py", UNITTEST)]), "test/test_share_out_1a2b3c4d.py");
+    assert_eq!(placed(&[("test/test_all.py", UNITTEST), ("text/tests/test_x.py", UNITTEST)]), "text/tests/test_share_out_1a2b3c4d.py");
+    assert_eq!(placed(&[elsewhere, ("text/x_test.py", UNITTEST)]), "text/share_out_1a2b3c4d_test.py");
+}
+
+#[test]
 fn the_input_is_made_as_small_as_the_failure_allows() {
     let tool = "import json\nimport sys\n\norder = json.load(sys.stdin)\nscale = float(sys.argv[sys.argv.index('--scale') + 1])\n\
         print(sum(item['price'] * scale for item in order['items']))\n";

@@ -1,6 +1,7 @@
 //! How the tests of a tool are written, read off its test command and the test files that there are. A hint, never a promise: whether a
 //! generated test works is found out by running it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::place::{Naming, folder_of};
@@ -130,18 +131,28 @@ fn test_files<'f>(tool: &Tool, files: &'f [ScratchFile]) -> Vec<Known<'f>> {
     files.iter().filter_map(read).filter(|file| !tool.owns(file.path) && Naming::of(file.path).is_some()).take(FILES).collect()
 }
 
-/// Beside the first test file; else in the folder that is declared; else in `tests/`.
+/// Beside the tool's first test file; else in the folder that is declared; else beside the nearest tests of others that are about the
+/// folder in which the tool is, or about one above it; else in `tests/`.
 fn folder(tool: &Tool, known: &[Known<'_>], files: &[ScratchFile]) -> String {
-    let marked = known.iter().find(|file| Naming::of(file.path).is_some());
-    if let Some(file) = marked.or(known.first()) {
+    let own = || known.iter().filter(|file| tool.tests_own(file.path));
+    if let Some(file) = own().find(|file| Naming::of(file.path).is_some()).or(own().next()) {
         return folder_of(file.path).to_string();
     }
-    let Some(declared) = tool.tests.first() else { return "tests/".into() };
-    let inside = format!("{}/", declared.trim_end_matches('/'));
-    if files.iter().any(|file| file.path.starts_with(inside.as_bytes())) {
-        return inside;
+    if let Some(declared) = tool.tests.first() {
+        let inside = format!("{}/", declared.trim_end_matches('/'));
+        let is_there = files.iter().any(|file| file.path.starts_with(inside.as_bytes()));
+        return if is_there { inside } else { folder_of(declared).to_string() };
     }
-    folder_of(declared).to_string()
+    let at = tool.paths.first().map_or("", String::as_str);
+    let others = known.iter().map(|file| folder_of(file.path)).filter(|folder| at.starts_with(about(folder)));
+    others.max_by_key(|folder| (about(folder).len(), Reverse(*folder))).unwrap_or("tests/").to_string()
+}
+
+/// The folder that the tests in a folder are about: the one around `tests/`, `test/` or `spec/`.
+fn about(folder: &str) -> &str {
+    let around = |name: &&str| folder == *name || folder.ends_with(&format!("/{name}"));
+    let name = ["tests/", "test/", "spec/"].into_iter().find(|name| around(name));
+    &folder[..folder.len() - name.map_or(0, str::len)]
 }
 
 fn form(tool: &Tool, known: &[Known<'_>], files: &[ScratchFile], folder: &str) -> Form {

@@ -61,10 +61,15 @@ pub fn investigate(view: &View, tool: &Tool, opportunity: &Opportunity, commit: 
     investigation.locations = locations(tool, &failure);
     investigation.remarks = remarks(view, tool, commit, opportunity, &failure, &investigation)?;
     if investigation.conclusion == Conclusion::Improvable {
-        let certain: Vec<&Recording> = sightings.iter().filter(|s| s.is_certain()).map(|s| s.recording).collect();
-        investigation.culprit = culprit::find(view, tool, &certain, commit, evidence.longest)?;
+        let certain: Vec<&Sighting<'_>> = sightings.iter().filter(|sighting| sighting.is_certain()).collect();
+        let recordings: Vec<&Recording> = certain.iter().map(|sighting| sighting.recording).collect();
+        investigation.culprit = culprit::find(view, tool, &recordings, commit, evidence.longest)?;
         if investigation.culprit.is_none() && view.repo.is_shallow() {
             investigation.remarks.push("history is cut off (a shallow clone), so the culprit commit may lie before it".into());
+        }
+        let misuse = misuse(view, commit, &investigation, &certain)?.filter(|_| investigation.culprit.is_none());
+        if let Some(reason) = misuse {
+            investigation.conclusion = Conclusion::Misuse { reason };
         }
     }
     investigation.failure = failure;
@@ -130,6 +135,8 @@ struct Sighting<'a> {
     failed: u32,
     runs: u32,
     failure: Option<Failure>,
+    /// On its standard error, when it failed the last time.
+    said: Vec<u8>,
     also_succeeded: bool,
 }
 
@@ -158,6 +165,7 @@ fn reproduce<'a>(view: &View, bench: &Bench<'_>, evidence: &'a Evidence) -> Vec<
             failed: 0,
             runs: 0,
             failure: None,
+            said: Vec::new(),
             also_succeeded: evidence.also_succeeded.contains(&recording.execution.input.digest()),
         };
         for _ in 0..wanted {
@@ -166,6 +174,7 @@ fn reproduce<'a>(view: &View, bench: &Bench<'_>, evidence: &'a Evidence) -> Vec<
             if run.repeats(recording) {
                 sighting.failed += 1;
                 sighting.failure = sighting.failure.or(run.failure);
+                sighting.said = run.stderr;
             }
         }
         sighting
@@ -203,6 +212,23 @@ fn conclude(opportunity: &Opportunity, evidence: &Evidence, sightings: &[Sightin
         reason.push_str(&format!("; {outside}"));
     }
     Conclusion::Flaky { reason }
+}
+
+/// Why the callers are at fault, when they are in all of these runs; an example.
+fn misuse(view: &View, commit: &CommitId, found: &Investigation, certain: &[&Sighting<'_>]) -> Result<Option<String>> {
+    let location = found.locations.first();
+    let source = location.map(|location| view.repo.file_at(commit, &location.path)).transpose()?.flatten();
+    let source = source.map(|source| String::from_utf8_lossy(&source).into_owned());
+    let at = location.and_then(|location| usize::try_from(location.line).ok()?.checked_sub(1));
+    let line = source.as_deref().zip(at).and_then(|(source, at)| source.lines().nth(at));
+    let mut first = None;
+    for sighting in certain {
+        let Some(failure) = &sighting.failure else { return Ok(None) };
+        let args = sighting.recording.execution.input.args.len();
+        let Some(reason) = lang::misuse_reason(failure, &sighting.said, args, line) else { return Ok(None) };
+        first = first.or(Some(reason));
+    }
+    Ok(first)
 }
 
 fn suite_run(run: &Run) -> SuiteRun {

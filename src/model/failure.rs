@@ -117,6 +117,11 @@ impl Failure {
         (&self.class, mask(&self.message))
     }
 
+    /// Whether the tool ended by itself with a code that says no: nothing crashed, and nothing was complained about by what runs it.
+    pub fn is_refusal(&self) -> bool {
+        self.class.starts_with("exit ") && self.frames.is_empty()
+    }
+
     /// Whether it is such a one.
     pub fn is_wrong_output(&self) -> bool {
         self.class == "wrong output" && self.fingerprint == Failure::wrong_output().fingerprint

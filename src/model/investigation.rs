@@ -55,6 +55,10 @@ pub enum Conclusion {
     Environment {
         reason: String,
     },
+    /// The tool refuses how it was called, or was not given what it asks for, and no version before did otherwise.
+    Misuse {
+        reason: String,
+    },
     /// The same input sometimes fails and sometimes does not.
     Flaky {
         reason: String,
@@ -78,6 +82,7 @@ impl Conclusion {
         match self {
             Conclusion::Improvable => None,
             Conclusion::Environment { reason }
+            | Conclusion::Misuse { reason }
             | Conclusion::Flaky { reason }
             | Conclusion::NotReproducible { reason }
             | Conclusion::NotRunnable { reason }
@@ -90,6 +95,7 @@ impl Conclusion {
         match self {
             Conclusion::Improvable => "improvable",
             Conclusion::Environment { .. } => "environment",
+            Conclusion::Misuse { .. } => "misuse",
             Conclusion::Flaky { .. } => "flaky",
             Conclusion::NotReproducible { .. } => "not reproducible",
             Conclusion::NotRunnable { .. } => "not runnable",

@@ -2,10 +2,8 @@
 //! right. Where the right answer to an input that fails otherwise is known, a patch may leave it as it is, but not answer it wrongly anew.
 
 use super::trial::{Found, Pair, Trial};
-use crate::model::{Outcome, Recording};
+use crate::model::{Outcome, Recording, Trust};
 
-/// Strategies whose patches are known, edit by edit, for what they do where nothing was answered before: they refuse, skip or take back.
-const KNOWN: [&str; 2] = ["template", "revert"];
 /// Right answers that must be known of inputs that failed, where so many failed.
 const ENOUGH: usize = 2;
 
@@ -33,7 +31,16 @@ pub(super) fn check(trial: &Trial<'_, '_>) -> Found {
     if gate.suite_is_red() {
         return Found::passed("the tool's own tests, which fail without the patch, say what is right");
     }
-    match KNOWN.contains(&trial.candidate.strategy.as_str()) {
+    let (strategy, trust) = (trial.candidate.strategy.as_str(), trial.candidate.trust);
+    // A search finds a way around every refusal, and which one was meant it cannot know.
+    if strategy == "template" && trust != Trust::Land && gate.investigation.failure.is_refusal() {
+        return Found::failed(
+            "the tool says no, and nobody has said what it should answer instead (`fractal mark --expect` does); to stop it from \
+             saying no is no repair",
+        );
+    }
+    // These are known, edit by edit, for what they do where nothing was answered before: they refuse, skip or take back.
+    match strategy == "revert" || (strategy == "template" && trust == Trust::Land) {
         true => Found::passed(
             "nobody has said what the failing inputs should answer; this kind of change is trusted where nothing was answered",
         ),

@@ -40,6 +40,7 @@ mod library;
 mod look;
 mod loops;
 mod mcp;
+mod misuse;
 mod model;
 mod monitor;
 mod oracle;

@@ -446,7 +446,10 @@ fn a_tool_without_tests_gets_one_beside_those_of_its_own_folder_and_never_among_
     let elsewhere = ("cloud/test_list.py", UNITTEST);
     assert_eq!(placed(&[elsewhere]), "tests/test_share_out_1a2b3c4d.py");
     assert_eq!(placed(&[elsewhere, ("test/test_all.py", UNITTEST)]), "test/test_share_out_1a2b3c4d.py");
-    assert_eq!(placed(&[("test/test_all.py", UNITTEST), ("text/tests/test_x.py", UNITTEST)]), "text/tests/test_share_out_1a2b3c4d.py");
+    assert_eq!(
+        placed(&[("test/test_all.py", UNITTEST), ("text/tests/test_x.py", UNITTEST)]),
+        "text/tests/test_share_out_1a2b3c4d.py"
+    );
     assert_eq!(placed(&[elsewhere, ("text/x_test.py", UNITTEST)]), "text/share_out_1a2b3c4d_test.py");
 }
 

@@ -191,7 +191,8 @@ impl<'s> View<'s> {
     fn gather_value(&mut self, at: usize, seen: &mut BTreeSet<(u32, &'s str)>) {
         let (item, text, mut scope) = (self.item(at), self.text(at), self.scope_of[at]);
         if self.shape.names.contains(&item.kind) {
-            if !self.is_callee(at) && seen.insert((scope, text)) {
+            // `__name__` is the language's: whoever gives it a value switches a whole program off.
+            if !text.starts_with("__") && !self.is_callee(at) && seen.insert((scope, text)) {
                 let class = self.name_class(scope, text);
                 self.scopes[scope as usize].names.push(Name { text, class });
             }

@@ -73,6 +73,9 @@ fn summary(improvement: &Improvement) -> serde_json::Value {
         "landed": improvement.landed.as_ref().map(|landed| &landed.commit),
         "reason": improvement.end_reason,
         "reverted_before": improvement.reverted_before,
+        "signs": improvement.signs.iter().map(|(number, comment, by, sign)| serde_json::json!({
+            "number": number, "comment": comment, "by": by, "sign": sign,
+        })).collect::<Vec<_>>(),
         "records": improvement.records.len(),
         "last": improvement.records.last().map(|record| record.at),
     })
@@ -111,6 +114,10 @@ impl Show {
         render::say(&format!("{} {} ({})", paint.bold(&improvement.tools()), paint.stage(improvement.stage), improvement.id));
         if let Some(reason) = &improvement.end_reason {
             render::say(&format!("  {reason}"));
+        }
+        if !improvement.signs.is_empty() {
+            let signs: Vec<String> = improvement.signs.iter().map(|(.., by, sign)| format!("{sign} {by}")).collect();
+            render::say(&format!("  signs of people: {}", plain_line(&signs.join(", "), 300)));
         }
         for record in &improvement.records {
             render::say(&format!("\n{} {}", paint.dim(&time(record)), paint.cyan(record.event.name())));
@@ -215,7 +222,7 @@ fn tell(event: &Event, improvement: &Improvement, paint: Paint) -> Vec<String> {
         Event::Approved { key, by } => vec![format!("{}, by {}", named(improvement, key), who(by))],
         Event::Started { key } | Event::Done { key, .. } => vec![named(improvement, key)],
         Event::Failed { key, error } => vec![named(improvement, key), error.clone()],
-        Event::Observed { what } => vec![serde_json::to_string(what).unwrap_or_default()],
+        Event::Observed { what } => vec![plain_line(&what.to_string(), 300)],
         Event::Analysed { analysis, .. } => analysed(analysis),
         Event::RolledOut { percent: 0, evidence, .. } => vec!["stopped".to_string(), evidence.to_string()],
         Event::RolledOut { percent: 100, evidence, .. } => vec!["lands".to_string(), evidence.to_string()],

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::render::Teller;
-use super::{Failure, Outcome, Output};
+use super::{Failure, OUTSIDE, Outcome, Output};
 use crate::engine::{Loop, Progress, Zone};
 
 /// What the loop does is in git: branches, commits with notes, `refs/fractal/log`. A run that is killed is continued by the next one.
@@ -47,7 +47,12 @@ impl Run {
             builder = builder.zone(zone);
         }
         let engine = builder.build()?;
-        runtime()?.block_on(engine.run_cycle())?;
+        let report = runtime()?.block_on(engine.run_cycle())?;
+        if report.faults > 0 {
+            let hint = "`fractal status` says what landed; compare it, put the base right, and `fractal resume --remote` goes on";
+            let message = "what landed is not what was tested, so nothing outward is done any more".to_string();
+            return Err(Failure { message, hint: Some(hint.into()), code: OUTSIDE });
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::render::{self, Paint};
 use super::{Outcome, Output, now};
 use crate::config::LimitsConfig;
-use crate::engine::{Funnel, History, OpenItem, Spending, Stats, StrategyRow, ToolRow};
+use crate::engine::{FeedbackRow, Funnel, History, OpenItem, Spending, Stats, StrategyRow, ToolRow};
 use crate::model::{Cost, ShadowCounts};
 use crate::prioritize::Ranked;
 use crate::world::claims::Claim;
@@ -30,6 +30,8 @@ struct Everything {
     spending: Spending,
     /// What each way to repair came to.
     strategies: Vec<StrategyRow>,
+    /// What people let us know of its work.
+    feedback: Vec<FeedbackRow>,
     tools: Vec<ToolRow>,
     open: Vec<OpenItem>,
     backlog: Vec<Item>,
@@ -59,6 +61,7 @@ impl Status {
             funnel: history.funnel(),
             spending: history.spending(),
             strategies: history.strategies(),
+            feedback: history.feedback(),
             tools: history.tool_rows(&catalog)?,
             open: history.open_items()?,
             backlog: history.backlog(&catalog)?.into_iter().map(|ranked| item(&history, ranked)).collect(),
@@ -113,6 +116,7 @@ fn show(everything: &Everything, now: jiff::Timestamp) {
         funnel.waiting
     ));
     show_strategies(everything, paint);
+    show_feedback(&everything.feedback, paint);
     let rows = everything.tools.iter().map(|row| {
         [
             row.tool.clone(),
@@ -180,6 +184,44 @@ fn show_strategies(everything: &Everything, paint: Paint) {
         [row.strategy, row.source, judged, accepted, landed, kept, reverted, format!("{:.4}", row.cost.usd())]
     });
     let names = ["strategy", "who, prompt", "judged", "accepted", "landed", "kept", "reverted", "dollars"];
+    render::say(&render::table(names, rows));
+}
+
+/// What people let us know, where they did.
+fn show_feedback(rows: &[FeedbackRow], paint: Paint) {
+    if rows.is_empty() {
+        return;
+    }
+    render::say(&paint.bold("people"));
+    let rows = rows.iter().map(|row| {
+        let signs: Vec<String> = row.signs.iter().map(|(sign, count)| format!("{sign} {count}")).collect();
+        let counts = [
+            row.edited,
+            row.approved,
+            row.changes_wanted,
+            row.commented,
+            row.merged,
+            row.closed,
+            row.taken_over,
+            row.reverted,
+        ];
+        let mut cells = vec![row.strategy.clone(), row.source.clone(), signs.join(" ")];
+        cells.extend(counts.map(|count| if count == 0 { String::new() } else { count.to_string() }));
+        <[String; 11]>::try_from(cells).unwrap_or_default()
+    });
+    let names = [
+        "strategy",
+        "template",
+        "signs",
+        "edited",
+        "approved",
+        "changes wanted",
+        "commented",
+        "merged",
+        "closed",
+        "taken over",
+        "reverted",
+    ];
     render::say(&render::table(names, rows));
 }
 

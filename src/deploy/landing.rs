@@ -193,7 +193,7 @@ mod tests {
             author: "fractal".into(),
             labels: labels.iter().map(ToString::to_string).collect(),
             landable,
-            automatic: false,
+            automatic: None,
             updated: Timestamp::UNIX_EPOCH,
             url: String::new(),
         }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use minijinja::context;
 
 use super::markdown::{block, cell, code, inert};
+use super::marks::sealed;
 use super::text::{percent, render, signal, verdict};
 use crate::config::Config;
 use crate::model::{
@@ -112,7 +113,7 @@ pub fn pull_request(account: &Account<'_>) -> Result<PullRequest> {
         hold => super::landing::HOLD_LABEL,
     };
     let title = format!("{tools}: {}", inert(&plain_line(&attempt.title, 60)));
-    Ok(PullRequest { title, body: render(include_str!("../../templates/text/pull_request.md"), facts)? })
+    Ok(PullRequest { title, body: sealed(&render(include_str!("../../templates/text/pull_request.md"), facts)?) })
 }
 
 /// Of the failing inputs, how their runs on the untouched version ended.
@@ -122,20 +123,6 @@ fn runs_again(investigation: &Investigation) -> Counts {
         failures: sum.failures + u64::from(r.failed),
     })
 }
-
-/// The text of a proposal with our part of it as it is to be now: what stands outside of our two marks stays. `None` when it says that
-/// already, or when a person took the marks out.
-pub fn renewed(text: &str, body: &str) -> Option<String> {
-    // Forges give back other line ends than they got.
-    let text = text.replace("\r\n", "\n");
-    let begin = text.find("<!-- fractal:begin ")?;
-    let end = begin + text[begin..].find(END)? + END.len();
-    let body = body.trim_end();
-    (&text[begin..end] != body).then(|| format!("{}{body}{}", &text[..begin], &text[end..]))
-}
-
-/// The mark below our part of a text.
-const END: &str = "<!-- fractal:end -->";
 
 fn is_within(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || folder.ends_with('/'))
@@ -298,22 +285,11 @@ mod tests {
     }
 
     #[test]
-    fn what_people_wrote_around_our_part_of_a_text_stays() {
-        let body = body("read text as a number");
-        let around = format!("Ana: please look\r\n\r\n{}\r\n\r\nI did.", body.trim_end().replace('\n', "\r\n"));
-        assert_eq!(renewed(&around, &body), None, "it says that already");
-        let other = body.replace("18 of 50", "19 of 50");
-        let expected = format!("Ana: please look\n\n{}\n\nI did.", other.trim_end());
-        assert_eq!(renewed(&around, &other), Some(expected));
-        assert_eq!(renewed("a person's text", &other), None);
-    }
-
-    #[test]
     fn nothing_from_outside_is_markup_or_mentions_anybody() {
         let body = body(HOSTILE);
         let marks: Vec<&str> = body.lines().filter(|line| line.starts_with(MARK)).collect();
-        assert_eq!(marks, ["<!-- fractal:begin 0123456789abcdef0123456789abcdef -->", "<!-- fractal:end -->"]);
-        assert!(body.trim_end().ends_with("<!-- fractal:end -->"));
+        assert!(matches!(marks.as_slice(), [begin, end] if begin.starts_with("<!-- fractal:begin 0123456789abcdef") && end.starts_with("<!-- fractal:end ")), "{marks:?}");
+        assert!(body.trim_end().lines().last().is_some_and(|line| line.starts_with("<!-- fractal:end ")));
         let prose = prose(&body);
         for never in ["@evil", "#1", "<img", "[here]", "http://", "**ignore", "# Approved\n"] {
             assert!(!prose.contains(never), "{never}: {prose}");

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use minijinja::{Environment, context};
 
 use super::markdown::{block, cell, code, inert};
+use super::marks::sealed;
 use crate::model::{
     Analysis, Asking, AttemptSummary, Check, CheckStatus, CommitId, Counts, Finding, ImprovementId, Investigation, Opportunity,
     Patch, Signal, Tool, Verdict, plain_line,
@@ -173,7 +174,17 @@ pub fn revert_request(id: &ImprovementId, message: &str, reverted: Option<u64>) 
         reverted => reverted,
         evidence => block("text", evidence.trim()),
     };
-    Ok((inert(&plain_line(subject, 100)), render(include_str!("../../templates/text/revert_request.md"), facts)?))
+    let body = sealed(&render(include_str!("../../templates/text/revert_request.md"), facts)?);
+    Ok((inert(&plain_line(subject, 100)), body))
+}
+
+/// What is said on a proposal when what landed is not what was tested, and everything stops.
+///
+/// # Errors
+/// When the text cannot be rendered.
+pub fn fault(reason: &str, tested: &CommitId, landed: &CommitId) -> Result<String> {
+    let facts = context! { reason => cell(reason), tested => tested, landed => landed };
+    render(include_str!("../../templates/text/fault.md"), facts)
 }
 
 /// The note on an improvement's commit: `outcome` is `kept`, `reverted`, `inconclusive`, ….

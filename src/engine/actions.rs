@@ -360,7 +360,7 @@ fn done(action: &Action, made: Made) -> Event {
 
 /// Acts of which only the forge knows that they happened, and that happen once however often they are done.
 fn may_be_repeated(kind: &ActionKind) -> bool {
-    matches!(kind, ActionKind::Report { .. } | ActionKind::MergeWhenReady { .. })
+    matches!(kind, ActionKind::Report { .. } | ActionKind::MergeWhenReady { .. } | ActionKind::MergeNot { .. })
 }
 
 /// Appends one fact outside of a cycle; only facts, never an act.

@@ -69,6 +69,14 @@ impl Journal<'_> {
         self.absorb()
     }
 
+    /// The same although a switch was set just now: what led to it is to be known wherever the switch is.
+    pub(super) fn publish_last_word(&mut self) -> Result<()> {
+        if let Some(Err(error)) = self.effects.as_ref().map(|effects| effects.publish_log(self.view.clock.now())) {
+            tracing::warn!("why everything stops was not pushed: {error:#}");
+        }
+        self.absorb()
+    }
+
     /// Folds anew what got records from elsewhere.
     pub(super) fn absorb(&mut self) -> Result<()> {
         let changed = self.effects.as_ref().map(|effects| effects.news()).unwrap_or_default();

@@ -69,6 +69,8 @@ pub(super) fn run(journal: &mut Journal<'_>, stages: &dyn Stages) -> Result<Cycl
     cycle.journal.sync()?;
     cycle.journal.collect()?;
     cycle.hear()?;
+    cycle.note_feedback()?;
+    cycle.take_back_all()?;
     reconcile(&mut cycle)?;
     cycle.watch_all()?;
     cycle.stop_rollouts()?;

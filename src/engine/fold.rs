@@ -153,6 +153,7 @@ impl Improvement {
             | ActionKind::Note { .. }
             | ActionKind::Merge { .. }
             | ActionKind::MergeWhenReady { .. }
+            | ActionKind::MergeNot { .. }
             | ActionKind::Report { .. } => {}
         }
     }
@@ -214,6 +215,13 @@ impl Improvement {
             Observation::RevertRequested { by } => self.revert_wanted_by = Some(by.clone()),
             Observation::Closed { number } => self.closed(*number),
             Observation::Said { comment, .. } => drop(self.heard.insert(*comment)),
+            Observation::Signed { number, comment, by, sign, taken_back } => {
+                let sign = (*number, *comment, by.clone(), *sign);
+                let _ = if *taken_back { self.signs.remove(&sign) } else { self.signs.insert(sign) };
+            }
+            Observation::Edited { number, part, digest } => {
+                self.edited.insert((*number, *part), digest.clone());
+            }
             Observation::BranchTaken { .. } | Observation::BranchDeleted | Observation::Reviewed { .. } => {}
         }
     }

@@ -8,6 +8,7 @@ use super::account::{Beside, account};
 use super::actions::Acted;
 use super::cycle::Cycle;
 use super::improvement::{Improvement, OnForge};
+use super::landed::lands_by_our_wish;
 use super::shadow;
 use super::stage::Stage;
 use crate::deploy::{self, Decision, ForgeFacts, HOLD_LABEL, Landing};
@@ -85,6 +86,13 @@ impl Cycle<'_, '_> {
         let rules = forge.rules(&self.journal.view.base).map_err(|why| why.to_string())?;
         forum.rules = Some(rules.clone());
         Ok(rules)
+    }
+
+    /// Remembers that the forge is not to land this one by itself any more.
+    pub(super) fn forget_wish(&mut self, number: u64) {
+        if let Seen::There(forum) = &mut self.seen {
+            forum.open.iter_mut().filter(|open| open.number == number).for_each(|open| open.automatic = None);
+        }
     }
 
     pub(super) fn has_forge(&self) -> bool {
@@ -170,8 +178,8 @@ impl Cycle<'_, '_> {
         self.note_reviews(id, &facts.reviews)?;
         let landing = self.landing(id, &facts)?;
         self.show(id, &facts, &policy, &decision, &landing)?;
-        if facts.proposal.automatic && !(decision == Decision::Merge && matches!(landing, Landing::WhenReady(_))) {
-            self.journal.say(id, &Word::MergeNot { number })?;
+        if lands_by_our_wish(&facts.proposal) && !(decision == Decision::Merge && matches!(landing, Landing::WhenReady(_))) {
+            self.take_back(id, &facts.proposal)?;
         }
         if let Decision::Wait(reason) = &decision {
             return if self.is_stale(&facts.proposal) {
@@ -186,7 +194,7 @@ impl Cycle<'_, '_> {
         match landing {
             Landing::Now(way) => self.merge(id, number, Some(way), rebuilt),
             Landing::Push => self.merge(id, number, None, rebuilt),
-            Landing::WhenReady(_) if facts.proposal.automatic => {
+            Landing::WhenReady(_) if facts.proposal.automatic.is_some() => {
                 self.waits_there(id, number, "the forge lands it when its rules allow")
             }
             Landing::WhenReady(way) => {
@@ -388,7 +396,7 @@ impl Cycle<'_, '_> {
         match self.journal.act(id, Vec::new(), kind, by)? {
             Acted::Done => {
                 self.report.landed += 1;
-                self.check_landed(id, &commit)?;
+                self.check_landed(id)?;
                 self.report_outcome(id)
             }
             Acted::Planned => Ok(()),
@@ -399,34 +407,6 @@ impl Cycle<'_, '_> {
             Acted::Waits(why) | Acted::Stale(why) => self.waits_there(id, number, &format!("landing waits: {why}")),
             Acted::Failed(why) => self.end(id, End::Stuck { reason: format!("landing failed: {why}") }),
         }
-    }
-
-    /// What landed has to be what was tested. Where it is not, nothing lands any more until a person has looked.
-    pub(super) fn check_landed(&mut self, id: &ImprovementId, tested: &CommitId) -> Result<()> {
-        let carriers = self.journal.get(id)?.carriers.clone();
-        for carrier in carriers.iter().filter(|carrier| *carrier != tested) {
-            if !self.is_the_same(carrier, tested)? {
-                let reason = format!(
-                    "the forge landed {}, which is not the change of {}, which was tested",
-                    carrier.short(),
-                    tested.short()
-                );
-                self.show_board(Some(&reason))?;
-                self.journal.pause(&reason)?;
-                return self.end(id, End::Stuck { reason });
-            }
-        }
-        Ok(())
-    }
-
-    /// On the same ground the same tree; where the base had moved, a change of the same files.
-    fn is_the_same(&self, landed: &CommitId, tested: &CommitId) -> Result<bool> {
-        let repo = &self.view().repo;
-        let (Some(ground), Some(base)) = (repo.parent(landed)?, repo.parent(tested)?) else { return Ok(true) };
-        if repo.tree_of(&ground)? == repo.tree_of(&base)? {
-            return Ok(repo.tree_of(landed)? == repo.tree_of(tested)?);
-        }
-        Ok(repo.changed_paths(&ground, landed)? == repo.changed_paths(&base, tested)?)
     }
 
     /// Says on the landed commit what becomes of it, once for each outcome.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::stage::Stage;
 use crate::model::{
     Action, ActionKey, ActionKind, Analysis, Asking, AttemptSummary, CommitId, Cost, End, Event, Finding, ImprovementId,
-    Investigation, Opportunity, PatchId, Record, Verdict, Version,
+    Investigation, Opportunity, PatchId, Record, Sign, TextPart, Verdict, Version,
 };
 use crate::world::shadow::Waiting;
 
@@ -75,6 +75,10 @@ pub struct Improvement {
     pub undoing: Option<Undoing>,
     /// Comments on it that were read.
     pub heard: BTreeSet<u64>,
+    /// Signs that people have under its proposals, and under comments of ours there: the proposal, the comment, who.
+    pub signs: BTreeSet<(u64, Option<u64>, String, Sign)>,
+    /// What somebody else changed in texts of its proposals: the digest of what stands there since.
+    pub edited: BTreeMap<(u64, TextPart), String>,
     /// How far live runs get it before it lands.
     pub rollout: Option<Rollout>,
     /// Was reverted once: never again without a person.
@@ -171,6 +175,8 @@ impl Improvement {
             proposal: None,
             undoing: None,
             heard: BTreeSet::new(),
+            signs: BTreeSet::new(),
+            edited: BTreeMap::new(),
             rollout: None,
             reverted_before: false,
             approved_by: None,
@@ -288,12 +294,17 @@ impl Improvement {
         self.actions.values().map(|(action, _)| &action.kind).find(ours)
     }
 
-    /// Whether we asked the forge to land this commit by itself.
-    pub fn asked_to_merge(&self, head: &CommitId) -> bool {
-        let asked = |(action, progress): &(Action, Progress)| {
-            *progress == Progress::Done && matches!(&action.kind, ActionKind::MergeWhenReady { commit, .. } if commit == head)
-        };
-        self.actions.values().any(asked)
+    /// Whether the forge was to land it by itself, by our wish: we asked for that, and it was not taken back in time.
+    pub fn asked_to_merge(&self) -> bool {
+        let newest = self.records.iter().rev().find_map(|record| match &record.event {
+            Event::Done { key, .. } => match self.actions.get(key).map(|(action, _)| &action.kind) {
+                Some(ActionKind::MergeWhenReady { .. }) => Some(true),
+                Some(ActionKind::MergeNot { .. }) => Some(false),
+                _ => None,
+            },
+            _ => None,
+        });
+        newest == Some(true)
     }
 
     /// Reverts done by us, with their times.

@@ -168,6 +168,8 @@ pub struct CycleReport {
     pub reverted: u64,
     pub declined: u64,
     pub waiting: u64,
+    /// What landed and is not what was tested: everything stops until a person has looked.
+    pub faults: u64,
     /// Outward acts of this cycle: none means that another cycle now would do nothing new.
     pub actions: u64,
 }

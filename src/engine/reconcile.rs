@@ -22,8 +22,11 @@ pub(super) fn reconcile(cycle: &mut Cycle<'_, '_>) -> Result<()> {
     let news = News::since_last_time(cycle.journal, &cycle.tip()?)?;
     let mut noticed_all = true;
     for id in &ids {
-        let done = notice(cycle, id, &news);
-        noticed_all &= cycle.stepped(id, done)?;
+        let (all, done) = match notice(cycle, id, &news) {
+            Ok(all) => (all, Ok(())),
+            Err(error) => (true, Err(error)),
+        };
+        noticed_all &= cycle.stepped(id, done)? && all;
     }
     // What another loop was to write down is looked for again, and so is what came while we looked.
     if noticed_all { cycle.journal.remember_seen(&news.tip) } else { Ok(()) }
@@ -79,9 +82,16 @@ impl News {
         news.kept = journal.view.repo.contained(tip, news.asked.iter().cloned())?;
         let mut messages = journal.view.repo.messages_between(seen.as_ref(), tip)?;
         messages.retain(|(commit, _)| !news.own.contains(commit));
-        for (commit, message) in messages.iter().rev().filter(|(_, message)| reverted_by(message).is_empty()) {
-            for id in message.lines().filter_map(|line| line.strip_prefix("Fractal-Id: ")) {
-                news.carried.entry(id.trim().to_string()).or_default().push(commit.clone());
+        for (commit, message) in messages.iter().rev() {
+            let reverted = reverted_by(message);
+            for id in message.lines().filter_map(|line| line.strip_prefix("Fractal-Id: ")).map(str::trim) {
+                let carried = news.carried.entry(id.to_string()).or_default();
+                let carriers = journal.improvements.get(&ImprovementId(id.into())).map(|one| &one.carriers);
+                // What takes an improvement back may name it, and carries it not. An improvement may take back something else.
+                let takes_back = |one: &CommitId| carried.contains(one) || carriers.is_some_and(|known| known.contains(one));
+                if !reverted.iter().any(takes_back) {
+                    carried.push(commit.clone());
+                }
             }
         }
         news.reverts = Reverts::among(&journal.view.repo, &messages)?;
@@ -180,7 +190,7 @@ fn finish(cycle: &mut Cycle<'_, '_>, id: &ImprovementId) -> Result<()> {
     if improvement.stage == Stage::Reverting
         && let Some(by) = improvement.done_revert()
     {
-        cycle.end(id, End::Reverted { by })?;
+        cycle.is_reverted(id, by)?;
     }
     let improvement = cycle.journal.get(id)?;
     if improvement.stage == Stage::Accepted
@@ -190,6 +200,7 @@ fn finish(cycle: &mut Cycle<'_, '_>, id: &ImprovementId) -> Result<()> {
         // It could not be put where it belongs: now it can, or what keeps it is said.
         cycle.put_branch(id, Vec::new(), kind)?;
     }
+    cycle.check_landed(id)?;
     cycle.report_outcome(id)?;
     cycle.note_outcome(id)
 }
@@ -217,14 +228,22 @@ pub(super) fn branch_is_a_persons(cycle: &mut Cycle<'_, '_>, id: &ImprovementId)
     Ok(true)
 }
 
-/// What people did with one improvement.
-fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<()> {
+/// What people did with one improvement. Whether all of that could be found out.
+fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<bool> {
     // Each time it finds a commit that it has not seen before, so this ends.
     while let Some((observation, told)) = brought(cycle, id, news)? {
-        cycle.observe(id, observation, told)?;
-        let head = cycle.journal.get(id)?.branch.as_ref().map(|(_, head)| head.clone());
-        if let Some(head) = head.filter(|head| cycle.journal.get(id).is_ok_and(|known| known.asked_to_merge(head))) {
-            cycle.check_landed(id, &head)?;
+        let by_itself = matches!(observation, Observation::Merged { .. }) && cycle.journal.get(id)?.asked_to_merge();
+        match if by_itself { cycle.landed_by_itself(id)? } else { Ok(None) } {
+            Ok(None) => cycle.observe(id, observation, told)?,
+            Ok(Some(fault)) => {
+                cycle.reconciled(id, told)?;
+                cycle.stop(id, vec![Event::Observed { what: observation }], &fault)?;
+                return Ok(true);
+            }
+            Err(why) => {
+                cycle.waits(id, format!("it landed, and whether as it was tested is not known yet: {why}"))?;
+                return Ok(false);
+            }
         }
         // And may have reverted it since.
         taken_off(cycle, id, news)?;
@@ -233,7 +252,7 @@ fn notice(cycle: &mut Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<
     if !cycle.notice_on_forge(id)? && cycle.journal.get(id)?.stage == Stage::Proposed {
         branch_is_a_persons(cycle, id)?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// What brought the improvement to the base, if a person did that.
@@ -268,7 +287,7 @@ fn brought(cycle: &Cycle<'_, '_>, id: &ImprovementId, news: &News) -> Result<Opt
     let parts = news.carried.get(id.as_str()).into_iter().flatten();
     let carrier = whole.or_else(|| parts.into_iter().find(|commit| !improvement.carriers.contains(*commit)));
     Ok(carrier.map(|commit: &CommitId| {
-        let who = if improvement.asked_to_merge(ours) { "the forge landed" } else { "a person merged" };
+        let who = if improvement.asked_to_merge() { "the forge landed" } else { "a person merged" };
         (Observation::Merged { commit: commit.clone() }, format!("{who} it as {}", commit.short()))
     }))
 }

@@ -134,6 +134,8 @@ fn intended(stage: Stage, action: &Action) -> Option<Stage> {
             Stage::Watching | Stage::Reverting | Stage::Kept | Stage::Inconclusive | Stage::Stuck,
         ) => Some(Stage::Reverting),
         (ActionKind::Close { .. }, stage) if stage.is_end() || stage == Stage::Proposed => Some(stage),
+        (ActionKind::MergeNot { .. }, Stage::Proposed | Stage::Watching | Stage::Reverting) => Some(stage),
+        (ActionKind::MergeNot { .. }, stage) if stage.is_end() => Some(stage),
         (ActionKind::Report { .. }, stage) if stage.is_end() || stage == Stage::Watching => Some(stage),
         _ => None,
     }
@@ -159,7 +161,9 @@ fn observed(stage: Stage, what: &Observation) -> Option<Stage> {
             Observation::Approved { .. }
             | Observation::RevertRequested { .. }
             | Observation::Said { .. }
-            | Observation::Reviewed { .. },
+            | Observation::Reviewed { .. }
+            | Observation::Signed { .. }
+            | Observation::Edited { .. },
             stage,
         ) if stage != Stage::New => Some(stage),
         _ => None,

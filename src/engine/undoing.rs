@@ -66,7 +66,7 @@ impl Cycle<'_, '_> {
         match landing {
             Landing::Now(way) => self.merge_revert(id, number, &undoing, (Some(way), tip)),
             Landing::Push => self.merge_revert(id, number, &undoing, (None, tip)),
-            Landing::WhenReady(_) if facts.proposal.automatic => {
+            Landing::WhenReady(_) if facts.proposal.automatic.is_some() => {
                 self.waits(id, format!("#{number} reverts it when the forge's rules allow"))
             }
             Landing::WhenReady(way) => {
@@ -166,7 +166,7 @@ impl Cycle<'_, '_> {
             Acted::Done => {
                 self.report.reverted += 1;
                 let by = self.journal.get(id)?.done_revert().unwrap_or_else(|| undoing.commit.clone());
-                self.end(id, End::Reverted { by })
+                self.is_reverted(id, by)
             }
             Acted::Planned => Ok(()),
             Acted::Waits(why) | Acted::Stale(why) | Acted::Failed(why) => self.waits(id, format!("the revert waits: {why}")),
@@ -174,7 +174,30 @@ impl Cycle<'_, '_> {
     }
 }
 
+impl Cycle<'_, '_> {
+    /// Ends what was reverted, if what the forge landed for that is what was asked for.
+    pub(super) fn is_reverted(&mut self, id: &ImprovementId, by: CommitId) -> Result<()> {
+        if let Some((inverse, landed)) = self.journal.get(id)?.reverted_as()
+            && let Some(fault) = self.difference(&inverse, &landed)?
+        {
+            return self.stop(id, Vec::new(), &fault);
+        }
+        self.end(id, End::Reverted { by })
+    }
+}
+
 impl Improvement {
+    /// What the forge made of the newest revert that we had it land: the inverse, and what is on the base.
+    fn reverted_as(&self) -> Option<(CommitId, CommitId)> {
+        self.records.iter().rev().find_map(|record| match &record.event {
+            Event::Done { key, made: Made::Commit { commit: made } } => match self.actions.get(key).map(|(action, _)| &action.kind) {
+                Some(ActionKind::Merge { commit, reverts: Some(_), .. }) => Some((commit.clone(), made.clone())),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
     /// The commit on the base by which we reverted what landed, if that happened. It may have been reverted and brought back before: the
     /// newest counts.
     pub(super) fn done_revert(&self) -> Option<CommitId> {

@@ -33,6 +33,8 @@ pub enum ActionKind {
     },
     /// Have the forge land proposal `number`, whose head is `commit`, as soon as its own rules allow.
     MergeWhenReady { number: u64, base: String, commit: CommitId, way: Way, title: String, text: String },
+    /// Take back that the forge is to land proposal `number`, whose head is `head` by now, by itself.
+    MergeNot { number: u64, head: CommitId },
     /// Close proposal `number` without landing it, and say why.
     Close { number: u64, reason: String },
     /// Put `branch` at `commit`, which reverts `reverts`; it must be at `expect`, or not exist.
@@ -119,6 +121,7 @@ impl std::fmt::Display for Action {
                 write!(f, "revert {} on {base} by landing #{number}", reverts.short())
             }
             ActionKind::MergeWhenReady { number, base, .. } => write!(f, "have #{number} landed on {base} when it is ready"),
+            ActionKind::MergeNot { number, .. } => write!(f, "have #{number} not landed by itself any more"),
             ActionKind::Close { number, .. } => write!(f, "close #{number}"),
             ActionKind::ProposeRevert { branch, commit, reverts, .. } => {
                 write!(f, "put branch {branch} at {}, which reverts {}", commit.short(), reverts.short())

@@ -1,12 +1,14 @@
 //! Events: the facts that the log keeps, one JSON line each. Stages are folded from them, never stored.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::digest;
 use super::{
     Action, ActionKey, Analysis, Asking, CommitId, Cost, ImprovementId, Investigation, Made, Opportunity, PatchId,
-    RolloutEvidence, Trust, Verdict, Version,
+    RolloutEvidence, Sign, TextPart, Trust, Verdict, Version,
 };
 
 /// One line of an improvement's file.
@@ -102,6 +104,46 @@ pub enum Observation {
     },
     /// A person judged the proposal.
     Reviewed { by: String, opinion: String, at: Timestamp },
+    /// A person put a sign under the proposal, or under a comment of ours there; or took it away again.
+    Signed {
+        number: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<u64>,
+        by: String,
+        sign: Sign,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        taken_back: bool,
+    },
+    /// Somebody else than we changed a text of the proposal; `digest` is of what stands there since.
+    Edited { number: u64, part: TextPart, digest: String },
+}
+
+impl fmt::Display for Observation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Observation::Merged { commit } => write!(f, "it is on the base as {}", commit.short()),
+            Observation::Restored { commit, by } => {
+                write!(f, "{} took back the revert of {}", by.short(), commit.short())
+            }
+            Observation::Reverted { by } => write!(f, "a person reverted it in {}", by.short()),
+            Observation::Gone { tip } => write!(f, "it is no longer in the history of {}", tip.short()),
+            Observation::BranchTaken { head } => write!(f, "a person committed {} on its branch", head.short()),
+            Observation::BranchDeleted => f.write_str("a person deleted its branch"),
+            Observation::BaseMoved { to } => write!(f, "the base moved to {}", to.short()),
+            Observation::Approved { by } => write!(f, "{by} allowed it to land"),
+            Observation::RevertRequested { by } => write!(f, "{by} wants it reverted"),
+            Observation::Closed { number } => write!(f, "a person closed #{number}"),
+            Observation::Said { by, command: Some(command), .. } => write!(f, "{by} said `/fractal {command}`"),
+            Observation::Said { by, command: None, .. } => write!(f, "{by} said something"),
+            Observation::Reviewed { by, opinion, .. } => write!(f, "{by} looked at it: {opinion}"),
+            Observation::Signed { number, comment, by, sign, taken_back } => {
+                let verb = if *taken_back { "took away" } else { "put" };
+                let place = if comment.is_some() { "a comment of ours on " } else { "" };
+                write!(f, "{by} {verb} {sign} under {place}#{number}")
+            }
+            Observation::Edited { number, part, .. } => write!(f, "somebody changed {part} of #{number}"),
+        }
+    }
 }
 
 /// How an improvement ended.

@@ -160,6 +160,7 @@ impl Effects {
             ActionKind::Open { .. }
             | ActionKind::Merge { .. }
             | ActionKind::MergeWhenReady { .. }
+            | ActionKind::MergeNot { .. }
             | ActionKind::Close { .. }
             | ActionKind::Report { .. } => self.probe_forge(&action.kind),
         }
@@ -187,6 +188,7 @@ impl Effects {
             ActionKind::Open { .. }
             | ActionKind::Merge { .. }
             | ActionKind::MergeWhenReady { .. }
+            | ActionKind::MergeNot { .. }
             | ActionKind::Close { .. }
             | ActionKind::Report { .. } => self.perform_on_forge(&action.kind, at),
         }

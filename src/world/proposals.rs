@@ -49,10 +49,6 @@ pub enum Word {
         title: String,
         text: String,
     },
-    /// The forge is not to land it by itself any more.
-    MergeNot {
-        number: u64,
-    },
 }
 
 impl Effects {
@@ -71,7 +67,6 @@ impl Effects {
             Word::Label { number, labels } => forge.label(*number, labels),
             Word::Unlabel { number, label } => forge.unlabel(*number, label),
             Word::Post { key, title, text } => forge.post(key, title, text).map(drop),
-            Word::MergeNot { number } => forge.merge_not(*number),
         }?;
         fault::point("something was said on the forge");
         Ok(true)
@@ -93,8 +88,14 @@ impl Effects {
             ActionKind::Merge { number, commit, .. } => self.landed(*number, commit),
             ActionKind::MergeWhenReady { number, commit, .. } => {
                 let there = self.on_forge(|forge| forge.proposal(*number))?;
-                let asked = there.automatic || matches!(there.state, State::Landed { .. });
+                let asked = there.automatic.is_some() || matches!(there.state, State::Landed { .. });
                 Ok((asked && there.head == *commit).then_some(Made::AsSaid))
+            }
+            ActionKind::MergeNot { number, .. } => {
+                let there = self.on_forge(|forge| forge.proposal(*number))?;
+                // What has landed already cannot be kept from it.
+                let is_over = matches!(there.state, State::Landed { .. });
+                Ok((there.automatic.is_none() && !is_over).then_some(Made::AsSaid))
             }
             ActionKind::Close { number, .. } => {
                 let there = self.on_forge(|forge| forge.proposal(*number))?;
@@ -135,6 +136,12 @@ impl Effects {
             }
             ActionKind::MergeWhenReady { number, commit, way, title, text, .. } => {
                 forge.merge_when_ready(*number, commit, *way, &Message { title: title.clone(), text: text.clone() })?;
+            }
+            ActionKind::MergeNot { number, .. } => {
+                if matches!(forge.proposal(*number)?.state, State::Landed { .. }) {
+                    return Err(ActionError::Stale(format!("#{number} has landed already")));
+                }
+                forge.merge_not(*number)?;
             }
             ActionKind::Close { number, reason } => {
                 forge.say(*number, "closed", reason)?;

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
 use fractal::config::TokenMode;
-use fractal::model::CommitId;
+use fractal::model::{CommitId, Sign};
 use fractal::world::forge::{Change, Draft, File, Forge, Message, Reaction, Report, Verdict, Way};
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
@@ -32,12 +32,15 @@ PUT /repos/{owner}/{repo}/pulls/{pull_number}/merge
 GET /repos/{owner}/{repo}/pulls/{pull_number}/reviews
 GET /repos/{owner}/{repo}/issues
 POST /repos/{owner}/{repo}/issues
+GET /repos/{owner}/{repo}/issues/{issue_number}
 PATCH /repos/{owner}/{repo}/issues/{issue_number}
 GET /repos/{owner}/{repo}/issues/comments
 GET /repos/{owner}/{repo}/issues/{issue_number}/comments
 POST /repos/{owner}/{repo}/issues/{issue_number}/comments
 PATCH /repos/{owner}/{repo}/issues/comments/{comment_id}
 POST /repos/{owner}/{repo}/issues/comments/{comment_id}/reactions
+GET /repos/{owner}/{repo}/issues/comments/{comment_id}/reactions
+GET /repos/{owner}/{repo}/issues/{issue_number}/reactions
 POST /repos/{owner}/{repo}/issues/{issue_number}/labels
 DELETE /repos/{owner}/{repo}/issues/{issue_number}/labels/{name}
 GET /repos/{owner}/{repo}/collaborators/{username}/permission
@@ -358,6 +361,12 @@ fn every_operation_in_use_is_sent_and_answered_as_github_describes_it() {
     client.say(number, "k", "2").expect("says");
     client.react(said.id, Reaction::Done).expect("reacts");
     client.comments(None, Some(github.now())).expect("reads");
+    github.reacts("ana", number, None, "heart", true);
+    github.reacts("ana", number, Some(said.id), "-1", true);
+    let signs = client.signs(number).expect("reads");
+    assert_eq!(signs.iter().map(|there| there.counts.len()).collect::<Vec<_>>(), [1, 2], "carl's own is among them");
+    assert_eq!(client.signed(number, None).expect("reads"), [("ana".to_string(), Sign::Heart)].into());
+    assert_eq!(client.signed(number, Some(said.id)).expect("reads"), [("ana".to_string(), Sign::ThumbsDown)].into());
     github.reviews(number, "ana", "APPROVED");
     assert_eq!(client.reviews(number).expect("reads").len(), 1);
     client.level("ana").expect("reads");

@@ -229,7 +229,7 @@ fn what_is_asked_to_land_when_it_is_ready_lands_then_and_not_before() {
         let base = ground.at("main");
         let later = || forge.merge_when_ready(opened.number, &head, Way::Squash, &message());
         assert_eq!(later(), Ok(Later::Automatic));
-        assert!(forge.proposal(opened.number).expect("reads").automatic);
+        assert_eq!(forge.proposal(opened.number).expect("reads").automatic.as_deref(), Some("carl"));
         forge.merge_not(opened.number).expect("takes it back");
         ground.check(&head, "tests", Some(true));
         assert_eq!(ground.at("main"), base, "nobody wants it any more");

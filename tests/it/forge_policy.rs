@@ -140,6 +140,57 @@ fn between_two_changes_is_a_second() {
     assert!(times.windows(2).all(|two| two[1].duration_since(two[0]) >= SignedDuration::from_secs(1)), "{times:?}");
 }
 
+/// Both limits of GraphQL come with the status of success; the first one may also be 403 or 429.
+#[test]
+fn what_graphql_says_of_its_limits_is_obeyed_and_leaves_the_rest_alone() {
+    let (github, head) = ready();
+    let client = github.client();
+    let rules = Protection { checks: ["tests".to_string()].into(), ..Protection::default() };
+    github.change(|repository| drop(repository.protections.insert("main".into(), rules)));
+    let opened = client.open(&draft()).expect("opens");
+    let later = || client.merge_when_ready(opened.number, &head, Way::Squash, &Message::default());
+    // A short one is waited for, and nothing was done before.
+    for kind in [Trouble::SecondaryOfGraphql { retry_after: Some(7) }, Trouble::Secondary { retry_after: Some(7) }] {
+        github.drain();
+        let before = github.now();
+        github.trouble("POST", "/graphql", kind);
+        assert_eq!(later(), Ok(Later::Automatic));
+        assert!(github.now().duration_since(before) >= SignedDuration::from_secs(7));
+        assert_eq!(sent(&github, "POST", "/graphql"), 2);
+        client.merge_not(opened.number).expect("takes it back");
+    }
+    for (kind, wanted) in [
+        (Trouble::SecondaryOfGraphql { retry_after: Some(120) }, 120),
+        (Trouble::SecondaryOfGraphql { retry_after: None }, 60),
+        (Trouble::Secondary { retry_after: Some(300) }, 300),
+        (Trouble::Secondary { retry_after: None }, 60),
+    ] {
+        github.trouble("POST", "/graphql", kind.clone());
+        let Err(ForgeError::Limited { until, .. }) = later() else { panic!("{kind:?}") };
+        assert_eq!(until.duration_since(github.now()), SignedDuration::from_secs(wanted), "{kind:?}");
+        github.drain();
+        // No other document is sent; what is no GraphQL goes on.
+        assert!(matches!(later(), Err(ForgeError::Limited { .. })));
+        assert!(client.proposal(opened.number).expect("reads").automatic.is_none());
+        assert_eq!(sent(&github, "POST", "/graphql"), 0);
+        github.pass(wanted + 1);
+    }
+    // No points are left: until there are new ones, as the header says.
+    github.world().points = 0;
+    let reset = github.world().reset;
+    let Err(ForgeError::Limited { until, why }) = later() else { panic!("is limited") };
+    assert_eq!((until.as_second(), why.contains("rate limit")), (reset, true), "{why}");
+    github.pass(reset - github.now().as_second() + 1);
+    assert_eq!(later(), Ok(Later::Automatic));
+    // The last point is good, and then nothing is sent.
+    client.merge_not(opened.number).expect("takes it back");
+    github.world().points = 1;
+    assert_eq!(later(), Ok(Later::Automatic));
+    github.drain();
+    assert!(matches!(client.merge_not(opened.number), Err(ForgeError::Limited { .. })));
+    assert_eq!(sent(&github, "POST", "/graphql"), 0);
+}
+
 #[test]
 fn a_short_limit_is_waited_for_and_a_long_one_is_told() {
     let (github, _) = ready();

@@ -49,7 +49,7 @@ impl Hub {
     /// Somebody says something on a proposal.
     pub(super) fn say(&mut self, number: u64, author: &str, text: &str, at: Timestamp) {
         let (id, author, text) = (self.next(), author.to_string(), text.to_string());
-        self.comments.push(Comment { id, on: number, author, bot: false, text, at, updated: at, key: None });
+        self.comments.push(Comment { id, on: number, author, bot: false, text, at, updated: at, key: None, signs: Default::default() });
     }
 
     fn verdict(&self, seed: u64, commit: &CommitId, now: Timestamp) -> Verdict {
@@ -285,7 +285,7 @@ impl Forge for SimForge {
                 author: "loop".into(),
                 labels: BTreeSet::new(),
                 landable: Landable::Unknown,
-                automatic: false,
+                automatic: None,
                 updated: now,
                 url: format!("https://forge/{number}"),
             };
@@ -339,7 +339,7 @@ impl Forge for SimForge {
             if pull.proposal.head != *head {
                 return Err(ForgeError::Moved("its head is another one".into()));
             }
-            (pull.proposal.automatic, pull.later) = (true, Some((way, message.clone())));
+            (pull.proposal.automatic, pull.later) = (Some("loop".into()), Some((way, message.clone())));
             Ok(Later::Automatic)
         })
     }
@@ -347,7 +347,7 @@ impl Forge for SimForge {
     fn merge_not(&self, number: u64) -> Result<(), ForgeError> {
         self.change(&format!("not land #{number} by itself"), |state| {
             let pull = pull(state, number)?;
-            (pull.proposal.automatic, pull.later) = (false, None);
+            (pull.proposal.automatic, pull.later) = (None, None);
             Ok(())
         })
     }
@@ -400,7 +400,7 @@ impl Forge for SimForge {
             }
             let (id, key) = (hub.next(), Some(key.to_string()));
             let (author, text) = ("loop".to_string(), text.to_string());
-            let comment = Comment { id, on: number, author, bot: true, text, at: now, updated: now, key };
+            let comment = Comment { id, on: number, author, bot: true, text, at: now, updated: now, key, signs: Default::default() };
             hub.comments.push(comment.clone());
             Ok(comment)
         })

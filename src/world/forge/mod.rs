@@ -19,6 +19,7 @@ pub use shared::Shared;
 use self::ci::{Artifact, CiRun};
 use crate::config::{ForgeConfig, ForgeKind};
 use crate::model::CommitId;
+use crate::model::Sign;
 pub use crate::model::Way;
 use crate::world::clock::Clock;
 
@@ -77,6 +78,16 @@ pub trait Forge: Send {
 
     /// Answers a comment by a sign.
     fn react(&self, comment: u64, reaction: Reaction) -> Result<(), ForgeError>;
+
+    /// How many signs there are under a proposal, and under each comment of ours on it.
+    fn signs(&self, _on: u64) -> Result<Vec<Signs>, ForgeError> {
+        Ok(Vec::new())
+    }
+
+    /// Which people put which sign under a proposal, or under a comment on it: the first so many, without programs.
+    fn signed(&self, _on: u64, _comment: Option<u64>) -> Result<BTreeSet<(String, Sign)>, ForgeError> {
+        Ok(BTreeSet::new())
+    }
 
     /// What people judged, oldest first.
     fn reviews(&self, number: u64) -> Result<Vec<Review>, ForgeError>;
@@ -263,8 +274,8 @@ pub struct Proposal {
     pub author: String,
     pub labels: BTreeSet<String>,
     pub landable: Landable,
-    /// The forge was asked to land it when it is ready.
-    pub automatic: bool,
+    /// Who asked the forge to land it when it is ready, if anybody did.
+    pub automatic: Option<String>,
     pub updated: Timestamp,
     /// For people.
     pub url: String,
@@ -366,6 +377,16 @@ pub struct Comment {
     pub updated: Timestamp,
     /// What we said it under, when it is ours.
     pub key: Option<String>,
+    /// Under it, by whomever.
+    pub signs: BTreeMap<Sign, u64>,
+}
+
+/// Signs in one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signs {
+    /// `None`: under the proposal itself.
+    pub comment: Option<u64>,
+    pub counts: BTreeMap<Sign, u64>,
 }
 
 /// A text of ours where everybody sees it.

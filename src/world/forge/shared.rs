@@ -1,13 +1,14 @@
 //! The one forge of a process: what it remembers of its answers, and of how much it was asked, is good for every cycle. Everybody may look;
 //! only the holder of the permission to write gets to what changes something.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
 use super::ci::{Artifact, CiRun};
-use super::{Board, Check, Comment, Forge, ForgeError, Level, Proposal, Review, Rules};
-use crate::model::CommitId;
+use super::{Board, Check, Comment, Forge, ForgeError, Level, Proposal, Review, Rules, Signs};
+use crate::model::{CommitId, Sign};
 
 /// See the module.
 #[derive(Clone)]
@@ -76,6 +77,22 @@ impl Shared {
     /// See [`ForgeError`].
     pub fn reviews(&self, number: u64) -> Result<Vec<Review>, ForgeError> {
         self.whole().reviews(number)
+    }
+
+    /// See [`Forge::signs`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub fn signs(&self, on: u64) -> Result<Vec<Signs>, ForgeError> {
+        self.whole().signs(on)
+    }
+
+    /// See [`Forge::signed`].
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub fn signed(&self, on: u64, comment: Option<u64>) -> Result<BTreeSet<(String, Sign)>, ForgeError> {
+        self.whole().signed(on, comment)
     }
 
     /// See [`Forge::level`].

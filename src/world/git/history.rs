@@ -1,6 +1,6 @@
 //! History: which commits made which versions of a tool, and what was reverted.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -101,6 +101,21 @@ impl Repo {
         paths.sort();
         paths.dedup();
         Ok(Some(paths))
+    }
+
+    /// What differs between two commits: by path, the object and the mode before and after; absent is the null object.
+    ///
+    /// # Errors
+    /// When a commit cannot be read.
+    pub fn changes(&self, before: &CommitId, after: &CommitId) -> Result<BTreeMap<String, [(String, i32); 2]>> {
+        let trees = (self.commit(before)?.tree()?, self.commit(after)?.tree()?);
+        let diff = self.inner.diff_tree_to_tree(Some(&trees.0), Some(&trees.1), None)?;
+        let side = |file: git2::DiffFile<'_>| (file.id().to_string(), i32::from(file.mode()));
+        let change = |delta: git2::DiffDelta<'_>| {
+            let path = delta.new_file().path_bytes().or(delta.old_file().path_bytes()).unwrap_or_default();
+            (String::from_utf8_lossy(path).into_owned(), [side(delta.old_file()), side(delta.new_file())])
+        };
+        Ok(diff.deltas().map(change).collect())
     }
 
     /// The first parent of a commit; `None` for a root (or where a shallow clone ends).

@@ -157,6 +157,17 @@ impl Bare {
     }
 
     /// The commits of `head` one by one on top of `base`; none when one conflicts.
+    /// A commit made anew with this content in a file besides.
+    pub fn with_file(&self, commit: &str, path: &str, content: &str, at: i64) -> String {
+        let blob = self.blob(content.as_bytes());
+        let tree = self.tree(Some(&format!("{commit}^{{tree}}")), &format!("100644 {blob}\t{path}\n"));
+        let parents = self.text(&["log", "-1", "--format=%P", commit]);
+        let parents: Vec<&str> = parents.split_whitespace().collect();
+        let message = self.text(&["log", "-1", "--format=%B", commit]);
+        self.commit(&Made { tree: &tree, parents: &parents, message: &message, author: ("GitHub", "noreply@github.com"), at })
+    }
+
+    /// See [`Bare::commit`].
     pub fn rebased(&self, base: &str, head: &str, at: i64) -> Option<String> {
         let mut top = base.to_string();
         for commit in self.commits(base, head) {

@@ -7,6 +7,17 @@ use super::World;
 use super::server::{Asked, Reply};
 use super::state::Pull;
 
+/// What GitHub says when there are no points left: with the status of success.
+pub fn used_up() -> Reply {
+    refused("RATE_LIMITED", "API rate limit exceeded for user ID 1.")
+}
+
+/// What it says when it was too much at once, which has no type.
+pub fn too_much() -> Reply {
+    let message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
+    Reply::Json(200, json!({"data": null, "errors": [{"message": message}]}))
+}
+
 fn refused(kind: &str, message: &str) -> Reply {
     Reply::Json(200, json!({"data": null, "errors": [{"type": kind, "path": ["x"], "message": message}]}))
 }
@@ -40,7 +51,7 @@ pub fn answer(world: &mut World, asked: &Asked) -> Reply {
         return refused("UNPROCESSABLE", "Expected head oid does not match the pull request's head oid");
     }
     let done = match *name {
-        "enablePullRequestAutoMerge" => enable(world, &pull, variables),
+        "enablePullRequestAutoMerge" => enable(world, &pull, variables, &asked.actor.login),
         "enqueuePullRequest" if !world.repository.protection(&pull.base).queue => {
             Err("Merge queue is not enabled for this branch".to_string())
         }
@@ -59,7 +70,7 @@ pub fn answer(world: &mut World, asked: &Asked) -> Reply {
     }
 }
 
-fn enable(world: &mut World, pull: &Pull, variables: &Value) -> Result<(), String> {
+fn enable(world: &mut World, pull: &Pull, variables: &Value, by: &str) -> Result<(), String> {
     if !world.repository.auto_merge {
         return Err("Pull request Auto merge is not allowed for this repository".into());
     }
@@ -70,7 +81,8 @@ fn enable(world: &mut World, pull: &Pull, variables: &Value) -> Result<(), Strin
     }
     let text = |field: &str| variables[field].as_str().unwrap_or_default().to_string();
     let asked = (text("method").to_lowercase(), text("title"), text("text"));
-    world.repository.pulls.get_mut(&pull.number).expect("is there").auto = Some(asked);
+    let pull = world.repository.pulls.get_mut(&pull.number).expect("is there");
+    (pull.auto, pull.auto_by) = (Some(asked), by.to_string());
     Ok(())
 }
 

@@ -1,12 +1,14 @@
 //! The model's issues. Pull requests are listed among them, as GitHub does.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::World;
 use super::server::{Asked, Reply, invalid, not_found};
 use super::shape::{Shape, time};
-use super::state::Repository;
+use super::state::{Pull, Repository};
 
 /// An issue that is no pull request.
 #[derive(Clone, Debug)]
@@ -24,6 +26,7 @@ pub struct Issue {
 pub fn answer(world: &mut World, asked: &Asked, rest: &[&str]) -> Option<Reply> {
     Some(match (asked.method.as_str(), rest) {
         ("GET", ["issues"]) => list(world, asked),
+        ("GET", ["issues", text]) => read(world, text.parse().ok()?).unwrap_or_else(not_found),
         ("POST", ["issues"]) => open(world, asked).unwrap_or_else(|reply| reply),
         ("PATCH", ["issues", text]) => edit(world, asked, text.parse().ok()?).unwrap_or_else(|reply| reply),
         _ => return None,
@@ -37,10 +40,8 @@ fn list(world: &World, asked: &Asked) -> Reply {
         all.push((issue.number, &issue.author, issue.closed.is_none(), world.shape.issue(repository, issue, false)));
     }
     for pull in repository.pulls.values() {
-        let body = pull.body.clone().unwrap_or_default();
-        let (number, title, author) = (pull.number, pull.title.clone(), pull.author.clone());
-        let issue = Issue { number, title, body, author, closed: pull.closed, created: pull.created, updated: pull.updated };
-        all.push((number, &pull.author, pull.closed.is_none(), world.shape.issue(repository, &issue, true)));
+        let shown = world.shape.issue(repository, &as_issue(pull), true);
+        all.push((pull.number, &pull.author, pull.closed.is_none(), shown));
     }
     let state = asked.query.get("state").map_or("open", String::as_str);
     all.retain(|(_, author, open, _)| {
@@ -51,6 +52,23 @@ fn list(world: &World, asked: &Asked) -> Reply {
         all.reverse();
     }
     Reply::List(all.into_iter().map(|(.., shown)| shown).collect(), None)
+}
+
+fn read(world: &World, number: u64) -> Option<Reply> {
+    let repository = &world.repository;
+    let issue = repository.issues.iter().find(|issue| issue.number == number);
+    let shown = match (issue, repository.pulls.get(&number)) {
+        (Some(issue), _) => world.shape.issue(repository, issue, false),
+        (None, pull) => world.shape.issue(repository, &as_issue(pull?), true),
+    };
+    Some(Reply::Json(200, shown))
+}
+
+/// A pull request as the issue that it is too.
+fn as_issue(pull: &Pull) -> Issue {
+    let body = pull.body.clone().unwrap_or_default();
+    let (number, title, author) = (pull.number, pull.title.clone(), pull.author.clone());
+    Issue { number, title, body, author, closed: pull.closed, created: pull.created, updated: pull.updated }
 }
 
 fn open(world: &mut World, asked: &Asked) -> Result<Reply, Reply> {
@@ -80,13 +98,16 @@ impl Shape {
         let (number, api) = (issue.number, format!("{}/repos/{}", self.api, repository.name));
         let url = format!("{api}/issues/{number}");
         let state = if issue.closed.is_some() { "closed" } else { "open" };
+        let comments = repository.comments.iter().filter(|comment| comment.on == number).count();
+        let none = BTreeSet::new();
+        let reactions = repository.pulls.get(&number).map_or(&none, |pull| &pull.reactions);
         let mut shown = json!({
             "id": number + 9000, "node_id": format!("I_{number}"), "number": number, "title": issue.title, "body": issue.body,
-            "state": state, "locked": false, "assignee": null, "assignees": [], "milestone": null, "comments": 0, "labels": [],
+            "state": state, "locked": false, "assignee": null, "assignees": [], "milestone": null, "comments": comments, "labels": [],
             "user": self.user(&issue.author), "author_association": "CONTRIBUTOR", "active_lock_reason": null, "state_reason": null,
             "created_at": time(issue.created), "updated_at": time(issue.updated), "closed_at": issue.closed.map(time), "url": url,
             "repository_url": api, "labels_url": format!("{url}/labels{{/name}}"), "comments_url": format!("{url}/comments"),
-            "events_url": format!("{url}/events"), "html_url": format!("https://github.com/{}/issues/{number}", repository.name),
+            "events_url": format!("{url}/events"), "html_url": format!("https://github.com/{}/issues/{number}", repository.name), "reactions": self.rollup(&url, reactions),
         });
         if is_pull {
             let pull = format!("{api}/pulls/{number}");

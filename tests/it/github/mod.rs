@@ -55,6 +55,8 @@ pub struct World {
     /// Requests that are left, and when there are new ones.
     pub remaining: u64,
     pub reset: i64,
+    /// The same of GraphQL, which has its own.
+    pub points: u64,
     /// The most that a page has.
     pub page_max: usize,
     shape: Shape,
@@ -108,6 +110,7 @@ impl GitHub {
             app_key: None,
             remaining: 5000,
             reset: BEGINNING + 3600,
+            points: 5000,
             page_max: 100,
             shape: Shape { api: String::new() },
             root: root.to_string(),
@@ -224,6 +227,24 @@ impl GitHub {
         let (author, body) = (person.to_string(), text.to_string());
         let comment = Comment { id, on, author, body, created: at, updated: at, reactions: BTreeSet::new() };
         self.change(|repository| repository.comments.push(comment));
+    }
+
+    /// Somebody puts a reaction under a pull request or, with its number, a comment; or takes it away.
+    pub fn reacts(&self, person: &str, on: u64, comment: Option<u64>, content: &str, there: bool) {
+        let reaction = (person.to_string(), content.to_string());
+        self.change(|repository| {
+            let reactions = match comment {
+                None => &mut repository.pulls.get_mut(&on).expect("is there").reactions,
+                Some(id) => {
+                    &mut repository.comments.iter_mut().find(|comment| comment.id == id).expect("is there").reactions
+                }
+            };
+            if there {
+                reactions.insert(reaction);
+            } else {
+                reactions.remove(&reaction);
+            }
+        });
     }
 
     /// A run of a workflow with one job that ended now, and how; it is there to be changed.

@@ -108,8 +108,10 @@ fn open(world: &mut World, asked: &Asked) -> Result<Reply, Reply> {
         created: asked.now,
         updated: asked.now,
         auto: None,
+        auto_by: String::new(),
         queued: false,
         orphan: false,
+        reactions: BTreeSet::new(),
     };
     let reply = Reply::Json(201, world.shape.pull(repository, &pull, true));
     repository.pulls.insert(number, pull);

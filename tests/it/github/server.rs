@@ -289,7 +289,8 @@ impl World {
             out.push(("etag".into(), mark));
         }
         out.push(("x-ratelimit-limit".into(), "5000".into()));
-        out.push(("x-ratelimit-remaining".into(), self.remaining.to_string()));
+        let left = if below == "/graphql" { self.points } else { self.remaining };
+        out.push(("x-ratelimit-remaining".into(), left.to_string()));
         out.push(("x-ratelimit-reset".into(), self.reset.to_string()));
         (exchange.status, exchange.answer) = (status, if status == 304 { Value::Null } else { answer });
         self.log.push(exchange);
@@ -299,7 +300,7 @@ impl World {
     /// Who it is, if there are requests left.
     fn identify(&mut self, headers: &BTreeMap<String, String>, path: &str, now: Timestamp) -> Result<Actor, Reply> {
         if now.as_second() >= self.reset {
-            (self.remaining, self.reset) = (5000, now.as_second() + 3600);
+            (self.remaining, self.points, self.reset) = (5000, 5000, now.as_second() + 3600);
         }
         if !headers.contains_key("user-agent") {
             return Err(refusal(
@@ -311,6 +312,11 @@ impl World {
         let app = path.starts_with("/app") || path.ends_with("/installation");
         let actor = if app { self.app_of(token, now) } else { self.actor_of(token, now) };
         let actor = actor.ok_or_else(|| refusal(401, "Bad credentials"))?;
+        if path == "/graphql" {
+            let left = self.points.checked_sub(1).ok_or_else(graphql::used_up)?;
+            self.points = left;
+            return Ok(actor);
+        }
         if self.remaining == 0 {
             return Err(refusal(403, "API rate limit exceeded for user ID 1."));
         }
@@ -344,12 +350,21 @@ impl World {
                 let message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
                 Some(refusal(403, message))
             }
+            Some(Trouble::SecondaryOfGraphql { retry_after }) => {
+                out.extend(retry_after.map(|seconds| ("retry-after".to_string(), seconds.to_string())));
+                Some(graphql::too_much())
+            }
+            Some(Trouble::BaseMovesUnseen { path, content }) => {
+                self.push_to_base(path, content, asked.now);
+                Some(self.route(&asked))
+            }
+            Some(Trouble::MergesWrongly { path, content }) => {
+                self.repository.slip = Some((path, content));
+                Some(self.route(&asked))
+            }
             Some(Trouble::Refuse { status, message }) => Some(refusal(status, message)),
             Some(Trouble::BaseMoves) => {
-                let bare = &self.repository.bare;
-                let main = bare.branch("main").expect("main");
-                let moved = bare.commit_files(Some(&main), &[("moved", "x\n")], "in between", asked.now.as_second());
-                assert!(bare.move_branch("main", Some(&main), Some(&moved)));
+                self.push_to_base("moved", "x\n", asked.now);
                 Some(refusal(405, "Base branch was modified. Review and try the merge again."))
             }
             Some(Trouble::Garbage) => Some(Reply::Json(200, json!("garbage"))),
@@ -358,6 +373,13 @@ impl World {
                 Some(refusal(status, "Moved Permanently"))
             }
         }
+    }
+
+    fn push_to_base(&self, path: &str, content: &str, now: Timestamp) {
+        let bare = &self.repository.bare;
+        let main = bare.branch("main").expect("main");
+        let moved = bare.commit_files(Some(&main), &[(path, content)], "in between", now.as_second());
+        assert!(bare.move_branch("main", Some(&main), Some(&moved)));
     }
 
     fn hang(&self, trouble: Option<Trouble>, out: &mut Vec<(String, String)>) -> Option<Reply> {

@@ -1,5 +1,7 @@
 //! The model's answers as GitHub writes them, with every field that its description demands.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -124,7 +126,7 @@ impl Shape {
             None => repository.bare.branch(&pull.base).unwrap_or_default(),
         };
         let auto = pull.auto.as_ref().map(|(way, title, text)| {
-            json!({"enabled_by": self.user(&pull.author), "merge_method": way, "commit_title": title, "commit_message": text})
+            json!({"enabled_by": self.user(&pull.auto_by), "merge_method": way, "commit_title": title, "commit_message": text})
         });
         let link = |rest: &str| json!({"href": format!("{url}/{rest}")});
         let links = json!({
@@ -176,7 +178,18 @@ impl Shape {
             "url": format!("{url}/issues/comments/{}", comment.id), "issue_url": format!("{url}/issues/{}", comment.on),
             "html_url": format!("https://github.com/{}/pull/{}#issuecomment-{}", repository.name, comment.on, comment.id),
             "created_at": time(comment.created), "updated_at": time(comment.updated), "author_association": "NONE",
+            "reactions": self.rollup(&format!("{url}/issues/comments/{}", comment.id), &comment.reactions),
         })
+    }
+
+    /// How many reactions of each kind there are at an address.
+    pub fn rollup(&self, url: &str, reactions: &BTreeSet<(String, String)>) -> Value {
+        let count = |kind: &str| reactions.iter().filter(|(_, content)| content == kind).count();
+        let mut rollup = json!({"url": format!("{url}/reactions"), "total_count": reactions.len()});
+        for kind in ["+1", "-1", "laugh", "confused", "heart", "hooray", "eyes", "rocket"] {
+            rollup[kind] = json!(count(kind));
+        }
+        rollup
     }
 
     pub fn reaction(&self, who: &str, content: &str, at: Timestamp) -> Value {

@@ -49,9 +49,13 @@ pub struct Pull {
     pub updated: Timestamp,
     /// Way, title, text.
     pub auto: Option<(String, String, String)>,
+    /// Who wanted that.
+    pub auto_by: String,
     pub queued: bool,
     /// The fork it came from is gone.
     pub orphan: bool,
+    /// Who, and what.
+    pub reactions: BTreeSet<(String, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -120,6 +124,8 @@ pub struct Repository {
     pub artifacts: Vec<Artifact>,
     /// Reads of a pull request for which GitHub does not know yet whether it can be merged.
     pub unsure: u32,
+    /// What the next merge gets besides.
+    pub slip: Option<(&'static str, &'static str)>,
     /// Lists of pull requests that do not show the newest yet.
     pub lag: u32,
     next: u64,
@@ -144,6 +150,7 @@ impl Repository {
             runs: Vec::new(),
             artifacts: Vec::new(),
             unsure: 0,
+            slip: None,
             lag: 0,
             next: 0,
         }
@@ -223,6 +230,10 @@ impl Repository {
                 self.bare.commit(&Made { tree: &tree, parents, message: &message, author, at: seconds })
             }
         };
+        let commit = match self.slip.take() {
+            Some((path, content)) => self.bare.with_file(&commit, path, content, seconds),
+            None => commit,
+        };
         if !self.bare.move_branch(&pull.base, Some(&base), Some(&commit)) {
             return None;
         }
@@ -288,6 +299,12 @@ pub enum Trouble {
     Twice,
     /// GitHub's limit on how much at once, with the seconds of `Retry-After`.
     Secondary { retry_after: Option<u64> },
+    /// The same of GraphQL, which says it with the status of success.
+    SecondaryOfGraphql { retry_after: Option<u64> },
+    /// Somebody pushes to the base at the moment at which a merge is made: a file, and its content.
+    BaseMovesUnseen { path: &'static str, content: &'static str },
+    /// What is merged is something else than what was asked for: this file has this content besides.
+    MergesWrongly { path: &'static str, content: &'static str },
     /// Any refusal.
     Refuse { status: u16, message: &'static str },
     /// Somebody pushes to the base while a merge is being made.

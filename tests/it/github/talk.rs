@@ -15,6 +15,8 @@ pub fn answer(world: &mut World, asked: &Asked, rest: &[&str]) -> Option<Reply> 
         ("POST", ["issues", text, "comments"]) => comment(world, asked, number(text)?),
         ("PATCH", ["issues", "comments", text]) => edit(world, asked, number(text)?),
         ("POST", ["issues", "comments", text, "reactions"]) => react(world, asked, number(text)?),
+        ("GET", ["issues", "comments", text, "reactions"]) => reactions(world, asked, None, number(text)?),
+        ("GET", ["issues", text, "reactions"]) => reactions(world, asked, Some(number(text)?), 0),
         ("POST", ["issues", text, "labels"]) => label(world, asked, number(text)?),
         ("DELETE", ["issues", text, "labels", name]) => unlabel(world, asked, number(text)?, name),
         ("GET", ["pulls", text, "reviews"]) => Ok(reviews(world, number(text)?)),
@@ -79,6 +81,17 @@ fn react(world: &mut World, asked: &Asked, id: u64) -> Result<Reply, Reply> {
     let new = comment.reactions.insert((asked.actor.login.clone(), content.clone()));
     let shown = world.shape.reaction(&asked.actor.login, &content, asked.now);
     Ok(Reply::Json(if new { 201 } else { 200 }, shown))
+}
+
+/// Under a pull request, or under a comment.
+fn reactions(world: &World, asked: &Asked, on: Option<u64>, comment: u64) -> Result<Reply, Reply> {
+    let repository = &world.repository;
+    let found = match on {
+        Some(on) => repository.pulls.get(&on).map(|pull| &pull.reactions),
+        None => repository.comments.iter().find(|known| known.id == comment).map(|known| &known.reactions),
+    };
+    let shown = |(who, content): &(String, String)| world.shape.reaction(who, content, asked.now);
+    Ok(Reply::List(found.ok_or_else(not_found)?.iter().map(shown).collect(), None))
 }
 
 fn label(world: &mut World, asked: &Asked, number: u64) -> Result<Reply, Reply> {

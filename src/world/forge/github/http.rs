@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | no connection | tried again, then [`ForgeError::Unreachable`] | [`ForgeError::Unreachable`] |
 //! | the connection breaks, no answer in time, 5xx | the same | [`ForgeError::Unclear`]: whoever sent it has to look |
-//! | 429, or 403 for the number of requests | waited for when short, else [`ForgeError::Limited`] | the same: nothing has happened |
+//! | 429, or 403 for the number of requests; of GraphQL also 200 with an error that says so | waited for when short, else [`ForgeError::Limited`] | the same: nothing has happened |
 //! | 401 with a token that an App made | once more with a new token | the same |
 //! | 304 | what was kept | |
 //! | 301, 302, 307, 308 | followed below the same address | [`ForgeError::Setup`] |
@@ -250,19 +250,31 @@ impl Client {
         // On a server of one's own it is beside the other interface.
         let path = format!("{}/graphql", self.root.strip_suffix("/v3").unwrap_or(&self.root));
         let body = json!({"query": document, "variables": variables}).to_string();
-        let raw = self.send_change(&Ask { method: Method::POST, path: &path, body, mark: None }, 1)?;
+        let ask = Ask { method: Method::POST, path: &path, body, mark: None };
+        match self.graphql_once(&ask) {
+            // Nothing was done.
+            Err(Failure { error: ForgeError::Limited { until, .. }, status: 200 }) if self.wait_for(until) => self.graphql_once(&ask),
+            answered => answered,
+        }
+    }
+
+    fn graphql_once(&self, ask: &Ask<'_>) -> Result<Value, Failure> {
+        let raw = self.send_change(ask, 1)?;
         let unclear = |error: ForgeError| ForgeError::Unclear(error.to_string());
-        let said: wire::GraphqlAnswer = decode(&path, &raw.body).map_err(unclear)?;
+        let said: wire::GraphqlAnswer = decode(ask.path, &raw.body).map_err(unclear)?;
         match said.errors.first() {
             None => Ok(said.data),
             Some(first) => {
                 let why = self.shown(&first.message);
+                // Both limits of GraphQL come with the status of success, and the second one without a word of its own.
+                let limited = first.message.to_lowercase().contains("rate limit");
                 Err(Failure {
                     status: raw.status,
                     error: match first.kind.as_deref() {
+                        Some("RATE_LIMITED" | "RATE_LIMIT") => self.limited(&raw, 1, why),
+                        _ if limited => self.limited(&raw, 1, why),
                         Some("NOT_FOUND") => ForgeError::Gone(why),
                         Some("FORBIDDEN" | "INSUFFICIENT_SCOPES") => ForgeError::NotPermitted(why),
-                        Some("RATE_LIMITED") => self.close(1, self.clock.now() + LIMITED, why),
                         Some("STALE_DATA") => ForgeError::Moved(why),
                         Some("INTERNAL" | "SERVICE_UNAVAILABLE") => ForgeError::Unclear(why),
                         _ => ForgeError::Refused(why),
@@ -432,13 +444,11 @@ impl Client {
         }
         let said = wire::said(&raw.body);
         let why = format!("{} (status {})", self.shown(&said), raw.status);
-        let now = self.clock.now();
-        let later = raw.number("retry-after").map(|seconds| now + SignedDuration::from_secs(seconds.min(86_400)));
+        let later = raw.number("retry-after");
         let limited = said.to_lowercase().contains("rate limit") || said.contains("abuse detection");
         let error = match raw.status {
             429 | 403 if later.is_some() || limited || raw.status == 429 || raw.number("x-ratelimit-remaining") == Some(0) => {
-                let used_up = raw.reset().filter(|_| raw.number("x-ratelimit-remaining") == Some(0));
-                self.close(kind, later.or(used_up).unwrap_or(now + LIMITED), why)
+                self.limited(raw, kind, why)
             }
             401 | 403 | 451 => ForgeError::NotPermitted(why),
             404 | 410 => ForgeError::Gone(format!("{}: {why}", ask.path)),
@@ -475,6 +485,14 @@ impl Client {
             Some((until, why)) if *until > self.clock.now() => Err(ForgeError::Limited { until: *until, why: why.clone() }),
             _ => Ok(()),
         }
+    }
+
+    /// Closes for as long as an answer says that is a limit: what it asks for, else until there are new requests, else a minute.
+    fn limited(&self, raw: &Raw, kind: usize, why: String) -> ForgeError {
+        let now = self.clock.now();
+        let later = raw.number("retry-after").map(|seconds| now + SignedDuration::from_secs(seconds.clamp(0, 86_400)));
+        let used_up = raw.reset().filter(|_| raw.number("x-ratelimit-remaining") == Some(0));
+        self.close(kind, later.or(used_up).unwrap_or(now + LIMITED), why)
     }
 
     fn close(&self, kind: usize, until: Timestamp, why: String) -> ForgeError {

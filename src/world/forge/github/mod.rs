@@ -27,10 +27,10 @@ pub use self::token::{Credentials, Secret};
 use super::ci::{Artifact, CiRun};
 use super::{
     Access, Board, Change, Check, Comment, Draft, Files, Forge, ForgeError, Later, Level, May, Message, Proposal, Reaction,
-    Report, Review, Rules, Way,
+    Report, Review, Rules, Signs, Way,
 };
 use crate::config::{ForgeConfig, TokenMode};
-use crate::model::CommitId;
+use crate::model::{CommitId, Sign};
 use crate::world::clock::Clock;
 
 /// Time for one answer.
@@ -235,6 +235,14 @@ impl Forge for GitHub {
 
     fn react(&self, comment: u64, reaction: Reaction) -> Result<(), ForgeError> {
         self.react_to(comment, reaction)
+    }
+
+    fn signs(&self, on: u64) -> Result<Vec<Signs>, ForgeError> {
+        self.signs_on(on)
+    }
+
+    fn signed(&self, on: u64, comment: Option<u64>) -> Result<BTreeSet<(String, Sign)>, ForgeError> {
+        self.signed_under(on, comment)
     }
 
     fn reviews(&self, number: u64) -> Result<Vec<Review>, ForgeError> {

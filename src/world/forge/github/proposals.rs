@@ -145,7 +145,7 @@ impl GitHub {
             Ok(_) => Ok(Later::Automatic),
             Err(failure) => found(failure, || {
                 let now = self.pull(number)?.into_proposal(&self.repository);
-                let asked = now.automatic || matches!(now.state, State::Landed { .. });
+                let asked = now.automatic.is_some() || matches!(now.state, State::Landed { .. });
                 Ok((asked && now.head == *head).then_some(Later::Automatic))
             }),
         }
@@ -159,11 +159,11 @@ impl GitHub {
         let pull = self.pull(number)?;
         let variables = json!({"id": pull.node_id});
         let before = pull.into_proposal(&self.repository);
-        if before.automatic {
+        if before.automatic.is_some() {
             return match self.client.graphql(DISABLE_AUTO_MERGE, &variables) {
                 Ok(_) => Ok(()),
                 Err(failure) => {
-                    found(failure, || Ok((!self.pull(number)?.into_proposal(&self.repository).automatic).then_some(())))
+                    found(failure, || Ok(self.pull(number)?.into_proposal(&self.repository).automatic.is_none().then_some(())))
                 }
             };
         }

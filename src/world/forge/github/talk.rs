@@ -7,13 +7,16 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{GitHub, escaped, found, segment, wire};
-use crate::world::forge::{Comment, ForgeError, Level, Reaction, Review};
+use crate::model::Sign;
+use crate::world::forge::{Comment, ForgeError, Level, Reaction, Review, Signs};
 
 /// Before the key of a comment of ours; nobody sees it.
 const MARK: &str = "<!-- fractal:";
 const MARK_END: &str = " -->";
 /// Signs of a comment; GitHub takes 65,536.
 const COMMENT_MAX: usize = 60_000;
+/// Signs in one place that are told apart by who put them there: the first ones.
+const SIGNS_MAX: usize = 200;
 
 impl GitHub {
     fn issues(&self, rest: &str) -> String {
@@ -68,6 +71,25 @@ impl GitHub {
         let path = self.issues(&format!("/comments/{comment}/reactions"));
         // GitHub keeps one of each kind and person, so it may be asked for again.
         Ok(self.client.change_only(Method::POST, &path, &json!({"content": content}))?)
+    }
+
+    pub(super) fn signs_on(&self, on: u64) -> Result<Vec<Signs>, ForgeError> {
+        let issue: wire::SignedIssue = self.client.get(&self.issues(&format!("/{on}")))?;
+        // Where nobody has said anything there is nothing of ours to have signs.
+        let comments = if issue.comments == 0 { Vec::new() } else { self.all_comments(Some(on), None)? };
+        let of_comment = |comment: Comment| Signs { comment: Some(comment.id), counts: comment.signs };
+        let ours = comments.into_iter().filter(|comment| comment.key.is_some()).map(of_comment);
+        Ok([Signs { comment: None, counts: issue.reactions.counts() }].into_iter().chain(ours).collect())
+    }
+
+    pub(super) fn signed_under(&self, on: u64, comment: Option<u64>) -> Result<BTreeSet<(String, Sign)>, ForgeError> {
+        let path = match comment {
+            Some(comment) => self.issues(&format!("/comments/{comment}/reactions")),
+            None => self.issues(&format!("/{on}/reactions")),
+        };
+        let all = self.client.list_until(&path, "", |page: Vec<wire::Signed>| page, |_, so_far| so_far >= SIGNS_MAX)?;
+        let me = self.me()?.name;
+        Ok(all.into_iter().filter_map(wire::Signed::into_sign).filter(|(by, _)| *by != me).collect())
     }
 
     pub(super) fn all_reviews(&self, number: u64) -> Result<Vec<Review>, ForgeError> {

@@ -1,12 +1,12 @@
 //! GitHub's answers, as far as they are read. What GitHub adds is ignored: unknown words of an enumeration are one word here, and
 //! what its description says is always there may be missing, as in recordings it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
-use crate::model::CommitId;
+use crate::model::{CommitId, Sign};
 use crate::world::forge::{Check, Comment, Landable, Level, Opinion, Proposal, Review, Rules, State, Verdict, Way};
 
 /// A value that is missing or null is its default.
@@ -75,7 +75,7 @@ pub(super) struct Installation {
     pub id: u64,
     pub app_slug: String,
     #[serde(default)]
-    pub permissions: std::collections::BTreeMap<String, String>,
+    pub permissions: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -232,9 +232,16 @@ pub(super) struct Pull {
     #[serde(default)]
     mergeable_state: Mergeable,
     #[serde(default)]
-    auto_merge: Option<serde::de::IgnoredAny>,
+    auto_merge: Option<AutoMerge>,
     #[serde(default)]
     html_url: String,
+}
+
+/// What the forge was asked to do by itself.
+#[derive(Debug, Deserialize)]
+struct AutoMerge {
+    #[serde(default)]
+    enabled_by: Option<User>,
 }
 
 /// A branch with its repository, which may be gone.
@@ -302,7 +309,7 @@ impl Pull {
                 Mergeable::Blocked | Mergeable::Draft => Landable::Blocked,
                 Mergeable::Unknown => Landable::Unknown,
             },
-            automatic: self.auto_merge.is_some(),
+            automatic: self.auto_merge.map(|asked| login(asked.enabled_by).0),
             updated: self.updated_at,
             url: self.html_url,
         }
@@ -405,6 +412,60 @@ pub(super) struct IssueComment {
     updated_at: Timestamp,
     #[serde(default)]
     issue_url: String,
+    #[serde(default, deserialize_with = "or_default")]
+    reactions: Rollup,
+}
+
+/// How many reactions of each kind; what else stands there is no number of ours.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Rollup(BTreeMap<String, serde_json::Value>);
+
+impl Rollup {
+    pub fn counts(&self) -> BTreeMap<Sign, u64> {
+        let counted = Sign::ALL.into_iter().map(|sign| (sign, self.0.get(sign_word(sign)).and_then(|count| count.as_u64())));
+        counted.filter_map(|(sign, count)| Some((sign, count?))).filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+/// A pull request as the issue that it is too.
+#[derive(Debug, Deserialize)]
+pub(super) struct SignedIssue {
+    #[serde(default)]
+    pub comments: u64,
+    #[serde(default, deserialize_with = "or_default")]
+    pub reactions: Rollup,
+}
+
+/// One reaction.
+#[derive(Debug, Deserialize)]
+pub(super) struct Signed {
+    #[serde(default)]
+    user: Option<User>,
+    content: String,
+}
+
+impl Signed {
+    /// As a sign of a person; programs have none.
+    pub fn into_sign(self) -> Option<(String, Sign)> {
+        let sign = Sign::ALL.into_iter().find(|sign| sign_word(*sign) == self.content)?;
+        let (by, bot) = login(self.user);
+        (!bot).then_some((by, sign))
+    }
+}
+
+/// As GitHub writes it.
+fn sign_word(sign: Sign) -> &'static str {
+    match sign {
+        Sign::ThumbsUp => "+1",
+        Sign::ThumbsDown => "-1",
+        Sign::Heart => "heart",
+        Sign::Hooray => "hooray",
+        Sign::Rocket => "rocket",
+        Sign::Laugh => "laugh",
+        Sign::Confused => "confused",
+        Sign::Eyes => "eyes",
+    }
 }
 
 impl IssueComment {
@@ -417,6 +478,7 @@ impl IssueComment {
             key: if author == me { key(&self.body) } else { None },
             author,
             bot,
+            signs: self.reactions.counts(),
             text: self.body,
             at: self.created_at,
             updated: self.updated_at,

@@ -109,7 +109,10 @@ fn state(repo: &Path) -> (Config, Vec<State>) {
 fn forge_states(config: &Config, repo: &Repo) -> Vec<State> {
     let state = |what, good, said| State { what, good, said };
     let opened = match forge::open(&config.forge, Clock::System) {
-        Ok(None) => return Vec::new(),
+        Ok(None) => {
+            let said = "none but git: improvements are branches, `[forge] kind = \"github\"` makes them pull requests";
+            return vec![state("forge", true, said.to_string())];
+        }
         Ok(Some(opened)) => opened,
         Err(error) => return vec![state("forge", false, error.to_string())],
     };
@@ -119,7 +122,7 @@ fn forge_states(config: &Config, repo: &Repo) -> Vec<State> {
         Err(error) => vec![state("forge", false, format!("{}: {error}", opened.place()))],
         Ok((rules, access)) => {
             let mut states = vec![state("forge", true, format!("{}, as {}", opened.place(), access.me))];
-            let needs = forge::needs(&access, &rules, &config.deploy, &base).into_iter();
+            let needs = forge::needs(&access, &rules, config, &base).into_iter();
             states.extend(needs.map(|need| state(need.what, need.met, need.said)));
             states
         }

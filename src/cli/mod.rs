@@ -299,7 +299,7 @@ pub fn main() -> ExitCode {
         let usual = if matches!(cli.command, Command::Simulate(_)) { tracing::Level::ERROR } else { tracing::Level::WARN };
         let level: tracing::Level = level.unwrap_or(usual);
         let ansi = render::Paint::for_stderr().is_on();
-        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(ansi).without_time().init();
+        tracing_subscriber::fmt().with_max_level(level).with_writer(|| render::Log).with_ansi(ansi).without_time().init();
     }
     let outcome = match cli.command {
         Command::Demo(command) => command.run(),

@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: text of one line, which `model::plain_line` makes; bytes that go to a pipe as they are.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::model::{Arg, steers};
@@ -27,6 +28,14 @@ pub(super) fn visible(text: &str) -> String {
         }
     }
     shown
+}
+
+/// The same for text of ours with colours in it.
+pub(super) fn visible_in_colour(text: &str) -> Cow<'_, str> {
+    match text.chars().any(|c| steers(c) && !matches!(c, '\n' | '\t' | '\x1b')) {
+        true => Cow::Owned(text.split('\x1b').map(visible).collect::<Vec<_>>().join("\x1b")),
+        false => Cow::Borrowed(text),
+    }
 }
 
 /// The lines in which a stream is shown, and what is left out of them.
@@ -97,7 +106,25 @@ pub(super) fn inert(json: &str) -> String {
             c => shown.push(c),
         }
     }
-    shown
+    // What commands a runner wherever it stands in a line.
+    shown.replace("##[", "##\\u005b")
+}
+
+/// Text in which no line commands a runner of GitHub: it obeys lines that begin with `::` after whitespace, and `##[` anywhere in a line
+/// (`ActionCommand.cs` of actions/runner). A space of no width takes that away, and nothing looks different.
+pub(super) fn uncommanding(text: &str) -> String {
+    let mut quiet = String::with_capacity(text.len() + 8);
+    for line in text.replace("##[", "##\u{200b}[").split_inclusive(['\n', '\r']) {
+        let command = line.trim_start();
+        if command.starts_with("::") {
+            quiet.push_str(&line[..line.len() - command.len()]);
+            quiet.push('\u{200b}');
+            quiet.push_str(command);
+        } else {
+            quiet.push_str(line);
+        }
+    }
+    quiet
 }
 
 #[cfg(test)]
@@ -107,9 +134,23 @@ mod tests {
     #[test]
     fn what_steers_a_terminal_is_written_out() {
         assert_eq!(visible("a\tb\n\u{1b}[2J\r\u{9b}1m\u{202e}x"), "a\tb\n\\x1b[2J\\r\\x9b1m\\u{202e}x");
+        assert_eq!(visible_in_colour("\u{1b}[2mx\u{202e}\u{1b}[0m\n"), "\u{1b}[2mx\\u{202e}\u{1b}[0m\n");
         let json = serde_json::to_string("\u{1b}[2J \u{7f}\u{9b}\u{202e}ä").expect("JSON");
         assert!(!inert(&json).chars().any(steers));
         assert_eq!(serde_json::from_str::<String>(&inert(&json)).expect("JSON"), "\u{1b}[2J \u{7f}\u{9b}\u{202e}ä");
+    }
+
+    #[test]
+    fn no_line_commands_a_runner_and_nothing_else_changes() {
+        let same = "a :: b\n  # [x]\n#[x] ::\nwarning: x::y\n";
+        assert_eq!(uncommanding(same), same);
+        let hostile = "::add-mask::x\n \t::error::y\r::z::\n+ ##[set-env name=A]b\n##[group]c";
+        let quiet = uncommanding(hostile);
+        assert_eq!(quiet.replace('\u{200b}', ""), hostile);
+        let commands = |line: &str| line.trim_start().starts_with("::") || line.contains("##[");
+        assert!(!quiet.split(['\n', '\r']).any(commands), "{quiet:?}");
+        let json = inert(&serde_json::to_string("a ##[error]b").expect("JSON"));
+        assert!(!commands(&json) && serde_json::from_str::<String>(&json).is_ok_and(|text| text == "a ##[error]b"), "{json}");
     }
 
     #[test]

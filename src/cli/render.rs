@@ -1,5 +1,6 @@
 //! How things look: lines, tables, colours, progress. Plain where nobody watches.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::{Mutex, OnceLock};
 
@@ -7,7 +8,7 @@ use comfy_table::{Cell, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
-use super::plain::inert;
+use super::plain::{inert, uncommanding, visible_in_colour};
 use crate::engine::{CycleReport, Progress, Stage};
 use crate::model::{CheckStatus, Counts, Level, Priority, Verdict};
 use crate::world::files;
@@ -25,6 +26,8 @@ pub(super) fn say(text: &str) {
 
 /// Writes to standard output; whether anybody reads on.
 pub(super) fn goes_on(text: &str) -> bool {
+    let text = visible_in_colour(text);
+    let text = quiet(&text);
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
     written.map_err(lose).is_ok()
@@ -39,7 +42,7 @@ pub(super) fn write_bytes(bytes: &[u8]) {
 /// Says something on standard error that is no error.
 pub(super) fn note(text: &str) {
     let paint = Paint::for_stderr();
-    let _ = std::io::stderr().write_all(format!("{} {text}\n", paint.cyan("note:")).as_bytes());
+    let _ = std::io::stderr().write_all(quiet(&format!("{} {text}\n", paint.cyan("note:"))).as_bytes());
 }
 
 /// Remembers why output was lost, unless its reader went away.
@@ -71,7 +74,30 @@ pub(super) fn complain(message: &str, hint: Option<&str>) {
     if let Some(hint) = hint {
         text.push_str(&format!("{} {hint}\n", paint.cyan("hint:")));
     }
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = std::io::stderr().write_all(quiet(&text).as_bytes());
+}
+
+/// Text as it may stand in the log of a job on GitHub, where some lines command the runner; anywhere else as it is.
+fn quiet(text: &str) -> Cow<'_, str> {
+    static RUNNER: OnceLock<bool> = OnceLock::new();
+    match *RUNNER.get_or_init(|| files::variable("GITHUB_ACTIONS").is_some_and(|value| value == "true")) {
+        true => Cow::Owned(uncommanding(text)),
+        false => Cow::Borrowed(text),
+    }
+}
+
+/// Standard error for what is logged on the way.
+pub(super) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::stderr().write_all(quiet(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 /// Colours for a terminal; no colours elsewhere or when `NO_COLOR` is set.

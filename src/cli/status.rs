@@ -195,16 +195,8 @@ fn show_feedback(rows: &[FeedbackRow], paint: Paint) {
     render::say(&paint.bold("people"));
     let rows = rows.iter().map(|row| {
         let signs: Vec<String> = row.signs.iter().map(|(sign, count)| format!("{sign} {count}")).collect();
-        let counts = [
-            row.edited,
-            row.approved,
-            row.changes_wanted,
-            row.commented,
-            row.merged,
-            row.closed,
-            row.taken_over,
-            row.reverted,
-        ];
+        let counts =
+            [row.edited, row.approved, row.changes_wanted, row.commented, row.merged, row.closed, row.taken_over, row.reverted];
         let mut cells = vec![row.strategy.clone(), row.source.clone(), signs.join(" ")];
         cells.extend(counts.map(|count| if count == 0 { String::new() } else { count.to_string() }));
         <[String; 11]>::try_from(cells).unwrap_or_default()

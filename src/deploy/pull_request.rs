@@ -288,7 +288,10 @@ mod tests {
     fn nothing_from_outside_is_markup_or_mentions_anybody() {
         let body = body(HOSTILE);
         let marks: Vec<&str> = body.lines().filter(|line| line.starts_with(MARK)).collect();
-        assert!(matches!(marks.as_slice(), [begin, end] if begin.starts_with("<!-- fractal:begin 0123456789abcdef") && end.starts_with("<!-- fractal:end ")), "{marks:?}");
+        assert!(
+            matches!(marks.as_slice(), [begin, end] if begin.starts_with("<!-- fractal:begin 0123456789abcdef") && end.starts_with("<!-- fractal:end ")),
+            "{marks:?}"
+        );
         assert!(body.trim_end().lines().last().is_some_and(|line| line.starts_with("<!-- fractal:end ")));
         let prose = prose(&body);
         for never in ["@evil", "#1", "<img", "[here]", "http://", "**ignore", "# Approved\n"] {

@@ -61,10 +61,12 @@ impl Improvement {
     /// The title with which we opened a proposal.
     fn title_of(&self, number: u64) -> Option<&str> {
         self.records.iter().rev().find_map(|record| match &record.event {
-            Event::Done { key, made: Made::Proposal { number: made, .. } } if *made == number => match &self.actions.get(key)?.0.kind {
-                ActionKind::Open { title, .. } => Some(title.as_str()),
-                _ => None,
-            },
+            Event::Done { key, made: Made::Proposal { number: made, .. } } if *made == number => {
+                match &self.actions.get(key)?.0.kind {
+                    ActionKind::Open { title, .. } => Some(title.as_str()),
+                    _ => None,
+                }
+            }
             _ => None,
         })
     }
@@ -75,7 +77,8 @@ fn edits(improvement: &Improvement, open: &Proposal) -> Vec<Observation> {
     let number = open.number;
     let known = |part| improvement.edited.get(&(number, part)).cloned();
     let deploy::Changed { inside, outside } = deploy::changed(&open.text);
-    let title = improvement.title_of(number).map(|ours| (TextPart::Title, deploy::digest_of(&open.title), deploy::digest_of(ours)));
+    let title =
+        improvement.title_of(number).map(|ours| (TextPart::Title, deploy::digest_of(&open.title), deploy::digest_of(ours)));
     let around = Some((TextPart::Outside, outside, deploy::digest_of("")));
     let within = inside.map(|now| (TextPart::Inside, now, String::new()));
     let all = [title, within, around].into_iter().flatten();
@@ -96,7 +99,13 @@ fn signs(improvement: &Improvement, forge: &Shared, number: u64) -> Result<Vec<O
             continue;
         }
         let now = forge.signed(number, comment)?;
-        let told = |(by, sign): &(String, Sign), taken_back| Observation::Signed { number, comment, by: by.clone(), sign: *sign, taken_back };
+        let told = |(by, sign): &(String, Sign), taken_back| Observation::Signed {
+            number,
+            comment,
+            by: by.clone(),
+            sign: *sign,
+            taken_back,
+        };
         changed.extend(known.iter().filter(|one| !now.contains(*one)).map(|one| told(one, true)));
         changed.extend(now.iter().filter(|one| !known.contains(one)).map(|one| told(one, false)));
     }

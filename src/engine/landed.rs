@@ -25,7 +25,8 @@ pub(super) struct Fault {
 impl Fault {
     fn new(tested: &CommitId, landed: &CommitId, what: &str) -> Fault {
         let (old, new) = (tested.short(), landed.short());
-        let reason = format!("the forge landed {new}, {what} {old}, which was tested: compare them, put the base right, then resume");
+        let reason =
+            format!("the forge landed {new}, {what} {old}, which was tested: compare them, put the base right, then resume");
         Fault { tested: tested.clone(), landed: landed.clone(), reason }
     }
 }
@@ -57,12 +58,14 @@ impl Improvement {
     fn landed_as(&self) -> Option<(CommitId, CommitId)> {
         let landed = &self.landed.as_ref()?.commit;
         self.records.iter().rev().find_map(|record| match &record.event {
-            Event::Done { key, made: Made::Commit { commit: made } } => match self.actions.get(key).map(|(action, _)| &action.kind) {
-                Some(ActionKind::Merge { commit, reverts: None, .. }) if landed == commit || landed == made => {
-                    Some((commit.clone(), made.clone()))
+            Event::Done { key, made: Made::Commit { commit: made } } => {
+                match self.actions.get(key).map(|(action, _)| &action.kind) {
+                    Some(ActionKind::Merge { commit, reverts: None, .. }) if landed == commit || landed == made => {
+                        Some((commit.clone(), made.clone()))
+                    }
+                    _ => None,
                 }
-                _ => None,
-            },
+            }
             _ => None,
         })
     }
@@ -140,9 +143,10 @@ impl Cycle<'_, '_> {
         } else {
             let (here, there) = (repo.changes(&base, tested)?, repo.changes(&ground, landed)?);
             here.len() == there.len()
-                && here.iter().zip(&there).all(|((path, [old, new]), (other, [ground, landed]))| {
-                    path == other && (old != ground || new == landed)
-                })
+                && here
+                    .iter()
+                    .zip(&there)
+                    .all(|((path, [old, new]), (other, [ground, landed]))| path == other && (old != ground || new == landed))
         };
         Ok((!same).then(|| Fault::new(tested, landed, "which is not the change of")))
     }
@@ -150,8 +154,7 @@ impl Cycle<'_, '_> {
     /// What the forge landed by itself, by our wish, compared with what was tested. `Err`: why that cannot be found out now.
     pub(super) fn landed_by_itself(&self, id: &ImprovementId) -> Result<Result<Option<Fault>, String>> {
         let improvement = self.journal.get(id)?;
-        let (Some(forge), Some(known), Some((_, tested))) =
-            (&self.view().forge, &improvement.proposal, &improvement.branch)
+        let (Some(forge), Some(known), Some((_, tested))) = (&self.view().forge, &improvement.proposal, &improvement.branch)
         else {
             return Ok(Ok(None));
         };

@@ -190,10 +190,12 @@ impl Improvement {
     /// What the forge made of the newest revert that we had it land: the inverse, and what is on the base.
     fn reverted_as(&self) -> Option<(CommitId, CommitId)> {
         self.records.iter().rev().find_map(|record| match &record.event {
-            Event::Done { key, made: Made::Commit { commit: made } } => match self.actions.get(key).map(|(action, _)| &action.kind) {
-                Some(ActionKind::Merge { commit, reverts: Some(_), .. }) => Some((commit.clone(), made.clone())),
-                _ => None,
-            },
+            Event::Done { key, made: Made::Commit { commit: made } } => {
+                match self.actions.get(key).map(|(action, _)| &action.kind) {
+                    Some(ActionKind::Merge { commit, reverts: Some(_), .. }) => Some((commit.clone(), made.clone())),
+                    _ => None,
+                }
+            }
             _ => None,
         })
     }

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::model::{CommitId, Culprit, Recording, Tool};
+use crate::model::{CommitId, Culprit, Recording, Tool, plain_line};
 use crate::world::View;
 use crate::world::bench::{Bench, BenchError};
 use crate::world::git::Revision;
 
 /// Inputs run on each version.
 const INPUTS: usize = 3;
+/// Signs of a commit's subject and of its author's name.
+const SUMMARY_MAX: usize = 200;
+const NAME_MAX: usize = 80;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -48,8 +51,8 @@ pub(super) fn find(
     let first = &revisions[bad];
     Ok(Some(Culprit {
         commit: first.commit.clone(),
-        summary: first.summary.clone(),
-        author: first.author.clone(),
+        summary: plain_line(&first.summary, SUMMARY_MAX),
+        author: plain_line(&first.author, NAME_MAX),
         versions_tried: search.tried,
     }))
 }

@@ -20,16 +20,8 @@ pub enum Sign {
 
 impl Sign {
     /// All of them.
-    pub const ALL: [Sign; 8] = [
-        Sign::ThumbsUp,
-        Sign::ThumbsDown,
-        Sign::Heart,
-        Sign::Hooray,
-        Sign::Rocket,
-        Sign::Laugh,
-        Sign::Confused,
-        Sign::Eyes,
-    ];
+    pub const ALL: [Sign; 8] =
+        [Sign::ThumbsUp, Sign::ThumbsDown, Sign::Heart, Sign::Hooray, Sign::Rocket, Sign::Laugh, Sign::Confused, Sign::Eyes];
 }
 
 impl fmt::Display for Sign {

@@ -335,13 +335,13 @@ fn under_act_a_workflow_that_calls_the_three_zones_gives_a_key_to_the_one_that_a
 }
 
 /// A script of the action with its environment, and what it gave to the runner.
-struct Step<'a> {
+pub struct Step<'a> {
     folder: &'a Path,
     files: PathBuf,
 }
 
 impl Step<'_> {
-    fn new<'a>(repository: &Repository, folder: &'a Path) -> Step<'a> {
+    pub fn new<'a>(repository: &Repository, folder: &'a Path) -> Step<'a> {
         let files = repository.beside("step");
         fs::create_dir_all(&files).expect("makes a folder");
         Step { folder, files }
@@ -358,11 +358,11 @@ impl Step<'_> {
         command
     }
 
-    fn given(&self, name: &str) -> String {
+    pub fn given(&self, name: &str) -> String {
         fs::read_to_string(self.files.join(name)).expect("is there")
     }
 
-    fn cycle(&self, repository: &Repository, inputs: &[(&str, &str)]) -> Said {
+    pub fn cycle(&self, repository: &Repository, inputs: &[(&str, &str)]) -> Said {
         let mut command = self.command(repository, "cycle");
         command.envs([("BINARY", PROGRAM), ("MODE", "run"), ("FOLDER", "."), ("REMOTE", "origin")]);
         Said::of(&command.envs(inputs.iter().copied()).output().expect("bash runs"))
@@ -377,22 +377,69 @@ impl Step<'_> {
     }
 }
 
-/// The lines in which the runner looks for workflow commands.
-fn read_by_the_runner(output: &str) -> Vec<&str> {
-    let mut ends: Option<String> = None;
-    let mut read = Vec::new();
-    for line in output.lines() {
-        match &ends {
-            Some(end) if line == end => ends = None,
-            Some(_) => {}
-            None => {
-                read.push(line);
-                ends = line.strip_prefix("::stop-commands::").map(|word| format!("::{word}::"));
+/// What the runner knows as commands (`ActionCommandManager.cs` of actions/runner).
+const COMMANDS: [&str; 17] = [
+    "set-env",
+    "set-output",
+    "save-state",
+    "add-path",
+    "add-mask",
+    "add-matcher",
+    "remove-matcher",
+    "debug",
+    "warning",
+    "error",
+    "notice",
+    "group",
+    "endgroup",
+    "echo",
+    "stop-commands",
+    "internal-set-repo-path",
+    "internal-set-env",
+];
+
+/// What a line of a log commands: `::name …::` after whitespace, or `##[name …]` anywhere (`ActionCommand.cs` there). `more` is another name.
+fn command_of<'a>(line: &'a str, more: Option<&str>) -> Option<(&'a str, &'a str)> {
+    let known = |name: &str| COMMANDS.contains(&name) || more == Some(name);
+    let named = |told: &'a str| told.split(' ').next().filter(|name| known(name));
+    let second = || {
+        let (told, data) = line.trim_start().strip_prefix("::")?.split_once("::")?;
+        Some((named(told)?, data))
+    };
+    let first = || {
+        let (told, data) = line.split_once("##[")?.1.split_once(']')?;
+        Some((named(told)?, data))
+    };
+    second().or_else(first)
+}
+
+/// The lines of a log that the runner obeys, with what they command.
+pub fn obeyed(output: &str) -> Vec<(&str, &str)> {
+    let mut ends: Option<&str> = None;
+    let mut obeyed = Vec::new();
+    for line in output.split(['\n', '\r']) {
+        match (command_of(line, ends), ends) {
+            (Some((name, _)), Some(end)) if name == end => ends = None,
+            (Some(("stop-commands", word)), None) => {
+                assert!(word.len() >= 16, "anybody could guess {word}");
+                ends = Some(word);
             }
+            (Some(command), None) => obeyed.push(command),
+            _ => {}
         }
     }
     assert_eq!(ends, None, "commands stay switched off:\n{output}");
-    read
+    obeyed
+}
+
+#[test]
+fn the_runner_of_these_tests_obeys_what_the_real_one_obeys() {
+    let word = "0123456789abcdef";
+    let log = format!(
+        "x\n::error title=a::b\n \t::add-mask::c\nx ##[group]d\n::unknown::e\nx ::error::f\n::error\r::notice::g\n\
+         ::stop-commands::{word}\n::error::h\n##[error]i\n::{word}x::\n::{word}::\n\u{200b}::error::j\n##\u{200b}[error]k\n"
+    );
+    assert_eq!(obeyed(&log), [("error", "b"), ("add-mask", "c"), ("group", "d"), ("notice", "g")]);
 }
 
 #[test]
@@ -403,8 +450,7 @@ fn what_people_and_tools_say_is_no_workflow_command_and_no_markdown() {
     let step = Step::new(&runner.repository, &clone);
     let said = step.cycle(&runner.repository, &[]).ok();
     assert!(said.contains("gotcha"), "{said}");
-    let read = read_by_the_runner(&said);
-    assert!(read.iter().all(|line| !line.contains("gotcha")), "{read:#?}");
+    assert_eq!(obeyed(&said), []);
     let summary = step.given("GITHUB_STEP_SUMMARY");
     assert!(summary.contains("gotcha") && summary.contains("#### fractal status"), "{summary}");
     for line in summary.lines().filter(|line| !line.is_empty() && !line.starts_with("###")) {

@@ -1,5 +1,6 @@
 //! What a forge lands, by our asking or by itself, is what was tested; where it is not, everything stops and everybody is told.
 
+use crate::action::{Step, obeyed};
 use crate::github::{Protection, Trouble};
 use crate::hosted::Hosted;
 use crate::support::text;
@@ -186,6 +187,23 @@ fn a_revert_that_lands_as_something_else_stops_everything_too() {
     let on_revert = hosted.said_on(3);
     assert!(on_revert.contains("What landed is not what was tested"), "{on_revert}");
     assert!(hosted.github.world().repository.bare.ask(&["rev-parse", "--verify", "refs/fractal/paused"]).is_some());
+}
+
+/// In a job on GitHub the summary and the annotation say it, and the job is red: that is what people get mail about.
+#[test]
+fn a_job_whose_landing_went_wrong_is_red_and_its_summary_says_what_to_do() {
+    let hosted = Hosted::greeter("without_checks = true\ndashboard = true\n");
+    hosted.github.trouble("PUT", "/merge", Trouble::MergesWrongly { path: "more.sh", content: "x\n" });
+    let root = hosted.repository.root().to_path_buf();
+    let step = Step::new(&hosted.repository, &root);
+    let said = step.cycle(&hosted.repository, &[("FRACTAL_GITHUB_TOKEN", hosted.token), ("GITHUB_ACTIONS", "true")]);
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    let commands = obeyed(&said.out);
+    assert!(matches!(commands.as_slice(), [("error", told)] if told.contains("summary")), "{commands:#?}");
+    let summary = step.given("GITHUB_STEP_SUMMARY");
+    for wanted in ["what landed is not what was tested", "compare", "`fractal resume`", "stuck"] {
+        assert!(summary.contains(wanted), "{wanted}: {summary}");
+    }
 }
 
 #[test]

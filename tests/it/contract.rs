@@ -101,6 +101,7 @@ pub fn complaints(exchanges: &[Exchange]) -> Vec<String> {
     let Some(contract) = contract() else { return Vec::new() };
     let mut contract = contract.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let rest = exchanges.iter().filter(|exchange| exchange.path != "/graphql");
+    contract.write_down(exchanges);
     let mut wrong: Vec<String> = rest.flat_map(|exchange| contract.complaints(exchange)).collect();
     drop(contract);
     wrong.extend(graphql_complaints(exchanges));
@@ -164,6 +165,24 @@ impl Contract {
         modernise(&mut components);
         let Value::Object(paths) = paths else { panic!("is an object") };
         Contract { paths, components, validators: BTreeMap::new() }
+    }
+
+    /// Which operations were used, for `.ci/run` to count: a line each, in a file for each run of the tests where one is wanted.
+    fn write_down(&self, exchanges: &[Exchange]) {
+        let Some(folder) = std::env::var_os("FRACTAL_CONTRACT") else { return };
+        let used = exchanges.iter().map(|exchange| match exchange.path.as_str() {
+            "/graphql" => {
+                let document = exchange.request["query"].as_str().unwrap_or_default();
+                format!("GRAPHQL {}\n", blake3::hash(document.as_bytes()).to_hex())
+            }
+            path => {
+                let path = path.split('?').next().unwrap_or_default().replacen("/repositories/42", "/repos/ana/tools", 1);
+                format!("{} {}\n", exchange.method, self.route(&path).unwrap_or_default())
+            }
+        });
+        let file = Path::new(&folder).join(std::process::id().to_string());
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(file);
+        file.and_then(|mut file| file.write_all(used.collect::<String>().as_bytes())).expect("writes down");
     }
 
     fn deref<'a>(&'a self, value: &'a Value) -> &'a Value {

@@ -58,8 +58,12 @@ fn a_sign_is_recorded_once_and_so_is_its_being_taken_away() {
     let taken: Vec<Value> = hosted.observed("signed").into_iter().filter(|what| what["taken_back"] == true).collect();
     assert_eq!(taken.iter().map(told).collect::<Vec<_>>(), ["ana thumbs_up null"]);
     let shown = text(&hosted.fractal(&["show", &hosted.repository.id()]).stdout);
-    for wanted in ["ana put 👍 under #1", "ana took away 👍 under #1", "ben put 😕 under a comment of ours on #1", "signs of people: 👎 ben"]
-    {
+    for wanted in [
+        "ana put 👍 under #1",
+        "ana took away 👍 under #1",
+        "ben put 😕 under a comment of ours on #1",
+        "signs of people: 👎 ben",
+    ] {
         assert!(shown.contains(wanted), "{wanted}: {shown}");
     }
     let status = hosted.json(&["status", "--json"]);

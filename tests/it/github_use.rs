@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::github::{GitHub, PAT, Protection, REPOSITORY, WORKFLOW_TOKEN};
 use crate::peers::or_not_run;
 use crate::server::make_certificates;
-use crate::support::{Repository, text};
+use crate::support::{Repository, tell, text};
 
 /// What the doctor says of a part of the forge: what it is about, whether it is good, and why.
 type Said = (String, bool, String);
@@ -26,9 +26,13 @@ fn doctor(github: &GitHub, token: &str, environment: &[(&str, &str)]) -> (Option
 }
 
 fn doctor_at(url: &str, token: &str, environment: &[(&str, &str)]) -> (Option<i32>, Vec<Said>) {
-    let repository = Repository::greeter();
     let url = format!("url = \"{url}\"\ntoken = \"{token}\"\napp = 7");
-    repository.configure(&format!("[forge]\nkind = \"github\"\nrepository = \"{REPOSITORY}\"\n{url}\n"));
+    doctor_of(&format!("[forge]\nkind = \"github\"\nrepository = \"{REPOSITORY}\"\n{url}\n"), environment)
+}
+
+fn doctor_of(config: &str, environment: &[(&str, &str)]) -> (Option<i32>, Vec<Said>) {
+    let repository = Repository::greeter();
+    repository.configure(config);
     let mut command = repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
     let done = command.args(["doctor", "--json"]).envs(environment.iter().copied()).output().expect("runs");
     let printed = text(&done.stdout) + &text(&done.stderr);
@@ -101,6 +105,85 @@ fn an_app_is_known_by_its_name_and_its_installation() {
     github.world().app_writes = vec!["contents"];
     let (_, states) = doctor(&github, "app", &[("FRACTAL_GITHUB_APP_KEY_FILE", &key)]);
     assert_eq!(bad(&states), ["proposals", "comments"], "{states:#?}");
+}
+
+/// Which token, what is missing there, what the configuration wants besides, and what must be named for it.
+type Case = (&'static str, &'static str, fn(&GitHub), &'static str, &'static [&'static str]);
+
+fn takes(github: &GitHub, token: &str, right: &'static str) {
+    github.world().tokens.get_mut(token).expect("is there").writes.remove(right);
+}
+
+const CASES: [Case; 15] = [
+    ("pat", "nothing", |_| {}, "", &[]),
+    ("pat", "the right to push", |github| takes(github, PAT, "contents"), "", &["branches"]),
+    ("pat", "the scope `repo`", |github| scope(github, "read:org"), "", &["branches", "proposals", "comments"]),
+    ("pat", "a required check", |github| github.change(|all| all.protections.clear()), "", &["checks"]),
+    (
+        "pat",
+        "a required check, without need",
+        |github| github.change(|all| all.protections.clear()),
+        "without_checks = true",
+        &[],
+    ),
+    ("pat", "auto-merge", |github| github.change(|all| all.auto_merge = false), "automatic = true", &["automatic"]),
+    ("pat", "auto-merge, without need", |github| github.change(|all| all.auto_merge = false), "", &[]),
+    ("pat", "squashing", |github| github.change(|all| all.ways = ["merge"].into()), "way = \"squash\"", &["landing"]),
+    ("github-token", "nothing", |_| {}, "", &["their start"]),
+    (
+        "github-token",
+        "the right to push",
+        |github| takes(github, WORKFLOW_TOKEN, "contents"),
+        "",
+        &["branches", "proposals", "their start"],
+    ),
+    ("app", "nothing", |_| {}, "automatic = true", &[]),
+    ("app", "Contents", |github| github.world().app_writes.retain(|right| *right != "contents"), "", &["branches"]),
+    ("app", "Pull requests", |github| github.world().app_writes.retain(|right| *right != "pull_requests"), "", &["proposals"]),
+    ("app", "Checks, which it can do without", |github| github.world().app_writes.retain(|right| *right != "checks"), "", &[]),
+    (
+        "app",
+        "Issues and Pull requests",
+        |github| github.world().app_writes = vec!["contents", "checks"],
+        "",
+        &["proposals", "comments"],
+    ),
+];
+
+fn scope(github: &GitHub, scopes: &str) {
+    github.world().tokens.get_mut(PAT).expect("is there").scopes = Some(scopes.into());
+}
+
+#[test]
+fn whatever_is_missing_for_the_configuration_is_named_with_the_next_step_and_ends_with_1() {
+    for (mode, missing, change, config, wanted) in CASES {
+        let github = GitHub::start();
+        github.pass(jiff::Timestamp::now().as_second() - github.now().as_second());
+        demand(&github, "tests");
+        let key = if mode == "app" { or_not_run(github.make_app(), "openssl") } else { Some(String::new()) };
+        let Some(key) = key else { return };
+        change(&github);
+        let environment = match mode {
+            "pat" => [("FRACTAL_GITHUB_TOKEN", PAT)],
+            "app" => [("FRACTAL_GITHUB_APP_KEY_FILE", key.as_str())],
+            _ => [("GITHUB_TOKEN", WORKFLOW_TOKEN)],
+        };
+        let forge = format!("[forge]\nkind = \"github\"\nrepository = \"{REPOSITORY}\"\nurl = \"{}\"", github.address);
+        let (code, states) = doctor_of(&format!("{forge}\ntoken = \"{mode}\"\napp = 7\n{config}\n"), &environment);
+        let what = format!("{mode} without {missing} ({config})");
+        assert_eq!((bad(&states), code), (wanted.to_vec(), Some(i32::from(!wanted.is_empty()))), "{what}: {states:#?}");
+        tell(&format!("{what}: exit {}", code.unwrap_or(-1)));
+        states
+            .iter()
+            .for_each(|(what, good, said)| tell(&format!("  {} {what:<12} {said}", if *good { "good " } else { "WRONG" })));
+        assert!(
+            github.drain().iter().all(|one| one.method == "GET" || one.path.contains("access_tokens")),
+            "{what}: it only looks"
+        );
+    }
+    let (code, states) = doctor_of("profile = \"development\"\n", &[]);
+    assert_eq!((code, bad(&states), states.len()), (Some(0), Vec::new(), 1), "{states:#?}");
+    tell(&format!("local: {}", states[0].2));
 }
 
 /// A front with TLS before the model, with the certificate of a folder: its port. One request for each connection.

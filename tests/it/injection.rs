@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::action::{Step, obeyed};
 use crate::github::{PAT, WORKFLOW_TOKEN};
 use crate::hosted::Hosted;
-use crate::support::Repository;
+use crate::support::{Repository, text};
 use fractal::config::TokenMode;
 use fractal::world::forge::{Draft, Forge as _};
 
@@ -86,6 +87,91 @@ fn stays_text(hosted: &Hosted, kinds: &[&str]) {
     nothing_ran(hosted);
     everything_received_is_text(hosted, kinds);
     nothing_was_chosen(hosted, &opened);
+}
+
+/// Everything that a job on GitHub shows: the log of its steps, which commands the runner, and its summary, which is rendered.
+#[test]
+fn it_commands_no_runner_and_stays_text_in_the_summary_of_a_job() {
+    let hosted = hostile();
+    let repository = &hosted.repository;
+    let root = repository.root().to_path_buf();
+    let step = Step::new(repository, &root);
+    for mode in ["dry-run", "run", "run", "sync", "doctor"] {
+        let said = step.cycle(
+            repository,
+            &[("MODE", mode), ("FRACTAL_GITHUB_TOKEN", hosted.token), ("GITHUB_ACTIONS", "true"), ("FRACTAL_LOG", "debug")],
+        );
+        // Ours, when something is not in order, and nobody else's.
+        let commands = obeyed(&said.out);
+        assert!(commands.iter().all(|(name, told)| *name == "error" && !told.contains("eve")), "{mode}: {commands:#?}");
+        assert_eq!(commands.is_empty(), said.code == Some(0), "{mode}: {commands:#?}");
+        let summary = step.given("GITHUB_STEP_SUMMARY");
+        assert!(summary.contains(&format!("### Fractal: {mode}")), "{mode}: {summary}");
+        let prose: String = summary.lines().filter(|line| !line.starts_with("    ")).map(|line| format!("{line}\n")).collect();
+        assert_eq!(wrong(&prose, true), None, "{mode}: {summary}");
+        let steers = |c: char| c.is_control() && c != '\n' && c != '\t' || ('\u{202a}'..='\u{202e}').contains(&c);
+        assert!(!summary.contains(steers), "{mode}: {summary}");
+        for name in ["GITHUB_OUTPUT", "GITHUB_PATH"] {
+            assert_eq!(step.given(name), "", "{mode}: {name}");
+        }
+        if mode == "run" {
+            assert!(summary.contains("eve") && said.out.contains("eve"), "there was nothing to see: {summary}");
+        }
+    }
+    nothing_ran(&hosted);
+}
+
+/// Without the action, in a step of somebody's own.
+#[test]
+fn what_any_command_prints_commands_no_runner() {
+    let hosted = hostile();
+    let repository = &hosted.repository;
+    let printed = |arguments: &[&str]| {
+        let mut command = repository.hermetic(env!("CARGO_BIN_EXE_fractal"));
+        command
+            .args(arguments)
+            .env("FRACTAL_GITHUB_TOKEN", hosted.token)
+            .env("GITHUB_ACTIONS", "true")
+            .env("FRACTAL_LOG", "info");
+        let done = command.output().expect("runs");
+        [text(&done.stdout), text(&done.stderr)]
+    };
+    let mut seen = 0;
+    let mut look = |arguments: &[&str]| {
+        for log in printed(arguments) {
+            assert_eq!(obeyed(&log), [], "{arguments:?}: {log}");
+            seen += usize::from(log.contains("eve"));
+        }
+    };
+    look(&["run", "--verbose"]);
+    let id = repository.id();
+    let execution = repository.says(&["executions", "list", "--json"]);
+    let execution: Value = serde_json::from_str(execution.lines().last().expect("one")).expect("JSON");
+    let execution = execution["id"].as_str().expect("has an id").to_string();
+    for arguments in [
+        vec!["run"],
+        vec!["run", "--json"],
+        vec!["status"],
+        vec!["status", "--json"],
+        vec!["log"],
+        vec!["log", "--json"],
+        vec!["show", &id],
+        vec!["show", &id, "--json"],
+        vec!["show", &id, "--markdown"],
+        vec!["tools"],
+        vec!["stats"],
+        vec!["versions", "greet"],
+        vec!["executions", "list"],
+        vec!["executions", "list", "--json"],
+        vec!["executions", "show", &execution],
+        vec!["executions", "show", &execution, "--json"],
+        vec!["show", HOSTILE],
+        vec!["approve", "::error::x\n::error::y"],
+        vec!["doctor"],
+    ] {
+        look(&arguments);
+    }
+    assert!(seen >= 8, "only {seen} of them had anything of it");
 }
 
 fn nothing_ran(hosted: &Hosted) {
@@ -230,7 +316,7 @@ fn wrong(text: &str, rendered: bool) -> Option<String> {
         }
     }
     // In a log, a line that begins so commands the runner; in a comment, us.
-    let commands = |line: &str| line.starts_with("::") || line.starts_with("##[") || line.trim_start().starts_with("/fractal");
+    let commands = |line: &str| line.trim_start().starts_with("::") || line.trim_start().starts_with("/fractal");
     text.lines().find(|line| commands(line)).map(String::from)
 }
 

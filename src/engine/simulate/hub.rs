@@ -49,7 +49,17 @@ impl Hub {
     /// Somebody says something on a proposal.
     pub(super) fn say(&mut self, number: u64, author: &str, text: &str, at: Timestamp) {
         let (id, author, text) = (self.next(), author.to_string(), text.to_string());
-        self.comments.push(Comment { id, on: number, author, bot: false, text, at, updated: at, key: None, signs: Default::default() });
+        self.comments.push(Comment {
+            id,
+            on: number,
+            author,
+            bot: false,
+            text,
+            at,
+            updated: at,
+            key: None,
+            signs: Default::default(),
+        });
     }
 
     fn verdict(&self, seed: u64, commit: &CommitId, now: Timestamp) -> Verdict {
@@ -400,7 +410,8 @@ impl Forge for SimForge {
             }
             let (id, key) = (hub.next(), Some(key.to_string()));
             let (author, text) = ("loop".to_string(), text.to_string());
-            let comment = Comment { id, on: number, author, bot: true, text, at: now, updated: now, key, signs: Default::default() };
+            let comment =
+                Comment { id, on: number, author, bot: true, text, at: now, updated: now, key, signs: Default::default() };
             hub.comments.push(comment.clone());
             Ok(comment)
         })

@@ -235,9 +235,7 @@ impl GitHub {
         self.change(|repository| {
             let reactions = match comment {
                 None => &mut repository.pulls.get_mut(&on).expect("is there").reactions,
-                Some(id) => {
-                    &mut repository.comments.iter_mut().find(|comment| comment.id == id).expect("is there").reactions
-                }
+                Some(id) => &mut repository.comments.iter_mut().find(|comment| comment.id == id).expect("is there").reactions,
             };
             if there {
                 reactions.insert(reaction);

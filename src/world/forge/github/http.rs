@@ -253,7 +253,9 @@ impl Client {
         let ask = Ask { method: Method::POST, path: &path, body, mark: None };
         match self.graphql_once(&ask) {
             // Nothing was done.
-            Err(Failure { error: ForgeError::Limited { until, .. }, status: 200 }) if self.wait_for(until) => self.graphql_once(&ask),
+            Err(Failure { error: ForgeError::Limited { until, .. }, status: 200 }) if self.wait_for(until) => {
+                self.graphql_once(&ask)
+            }
             answered => answered,
         }
     }

@@ -154,6 +154,7 @@ fn markdown(history: &History, improvement: &Improvement, shadow: Option<&Shadow
     let told = Beside {
         tool: catalog.get(improvement.tool()),
         policy: &told,
+        outcome: None,
         shadow: shadow.map(|shadow| &shadow.counts),
         notable: &beside,
         on_forge: false,

@@ -19,6 +19,8 @@ pub struct Row {
     pub reason: String,
     /// Of its proposal.
     pub number: Option<u64>,
+    /// Of the one that reverts it.
+    pub by: Option<u64>,
 }
 
 /// What is on the board, each list newest first.
@@ -27,6 +29,7 @@ pub struct Board {
     pub asks: Vec<Row>,
     pub open: Vec<Row>,
     pub watched: Vec<Row>,
+    pub kept: Vec<Row>,
     pub reverted: Vec<Row>,
     pub turned_down: Vec<Row>,
     pub paused: Option<String>,
@@ -42,12 +45,13 @@ impl Board {
             ("Waits for a person", &self.asks),
             ("Open", &self.open),
             ("Watched", &self.watched),
+            ("Kept", &self.kept),
             ("Reverted", &self.reverted),
             ("Turned down", &self.turned_down),
         ];
         let row = |row: &Row| {
             context! {
-                id => code(&row.id), tools => cell(&row.tools), title => cell(&row.title), reason => cell(&row.reason), number => row.number,
+                id => code(&row.id), tools => cell(&row.tools), title => cell(&row.title), reason => cell(&row.reason), number => row.number, by => row.by,
             }
         };
         let shown = |(title, rows): (&str, &Vec<Row>)| {
@@ -72,6 +76,7 @@ mod tests {
             title: "fix @ana".into(),
             reason: reason.into(),
             number: Some(7),
+            by: None,
         };
         let board = Board {
             asks: vec![row("a", "<img src=x> [x](http://y)")],

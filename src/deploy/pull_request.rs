@@ -12,6 +12,9 @@ use crate::model::{
 };
 use crate::stats;
 
+/// Signs of an input that is shown in a sentence.
+const EXAMPLE_MAX: usize = 60;
+
 /// Everything that is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Account<'a> {
@@ -25,6 +28,8 @@ pub struct Account<'a> {
     pub commit: Option<(&'a CommitId, &'a [String])>,
     /// Whether it lands without a person, or why not.
     pub policy: &'a str,
+    /// What became of it, once something has, and the number of the proposal that took it back.
+    pub outcome: Option<(&'a str, Option<u64>)>,
     /// What live runs showed beside it.
     pub shadow: Option<&'a ShadowCounts>,
     /// Those of them that a person should see, a line each.
@@ -85,7 +90,7 @@ pub fn pull_request(account: &Account<'_>) -> Result<PullRequest> {
         paths => paths.iter().map(|path| code(path)).collect::<Vec<_>>(),
         added => added,
         removed => removed,
-        diff => block("diff", &attempt.diff),
+        diff => block("diff", &changed_lines(&attempt.diff)),
         succeeds => passes("incident"),
         goes_on => passes("replay") && passes("held-out replay"),
         regression => regression.filter(|check| check.status == CheckStatus::Passed).map(|check| cell(&check.detail)),
@@ -95,9 +100,13 @@ pub fn pull_request(account: &Account<'_>) -> Result<PullRequest> {
         doubts => account.verdict.doubts.iter().map(|doubt| cell(doubt)).collect::<Vec<_>>(),
         level => account.verdict.level.to_string(),
         verdict => verdict(account.verdict)?,
-        tests => tests.iter().map(|path| code(path)).collect::<Vec<_>>(),
-        test_command => tool.and_then(|tool| tool.test.as_ref()).map(|test| block("sh", &shell(test))),
+        tests => tests.iter().filter(|path| !regression.is_some_and(|check| check.detail.contains(**path))).map(|path| code(path)).collect::<Vec<_>>(),
+        test_command => tool.and_then(|tool| tool.test.as_ref()).map(|test| code(&shell(test))),
         policy => cell(account.policy),
+        outcome => account.outcome.map(|(outcome, _)| cell(outcome)),
+        undone_by => account.outcome.and_then(|(_, by)| by),
+        example => investigation.reproductions.first().map(|r| code(&r.shown)).filter(|shown| shown.chars().count() <= EXAMPLE_MAX),
+        suite => passes("suite"),
         shadow => account.shadow.filter(|counts| counts.runs > 0).map(|counts| cell(&counts.to_string())),
         beside => account.beside.iter().map(|line| cell(line)).collect::<Vec<_>>(),
         watch_runs => config.monitor.executions,
@@ -132,6 +141,12 @@ fn is_within(path: &str, folder: &str) -> bool {
 fn row(counts: Counts) -> String {
     let (low, high) = stats::wilson(counts.successes(), counts.runs);
     format!("{} | {} | {} ({:.0} to {:.0} %)", counts.runs, counts.successes(), percent(counts), low * 100.0, high * 100.0)
+}
+
+/// A diff without what only programs read.
+fn changed_lines(diff: &str) -> String {
+    let for_programs = |line: &&str| !line.starts_with("diff --git ") && !line.starts_with("index ");
+    diff.lines().filter(for_programs).map(|line| format!("{line}\n")).collect()
 }
 
 /// Lines that a diff adds and removes.
@@ -238,6 +253,7 @@ mod tests {
             verdict: &verdict,
             commit: Some((&commit, &paths)),
             policy: text,
+            outcome: Some((text, None)),
             shadow: None,
             beside: &[],
             on_forge: true,
@@ -270,6 +286,7 @@ mod tests {
         let body = body("read text as a number");
         for wanted in [
             "18 of 50 recorded runs of `orders` failed",
+            "**This change: read text as a number.**",
             "| `orders`, version `v`, as recorded | 50 | 32 | 64 % (50 to 76 %) |",
             "| 1 failing input, run again on it | 3 | 0 | 0 % (0 to 56 %) |",
             "3 lines added and 1 removed",
@@ -278,7 +295,7 @@ mod tests {
             "a person should look at 1 finding below",
             "watched for 2000 runs or 30 days",
             "`git revert feed`",
-            "Notes: `.fractal/notes/n.md`",
+            "notes are in `.fractal/notes/n.md`",
         ] {
             assert!(body.contains(wanted), "{wanted}: {body}");
         }

@@ -14,6 +14,8 @@ pub struct Beside<'a> {
     pub tool: Option<&'a Tool>,
     /// Whether it lands without a person, or why not.
     pub policy: &'a str,
+    /// What became of it, once something has, and the number of the proposal that took it back.
+    pub outcome: Option<(&'a str, Option<u64>)>,
     pub shadow: Option<&'a ShadowCounts>,
     /// Those live runs that a person should see, a line each.
     pub notable: &'a [String],
@@ -49,6 +51,7 @@ pub fn account(view: &View, improvement: &Improvement, beside: &Beside<'_>) -> R
         verdict,
         commit: commit.map(|commit| (commit, paths.as_slice())),
         policy: beside.policy,
+        outcome: beside.outcome,
         shadow: beside.shadow,
         beside: beside.notable,
         on_forge: beside.on_forge,

@@ -268,7 +268,8 @@ impl Cycle<'_, '_> {
             return self.waits(id, why).map(|()| None);
         }
         let improvement = self.journal.known(id).into_owned();
-        let (Some((branch, commit)), Some(account)) = (improvement.branch.clone(), self.account(&improvement, policy)?) else {
+        let (Some((branch, commit)), Some(account)) = (improvement.branch.clone(), self.account(&improvement, policy, None)?)
+        else {
             return Ok(None);
         };
         let draft = improvement.accepted.as_ref().is_some_and(|(_, verdict)| verdict.level == Level::Draft);
@@ -313,10 +314,15 @@ impl Cycle<'_, '_> {
         (lately >= per_hour).then(|| format!("{lately} opened within an hour, and `[forge] per_hour` is {per_hour}"))
     }
 
-    fn account(&self, improvement: &Improvement, policy: &str) -> Result<Option<deploy::PullRequest>> {
+    fn account(
+        &self,
+        improvement: &Improvement,
+        policy: &str,
+        outcome: Option<(&str, Option<u64>)>,
+    ) -> Result<Option<deploy::PullRequest>> {
         let shadow = shadow::counts(self.view(), improvement);
-        let beside =
-            Beside { tool: self.tools.get(improvement.tool()), policy, shadow: Some(&shadow), notable: &[], on_forge: true };
+        let tool = self.tools.get(improvement.tool());
+        let beside = Beside { tool, policy, outcome, shadow: Some(&shadow), notable: &[], on_forge: true };
         account(self.view(), improvement, &beside)
     }
 
@@ -324,7 +330,13 @@ impl Cycle<'_, '_> {
     fn show(&mut self, id: &ImprovementId, facts: &Facts, policy: &str, decision: &Decision, landing: &Landing) -> Result<()> {
         let improvement = self.journal.known(id).into_owned();
         let number = facts.proposal.number;
-        if let Some(account) = self.account(&improvement, policy)?
+        let told = match (decision, landing) {
+            (Decision::Merge | Decision::Rebuild, Landing::Refuse(reason)) => {
+                format!("The gate accepted it, and it does not land by itself: {reason}")
+            }
+            _ => policy.to_string(),
+        };
+        if let Some(account) = self.account(&improvement, &told, None)?
             && let Some(text) = deploy::renewed(&facts.proposal.text, &account.body)
         {
             self.journal.say(id, &Word::Text { number, change: Change { title: None, text: Some(text) } })?;
@@ -434,9 +446,48 @@ impl Cycle<'_, '_> {
             return Ok(());
         }
         match self.journal.act(id, Vec::new(), kind, Approver::Policy("outcomes are reported".into()))? {
-            Acted::Done | Acted::Planned => Ok(()),
+            Acted::Done => self.show_outcome(id),
+            Acted::Planned => Ok(()),
             Acted::Waits(why) | Acted::Stale(why) | Acted::Failed(why) => self.waits(id, format!("the report waits: {why}")),
         }
+    }
+
+    /// Says in the text of the proposal what became of it, where people look for that; whoever watches it gets no mail for it.
+    fn show_outcome(&mut self, id: &ImprovementId) -> Result<()> {
+        let improvement = self.journal.known(id).into_owned();
+        let (Some(forge), Some(known), Some(landed)) = (self.view().forge.clone(), &improvement.proposal, &improvement.landed)
+        else {
+            return Ok(());
+        };
+        let undoing = improvement.undoing.as_ref().and_then(|undoing| undoing.proposal.as_ref());
+        let by = undoing.map(|known| known.number).filter(|_| improvement.stage == Stage::Reverted);
+        let why = improvement.end_reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let (on, at) = (landed.commit.short(), landed.at.strftime("%Y-%m-%d"));
+        let monitor = &self.view().config.monitor;
+        let outcome = match improvement.stage {
+            Stage::Watching => {
+                format!("Landed as {on} on {at}, and is watched for {} runs or {} days.", monitor.executions, monitor.days)
+            }
+            Stage::Kept => format!("Landed as {on} on {at}, and was kept: it did what it was to do."),
+            Stage::Reverted => format!("Landed as {on} on {at}, and was reverted{why}."),
+            Stage::Inconclusive => format!("Landed as {on} on {at}; too few runs came to tell whether it helps."),
+            _ => format!("Landed as {on} on {at}, and a person has to decide{why}."),
+        };
+        let number = known.number;
+        let proposal = match forge.proposal(number) {
+            Ok(proposal) => proposal,
+            Err(why) => {
+                tracing::warn!("what became of #{number} is not in its text: {why}");
+                return Ok(());
+            }
+        };
+        if let Some(account) =
+            self.account(&improvement, "It landed, and what became of it stands above", Some((&outcome, by)))?
+            && let Some(text) = deploy::renewed(&proposal.text, &account.body)
+        {
+            self.journal.say(id, &Word::Text { number, change: Change { title: None, text: Some(text) } })?;
+        }
+        Ok(())
     }
 
     // ---- closing ----

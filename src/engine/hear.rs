@@ -119,10 +119,11 @@ impl Cycle<'_, '_> {
         let reaction = if reply.done { Reaction::Done } else { Reaction::Confused };
         self.journal.say(id, &Word::React { comment: comment.id, reaction })?;
         if reply.pauses {
-            // What is claimed is given back first: afterwards nothing is.
+            // What the forge is to land by itself would land in spite of the switch; what is claimed is given back: afterwards nothing is.
+            self.take_back_others(None)?;
             self.journal.leave()?;
             let why = format!("{} said so in a comment", comment.author);
-            self.show_board(Some(&why))?;
+            self.show_board(Some((&why, None)))?;
             self.journal.pause(&why)?;
         }
         if self.journal.get(id)?.stage == Stage::Closed {
@@ -186,15 +187,32 @@ impl Cycle<'_, '_> {
         })
     }
 
-    fn why(&self, id: &ImprovementId) -> Result<String> {
+    /// What the forge's facts say to a proposal now, if they can be read.
+    fn what_the_forge_says(&mut self, id: &ImprovementId) -> Result<Option<String>> {
+        let improvement = self.journal.get(id)?;
+        let Some(number) =
+            improvement.proposal.as_ref().filter(|_| improvement.stage == Stage::Proposed).map(|known| known.number)
+        else {
+            return Ok(None);
+        };
+        let Some(facts) = self.facts(id, number)? else { return Ok(None) };
+        let landing = self.landing(id, &facts)?;
+        Ok(Some(match landing.reason() {
+            Some(reason) => format!("the gate accepted it, and what it waits for is here: {reason}"),
+            None => "the gate accepted it, and nothing keeps it from landing".to_string(),
+        }))
+    }
+
+    fn why(&mut self, id: &ImprovementId) -> Result<String> {
+        let facts = self.what_the_forge_says(id)?;
         let improvement = self.journal.known(id);
         let reason = match improvement.stage {
             Stage::Proposed => match decision(self.view(), &improvement, &self.tip()?)? {
                 Decision::Wait(reason) => reason,
                 Decision::Rebuild => "the base has moved, so it is built and validated anew".to_string(),
-                Decision::Merge => {
+                Decision::Merge => facts.unwrap_or_else(|| {
                     "the gate accepted it; the check `fractal/gate` says what the forge's facts keep waiting".to_string()
-                }
+                }),
             },
             stage => improvement.end_reason.clone().unwrap_or_else(|| format!("it is {stage}")),
         };

@@ -26,7 +26,7 @@ impl Fault {
     fn new(tested: &CommitId, landed: &CommitId, what: &str) -> Fault {
         let (old, new) = (tested.short(), landed.short());
         let reason =
-            format!("the forge landed {new}, {what} {old}, which was tested: compare them, put the base right, then resume");
+            format!("The forge landed {new}, {what} {old}, which was tested: compare them, put the base right, then resume");
         Fault { tested: tested.clone(), landed: landed.clone(), reason }
     }
 }
@@ -180,8 +180,8 @@ impl Cycle<'_, '_> {
             self.journal.say(id, &Word::Say { number, key: "fault".into(), text })?;
         }
         // What else the forge is to land by itself would land in spite of the switch.
-        self.take_back_others(id)?;
-        self.show_board(Some(&fault.reason))?;
+        self.take_back_others(Some(id))?;
+        self.show_board(Some((&fault.reason, Some(id))))?;
         self.journal.leave()?;
         self.journal.pause(&fault.reason)?;
         for pause in pauses(&self.view().repo) {
@@ -194,11 +194,12 @@ impl Cycle<'_, '_> {
         self.journal.publish_last_word()
     }
 
-    fn take_back_others(&mut self, id: &ImprovementId) -> Result<()> {
+    /// Takes back all wishes but that for one improvement, before a switch is set.
+    pub(super) fn take_back_others(&mut self, id: Option<&ImprovementId>) -> Result<()> {
         let Ok(Some(forum)) = self.forum() else { return Ok(()) };
         let asked: Vec<Proposal> = forum.open.iter().filter(|open| lands_by_our_wish(open)).cloned().collect();
         for proposal in asked {
-            let about = self.journal.improvements.values().find(|one| one.id != *id && one.has_proposal(proposal.number));
+            let about = self.journal.improvements.values().find(|one| Some(&one.id) != id && one.has_proposal(proposal.number));
             let Some(other) = about.filter(|one| one.may_be_taken_back()).map(|one| one.id.clone()) else { continue };
             self.take_back(&other, &proposal)?;
         }

@@ -301,7 +301,7 @@ fn wrong(text: &str, rendered: bool) -> Option<String> {
             '#' => ["#77", "#79"].iter().any(|number| rest.starts_with(number)),
             'G' | 'g' => !word && rest.to_lowercase().starts_with("gh-78"),
             '<' if rendered => {
-                let known = ["<!-- fractal:", "<details>", "</details>", "<summary>", "</summary>", "<br>"];
+                let known = ["<!-- fractal:", "<details>", "</details>", "<summary>", "</summary>", "<br>", "<sub>", "</sub>"];
                 before(at) != Some('\\')
                     && (next.is_ascii_alphabetic() || "/!".contains(next))
                     && !known.iter().any(|one| rest.starts_with(one))

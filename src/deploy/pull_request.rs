@@ -87,7 +87,6 @@ pub fn pull_request(account: &Account<'_>) -> Result<PullRequest> {
         cost => attempt.cost.map(|cost| cost.to_string()),
         source => code(&attempt.source),
         tried => attempt.tried,
-        paths => paths.iter().map(|path| code(path)).collect::<Vec<_>>(),
         added => added,
         removed => removed,
         diff => block("diff", &changed_lines(&attempt.diff)),
@@ -109,12 +108,7 @@ pub fn pull_request(account: &Account<'_>) -> Result<PullRequest> {
         suite => passes("suite"),
         shadow => account.shadow.filter(|counts| counts.runs > 0).map(|counts| cell(&counts.to_string())),
         beside => account.beside.iter().map(|line| cell(line)).collect::<Vec<_>>(),
-        watch_runs => config.monitor.executions,
-        watch_days => config.monitor.days,
-        bayes_factor => format!("{:.0}", stats::ALARM_BAYES_FACTOR),
-        distinct_min => stats::DISTINCT_INPUTS_MIN,
-        confirm_p => stats::CONFIRM_P,
-        reverts => config.monitor.revert,
+        watch => watch(config),
         commit => commit.map(|(commit, _)| commit),
         base => investigation.commit,
         notes => notes.map(|path| code(path)),
@@ -141,6 +135,18 @@ fn is_within(path: &str, folder: &str) -> bool {
 fn row(counts: Counts) -> String {
     let (low, high) = stats::wilson(counts.successes(), counts.runs);
     format!("{} | {} | {} ({:.0} to {:.0} %)", counts.runs, counts.successes(), percent(counts), low * 100.0, high * 100.0)
+}
+
+/// How what landed is judged.
+fn watch(config: &Config) -> minijinja::Value {
+    context! {
+        runs => config.monitor.executions,
+        days => config.monitor.days,
+        bayes_factor => format!("{:.0}", stats::ALARM_BAYES_FACTOR),
+        distinct_min => stats::DISTINCT_INPUTS_MIN,
+        confirm_p => stats::CONFIRM_P,
+        reverts => config.monitor.revert,
+    }
 }
 
 /// A diff without what only programs read.

@@ -164,12 +164,15 @@ impl History {
     }
 }
 
+/// A sign: under which proposal, under which comment there, whose, and which.
+type Place<'a> = (u64, Option<u64>, &'a str, Sign);
+
 type Rows = BTreeMap<(String, String), FeedbackRow>;
 
 /// What is said counts for what was shown when it was said.
 fn collect(improvement: &Improvement, rows: &mut Rows) {
     let mut shown = None;
-    let mut signed: BTreeMap<(u64, Option<u64>, &str, Sign), (String, String)> = BTreeMap::new();
+    let mut signed: BTreeMap<Place<'_>, (String, String)> = BTreeMap::new();
     for record in &improvement.records {
         match &record.event {
             Event::Judged { attempt, verdict } if verdict.accepted() => {

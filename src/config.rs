@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 pub use self::check::LEASE_MAX;
 pub use self::forge::{ForgeConfig, ForgeKind, LandBy, TokenMode, is_repository};
 pub use self::improve::{ImproveConfig, Route, StrategyName};
-pub use self::model::{AgentConfig, AgentNetwork, AnswerForm, BudgetConfig, LimitsConfig, ModelConfig, Provider, Recordings};
+pub use self::model::{
+    AgentConfig, AgentNetwork, AnswerForm, BudgetConfig, LimitsConfig, ModelConfig, Price, Provider, Recordings,
+};
 pub use self::monitor::MonitorConfig;
 pub use self::reference::reference;
 pub use self::rollout::{RolloutConfig, Sticky};

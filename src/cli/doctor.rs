@@ -8,10 +8,11 @@ use serde::Serialize;
 use super::render::{self, Paint};
 use super::{OUTSIDE, Outcome, Output};
 use crate::config::{Config, Protection};
+use crate::engine::asking::affordable;
 use crate::world::clock::Clock;
 use crate::world::git::Repo;
 use crate::world::pause::pauses;
-use crate::world::provider::Models;
+use crate::world::provider::{Models, Priced};
 use crate::world::sandbox::{Attempt, Found, Sandbox, Shield};
 use crate::world::{forge, read_config, store};
 
@@ -135,9 +136,15 @@ fn model_state(config: &Config, repo: &Repo) -> Option<State> {
     let said = match opened.transpose()? {
         Err(error) => format!("is not asked, and the loop works without: {error}"),
         Ok(models) => {
-            let price = models.price().map(|price| format!("${} and ${} for a million tokens", price.input, price.output));
-            let price = price.unwrap_or_else(|| "a price that nobody knows, so that limits in dollars do not hold".to_string());
-            format!("`{}` can be asked, at {price}", models.name())
+            let price = models.priced().map(|known| {
+                let Priced { price, by } = known;
+                format!("${} and ${} for a million tokens (by {by})", price.input, price.output)
+            });
+            let price = price.unwrap_or_else(|| "a price that nobody knows; no limit is in dollars".to_string());
+            match affordable(&models, &config.budget) {
+                Ok(()) => format!("`{}` can be asked, at {price}", models.name()),
+                Err(why) => format!("is not asked, and the loop works without: {why}"),
+            }
         }
     };
     Some(State { what: "model", good: true, said })

@@ -1,5 +1,7 @@
 //! `[model]`, `[agent]` and `[budget]`: who is asked for patches besides our own templates, how, and what it may cost.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,10 +38,6 @@ pub struct ModelConfig {
     pub timeout: Span,
     /// How far a model's patch may go when the gate accepts it: `review`, a person lands it, or `land`.
     pub trust: Trust,
-    /// Dollars for a million tokens of a question and of an answer. Both 0: what `templates/models/prices.toml` says of the model.
-    pub input_usd: f64,
-    /// See `input_usd`.
-    pub output_usd: f64,
     /// What was asked and answered is kept in the git directory, redacted: `on`; `off`; or `replay`: only what is kept is answered, and
     /// nobody is asked.
     pub recordings: Recordings,
@@ -48,6 +46,27 @@ pub struct ModelConfig {
     /// Let the model say in two or three sentences what was wrong and what changes, for the notes and the pull request. Figures, tables
     /// and verdicts are never its.
     pub prose: bool,
+    /// What models cost that `templates/models/prices.toml` does not know, or knows wrongly, in dollars for a million tokens:
+    /// `"my-model" = { input = 0.5, output = 2.0 }`. The longest name counts that a model's name begins with, one from here before one
+    /// from there. A price of 0 is one too.
+    pub prices: BTreeMap<String, Price>,
+}
+
+/// Dollars for a million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Of what is asked.
+    pub input: f64,
+    /// Of what is answered.
+    pub output: f64,
+}
+
+impl Price {
+    /// Millionths of a dollar for so many tokens, rounded up.
+    pub fn micro_usd(self, input: u64, output: u64) -> u64 {
+        (self.input * input as f64 + self.output * output as f64).ceil() as u64
+    }
 }
 
 /// Who answers.
@@ -132,7 +151,8 @@ pub enum AgentNetwork {
     Model,
 }
 
-/// What asking models and agents may cost. What is used is counted in the log.
+/// What asking models and agents may cost. What is used is counted in the log; room for the most that something may cost is taken before it
+/// is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BudgetConfig {
@@ -150,7 +170,7 @@ pub struct BudgetConfig {
 pub struct LimitsConfig {
     /// Tokens of questions and answers.
     pub tokens: u64,
-    /// Dollars. Where nobody knows the price of a model, only the other limits hold.
+    /// Dollars. A model whose price nobody knows is not asked where this is a limit.
     pub usd: f64,
     /// Minutes of waiting for answers.
     pub minutes: u64,
@@ -172,11 +192,10 @@ pub(super) fn model_defaults() -> ModelConfig {
         prompt_kib: 48,
         timeout: Span::seconds(120),
         trust: Trust::Review,
-        input_usd: 0.0,
-        output_usd: 0.0,
         recordings: Recordings::On,
         recordings_mib: 64,
         prose: false,
+        prices: BTreeMap::new(),
     }
 }
 
@@ -197,6 +216,14 @@ pub(super) fn budget_defaults() -> BudgetConfig {
         opportunity: LimitsConfig { tokens: 150_000, usd: 0.5, minutes: 15, attempts: 8 },
         day: LimitsConfig { tokens: 2_000_000, usd: 5.0, minutes: 120, attempts: 200 },
         repository: LimitsConfig::default(),
+    }
+}
+
+impl BudgetConfig {
+    /// The first level that has a limit in dollars.
+    pub fn in_dollars(&self) -> Option<&'static str> {
+        let levels = [("opportunity", &self.opportunity), ("day", &self.day), ("repository", &self.repository)];
+        levels.into_iter().find(|(_, limits)| limits.usd > 0.0).map(|(name, _)| name)
     }
 }
 
@@ -241,6 +268,11 @@ pub(super) fn check(model: &ModelConfig, agent: &AgentConfig) -> Result<(), Conf
     }
     if [model.trust, agent.trust].contains(&Trust::Diagnosis) {
         return wrong("`trust` is `diagnosis`, so that no patch could be proposed".into(), "write `review` or `land`");
+    }
+    let odd = model.prices.iter().find(|(_, price)| ![price.input, price.output].iter().all(|usd| (0.0..1e6).contains(usd)));
+    if let Some((name, price)) = odd {
+        let message = format!("`model.prices` has {} and {} for `{name}`", price.input, price.output);
+        return wrong(message, "a price is dollars for a million tokens, from 0 on");
     }
     let within = |name: &str, value: usize, most: usize| match (1..=most).contains(&value) {
         true => Ok(()),

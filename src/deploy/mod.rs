@@ -99,7 +99,8 @@ pub struct Part<'a> {
     pub test: Option<&'a Patch>,
 }
 
-/// The one commit that carries the repairs of several tools; `whole` is the opportunity with all of them.
+/// The one commit that carries the repairs of several tools, on `base`; `whole` is the opportunity with all of them, and `asked` is who was
+/// asked for any of them.
 ///
 /// # Errors
 /// When a text cannot be rendered.
@@ -107,7 +108,7 @@ pub fn propose_together(
     whole: &Opportunity,
     parts: &[Part<'_>],
     attempt: &AttemptSummary,
-    base: &CommitId,
+    (base, asked): (&CommitId, &[Asking]),
     now: Timestamp,
 ) -> Result<Proposal> {
     let stories: Vec<text::Story<'_>> = parts
@@ -123,7 +124,7 @@ pub fn propose_together(
             now,
         })
         .collect();
-    let (message, told) = text::together(whole, &stories, attempt)?;
+    let (message, told) = text::together(whole, &stories, attempt, asked)?;
     let notes = format!(".fractal/notes/{}-{}-{}.md", now.strftime("%Y-%m-%d"), whole.tool, whole.id.short());
     let mut patch = Patch::write(notes, told.into_bytes());
     for part in parts {

@@ -29,18 +29,18 @@ pub(super) struct Story<'a> {
 
 impl Story<'_> {
     pub(super) fn commit_message(&self) -> Result<String> {
-        render(include_str!("../../templates/text/commit.txt"), self.facts())
+        render(include_str!("../../templates/text/commit.txt"), self.facts()?)
     }
 
     pub(super) fn notes(&self) -> Result<String> {
-        render(include_str!("../../templates/text/investigation.md"), self.facts())
+        render(include_str!("../../templates/text/investigation.md"), self.facts()?)
     }
 
-    fn facts(&self) -> minijinja::Value {
+    fn facts(&self) -> Result<minijinja::Value> {
         let (opportunity, investigation) = (self.opportunity, self.investigation);
         let reproduced = investigation.reproductions.iter().filter(|r| r.failed == r.runs).count();
         let location = investigation.locations.first();
-        context! {
+        Ok(context! {
             tool => self.tool.name,
             id => opportunity.id,
             id8 => opportunity.id.short(),
@@ -76,15 +76,19 @@ impl Story<'_> {
             test => self.test.and_then(|test| test.edits.keys().next()),
             base => investigation.commit,
             prose => self.attempt.prose,
-            cost => self.attempt.cost.map(|cost| cost.to_string()),
-            asked => self.asked.iter().map(asking).collect::<Vec<_>>(),
+            outside => outside(self.attempt, self.asked)?,
             date => self.now.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-        }
+        })
     }
 }
 
 /// The commit message and the notes of one improvement of several tools.
-pub(super) fn together(whole: &Opportunity, stories: &[Story<'_>], attempt: &AttemptSummary) -> Result<(String, String)> {
+pub(super) fn together(
+    whole: &Opportunity,
+    stories: &[Story<'_>],
+    attempt: &AttemptSummary,
+    asked: &[Asking],
+) -> Result<(String, String)> {
     let tools: Vec<&str> = stories.iter().map(|story| story.tool.name.as_str()).collect();
     let facts = context! {
         id => whole.id,
@@ -94,7 +98,8 @@ pub(super) fn together(whole: &Opportunity, stories: &[Story<'_>], attempt: &Att
         class => inert(&plain_line(&whole.failure.class, 60)),
         strategy => attempt.strategy,
         source => attempt.source,
-        parts => stories.iter().map(Story::facts).collect::<Vec<_>>(),
+        parts => stories.iter().map(Story::facts).collect::<Result<Vec<_>>>()?,
+        outside => outside(attempt, asked)?,
         notes => stories.iter().map(Story::notes).collect::<Result<Vec<_>>>()?,
     };
     let message = render(include_str!("../../templates/text/group.txt"), facts.clone())?;
@@ -115,6 +120,15 @@ pub fn verdict(verdict: &Verdict) -> Result<String> {
             checks => checks(verdict),
         },
     )
+}
+
+/// Who else was asked, what that led to and what it cost; nothing where nobody was.
+fn outside(attempt: &AttemptSummary, asked: &[Asking]) -> Result<String> {
+    if asked.is_empty() {
+        return Ok(String::new());
+    }
+    let (cost, asked) = (attempt.cost.unwrap_or_default().to_string(), asked.iter().map(asking).collect::<Vec<_>>());
+    render(include_str!("../../templates/text/asked.md"), context! { cost => cost, asked => asked })
 }
 
 fn asking(asking: &Asking) -> minijinja::Value {

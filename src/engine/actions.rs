@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use super::CycleError;
 use super::improvement::{self, Improvement};
 use super::news::News;
 use super::progress::Progress;
+use super::spending;
+use crate::improve::Till;
 use crate::model::{Action, ActionKind, Approver, CommitId, Event, ImprovementId, Made, Patch, Record};
 use crate::record::collect;
 use crate::record::exchange::{self, SyncError, Terms};
@@ -46,6 +49,7 @@ pub(super) struct Journal<'a> {
     listener: &'a (dyn Fn(Progress) + Sync),
     stop: &'a AtomicBool,
     pub actions_done: u64,
+    till: Arc<Till>,
 }
 
 impl<'a> Journal<'a> {
@@ -67,7 +71,7 @@ impl<'a> Journal<'a> {
         if let Some(effects) = &effects {
             effects.clear_the_way()?;
         }
-        Ok(Journal { view, effects, improvements, listener, stop, actions_done: 0 })
+        Ok(Journal { view, effects, improvements, listener, stop, actions_done: 0, till: Arc::default() })
     }
 
     pub(super) fn tell(&self, progress: Progress) {
@@ -116,8 +120,19 @@ impl<'a> Journal<'a> {
         if let Some(effects) = &self.effects {
             effects.append(id, known.records.len(), &records, at)?;
         }
+        for record in &records {
+            if let Event::Asked { asking } = &record.event {
+                self.till.recorded(at, asking);
+            }
+        }
         self.improvements.insert(id.clone(), folded);
         Ok(())
+    }
+
+    /// What all who ask now spend from, with what the log has by now.
+    pub(super) fn till(&self) -> Arc<Till> {
+        self.till.read(spending::ledger(self.improvements.values()));
+        self.till.clone()
     }
 
     /// Writes a commit that nothing points to yet; in a dry run it stays in memory.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::asking::Purse;
+use super::asking::{Purse, affordable};
 use super::improvement::Improvement;
 use super::outside::{models, redact};
 use super::search::{Next, Search};
@@ -12,7 +12,7 @@ use crate::config::{AgentConfig, AgentNetwork};
 use crate::improve::model::{self, Author, Prompt, agent_brief};
 use crate::model::{Asking, Candidate, Cost, Exit, ending, plain_line};
 use crate::world::agent::{self, Ran, Task};
-use crate::world::provider::{Models, Question, Role, estimate};
+use crate::world::provider::{Models, Question, Role};
 
 /// Bytes of a brief.
 const BRIEF: usize = 64 << 10;
@@ -49,19 +49,9 @@ impl Search<'_> {
         if config.command.is_empty() || improvement.was_run() {
             return Ok(None);
         }
-        let next = Cost { attempts: 1, micro_usd: micro_usd(config.usd), ..Cost::default() };
         let now = view.clock.now();
         if let Err(why) = self.may_ask() {
             self.later = Some(format!("the agent was not run: {why}"));
-            return Ok(None);
-        }
-        if let Err(spent) = self.purse(improvement).room(now, next) {
-            let why = format!("the agent was not run: {spent}");
-            if spent.is_for_today {
-                self.later = Some(why)
-            } else {
-                self.reasons.push(why)
-            }
             return Ok(None);
         }
         let brief = match self.with_facts(improvement, false, BRIEF, agent_brief)? {
@@ -75,33 +65,56 @@ impl Search<'_> {
             AgentNetwork::None => None,
             AgentNetwork::Model => models(view).unwrap_or_default(),
         };
-        if config.network == AgentNetwork::Model && models.is_none() {
-            self.reasons.push("the agent was not run: `[agent] network` is `model`, and no model can be asked".to_string());
-            return Ok(None);
+        if config.network == AgentNetwork::Model {
+            let unasked = "`[agent] network` is `model`, and no model can be asked".to_string();
+            let usable = models.as_ref().ok_or(unasked).and_then(|models| affordable(models, &view.config.budget));
+            if let Err(why) = usable {
+                self.reasons.push(format!("the agent was not run: {why}"));
+                return Ok(None);
+            }
         }
+        let most = Cost {
+            attempts: 1,
+            micro_usd: micro_usd(config.usd),
+            milliseconds: u64::try_from(config.time.0.as_millis()).unwrap_or(u64::MAX),
+            ..Cost::default()
+        };
         self.purse(improvement);
         let Some(purse) = &mut self.purse else { return Ok(None) };
+        let reserved = match purse.begin(now, most) {
+            Ok(reserved) => reserved,
+            Err(spent) => {
+                let why = format!("the agent was not run: {spent}");
+                if spent.is_for_now {
+                    self.later = Some(why)
+                } else {
+                    self.reasons.push(why)
+                }
+                return Ok(None);
+            }
+        };
         let clean = redact(view);
         let text = clean(&brief.question);
         let shown = self.gate.shown();
         let task = Task { files: shown.files, command: &config.command, brief: &text, time: config.time.0 };
         let own = |path: &str| self.wanted.tool.owns(path) && !self.wanted.tool.tests_own(path);
-        let mut asked = Cost::default();
+        let before = purse.spent();
         let ran = match &models {
             None => agent::run(&view.sandbox, &task, own, None)?,
             Some(models) => {
-                let mut talk = |message: &[u8]| answered(models, purse, (now, config), message, &mut asked);
+                let mut talk = |message: &[u8]| answered(models, purse, now, message);
                 agent::run(&view.sandbox, &task, own, Some(&mut talk))?
             }
         };
         let (asking, candidate) = outcome(config, &brief, &ran, clean.as_ref());
-        // What it asked through us is in the purse already.
-        let own = purse.pay(&asking.question, asking.cost);
+        purse.end(reserved, &asking.question, asking.cost);
+        // With what it asked through us.
+        let cost = purse.spent().without(before);
         if candidate.is_none() {
             self.reasons.push(format!("the agent {}", asking.outcome));
         }
         self.proposed = candidate;
-        Ok(Some(Next::Asked(Asking { cost: own.and(asked), ..asking })))
+        Ok(Some(Next::Asked(Asking { cost, ..asking })))
     }
 }
 
@@ -109,33 +122,17 @@ fn micro_usd(usd: f64) -> u64 {
     (usd.clamp(0.0, 1e6) * 1e6).ceil() as u64
 }
 
-/// Asks the model for an agent; `None` when it is done, or there is no room for more.
-fn answered(
-    models: &Models,
-    purse: &mut Purse<'_>,
-    (now, config): (jiff::Timestamp, &AgentConfig),
-    message: &[u8],
-    asked: &mut Cost,
-) -> Option<Vec<u8>> {
+/// Asks the model for an agent; `None` when it is done, or says nothing that can be read.
+fn answered(models: &Models, purse: &mut Purse<'_>, now: jiff::Timestamp, message: &[u8]) -> Option<Vec<u8>> {
     let Message { system, ask } = serde_json::from_slice(message).ok()?;
     let question =
         Question { system, messages: vec![(Role::User, ask?)], temperature: None, answer_tokens: 4096, form: None, sample: 0 };
-    let refuse = |why: String| Some(json!({"error": plain_line(&why, 300)}).to_string().into_bytes());
-    let input_tokens = estimate(&question);
-    let micro = models.price().map_or(0, |price| price.micro_usd(input_tokens, question.answer_tokens));
-    let next = Cost { attempts: 1, input_tokens, output_tokens: question.answer_tokens, micro_usd: micro, milliseconds: 0 };
-    if let Err(spent) = purse.room(now, next) {
-        return refuse(spent.why);
-    }
-    match models.ask(&question) {
-        Ok(reply) => {
-            let cost = purse.pay(&format!("{}-{}", config.name, reply.question), reply.cost);
-            *asked = asked.and(cost);
-            let said: Value = json!({"text": reply.text});
-            Some(said.to_string().into_bytes())
-        }
-        Err(error) => refuse(error.to_string()),
-    }
+    let said: Value = match purse.ask(models, &question, now).map(|paid| paid.answer) {
+        Ok(Ok(reply)) => json!({"text": reply.text}),
+        Ok(Err(error)) => json!({"error": plain_line(&error.to_string(), 300)}),
+        Err(spent) => json!({"error": plain_line(&spent.why, 300)}),
+    };
+    Some(said.to_string().into_bytes())
 }
 
 /// What a run comes to.

@@ -17,8 +17,8 @@ use super::offer::learned;
 use super::progress::{Progress, describe_investigation};
 use super::search::{Next, Shortlist, Wanted};
 use super::stages::{Stages, Work};
-use crate::improve::Learned;
-use crate::model::{Candidate, Character, CommitId, Conclusion, ImprovementId, Investigation, Opportunity, Tool};
+use crate::improve::{Learned, Till};
+use crate::model::{Asking, Candidate, Character, CommitId, Conclusion, ImprovementId, Investigation, Opportunity, Tool};
 use crate::validate::{Judged, Reading};
 use crate::world::View;
 use crate::world::bench::BenchError;
@@ -52,6 +52,14 @@ impl Found {
             Next::Judged { candidate, judged, tried, .. } if judged.verdict.accepted() => Some((candidate, judged, *tried)),
             Next::Judged { .. } | Next::Over { .. } | Next::Later { .. } | Next::Asked(_) => None,
         }
+    }
+
+    /// Who was asked for it: that is paid for, whatever becomes of it.
+    pub(super) fn asked(&self) -> impl Iterator<Item = &Asking> {
+        self.came.iter().filter_map(|next| match next {
+            Next::Asked(asking) => Some(asking),
+            Next::Judged { .. } | Next::Over { .. } | Next::Later { .. } => None,
+        })
     }
 
     /// Candidates that were looked at.
@@ -95,9 +103,9 @@ impl Ahead {
         self.found.get_mut(id)
     }
 
-    /// What was found, if nothing has been recorded since.
-    pub(super) fn take(&mut self, id: &ImprovementId, records: usize) -> Option<Found> {
-        self.found.get_mut(id)?.take().filter(|found| found.records == records)
+    /// What was found, whatever has been recorded since; nothing the next time.
+    pub(super) fn take(&mut self, id: &ImprovementId) -> Option<Found> {
+        self.found.get_mut(id)?.take()
     }
 }
 
@@ -121,6 +129,7 @@ struct Look<'a> {
     opportunity: &'a Opportunity,
     improvement: Improvement,
     learned: &'a Learned,
+    till: &'a Till,
     shortlist: Option<Shortlist>,
     tip: &'a CommitId,
     tell: &'a (dyn Fn(Progress) + Sync),
@@ -159,7 +168,7 @@ impl Cycle<'_, '_> {
     /// # Errors
     /// When the repository cannot be read; what cannot be found out about one of them is in its place.
     pub(super) fn look_into(&self, chosen: &[Chosen<'_>], tip: &CommitId) -> Result<Vec<Result<Found>>> {
-        let learned = learned(self.journal.improvements.values());
+        let (learned, till) = (learned(self.journal.improvements.values()), self.journal.till());
         let (spends, turn, listener) = (!self.journal.is_dry_run(), Mutex::new(()), self.journal.listener());
         let tell = |progress: Progress| {
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,7 +181,17 @@ impl Cycle<'_, '_> {
                 let id = &opportunity.id;
                 let improvement = self.journal.known(id).into_owned();
                 let (tool, shortlist) = (tool.clone(), self.shortlist(id, tip)?);
-                looks.push(Look { tool, opportunity, improvement, learned: &learned, shortlist, tip, tell: &tell, spends });
+                looks.push(Look {
+                    tool,
+                    opportunity,
+                    improvement,
+                    learned: &learned,
+                    till: &till,
+                    shortlist,
+                    tip,
+                    tell: &tell,
+                    spends,
+                });
             }
             all.extend(at_once(self.view(), self.stages, &looks));
         }
@@ -286,6 +305,7 @@ impl Look<'_> {
             opportunity,
             investigation: &found.investigation,
             learned: self.learned,
+            till: self.till,
             shortlist: self.shortlist.as_ref(),
             tell: *tell,
             spends: self.spends,

@@ -6,33 +6,41 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 
 use super::improvement::Improvement;
-use crate::config::{AnswerForm, Config};
+use crate::config::{AnswerForm, BudgetConfig, Config};
 use crate::improve::model::{self, Author, Prompt, Proposed};
-use crate::improve::{Ledger, Spent, room};
+use crate::improve::{Reserved, Spent, Till};
 use crate::model::{Asking, Candidate, Cost, PatchId, beginning, plain_line};
-use crate::world::provider::{AskError, Models, Question, Reply, Role, Stop, estimate};
+use crate::world::clock::Stopwatch;
+use crate::world::provider::{AskError, Models, Question, Reply, Role, Stop};
 
-/// What was spent on one opportunity, and what is left.
+/// What was spent on one opportunity, and what all opportunities spend from.
 pub struct Purse<'a> {
     config: &'a Config,
-    ledger: &'a Ledger,
+    till: &'a Till,
     /// By this opportunity since it was detected, as the log has it.
     logged: Cost,
-    /// Since then, by us: the ledger does not have it.
+    /// Since then, by us.
     own: Cost,
-    /// Questions that are paid.
-    paid: Vec<String>,
+    /// By a run that is under way, at most.
+    running: Cost,
+}
+
+/// What became of a question.
+pub(super) struct Paid {
+    pub(super) answer: Result<Reply, AskError>,
+    pub(super) cost: Cost,
+    /// Nobody said what it cost.
+    pub(super) estimated: bool,
 }
 
 impl<'a> Purse<'a> {
-    pub(super) fn of(config: &'a Config, ledger: &'a Ledger, improvement: &Improvement) -> Purse<'a> {
-        let paid = improvement.asked().map(|asking| asking.question.clone()).collect();
-        Purse { logged: improvement.cost(), paid, ..Purse::new(config, ledger) }
+    pub(super) fn of(config: &'a Config, till: &'a Till, improvement: &Improvement) -> Purse<'a> {
+        Purse { logged: improvement.cost(), ..Purse::new(config, till) }
     }
 
     /// Of something for which nothing was spent yet.
-    pub fn new(config: &'a Config, ledger: &'a Ledger) -> Purse<'a> {
-        Purse { config, ledger, logged: Cost::default(), own: Cost::default(), paid: Vec::new() }
+    pub fn new(config: &'a Config, till: &'a Till) -> Purse<'a> {
+        Purse { config, till, logged: Cost::default(), own: Cost::default(), running: Cost::default() }
     }
 
     /// What was taken out of it.
@@ -40,23 +48,82 @@ impl<'a> Purse<'a> {
         self.own
     }
 
-    /// Whether so much more may be spent.
+    /// Takes room for something that costs at most so much.
     ///
     /// # Errors
     /// The limit that it would pass.
-    pub(super) fn room(&self, now: Timestamp, next: Cost) -> Result<(), Spent> {
-        room(&self.config.budget, self.ledger, (self.logged.and(self.own), self.own), now, next)
+    fn reserve(&self, now: Timestamp, most: Cost) -> Result<Reserved<'a>, Spent> {
+        self.till.reserve(&self.config.budget, self.logged.and(self.own).and(self.running), now, most)
     }
 
-    /// Takes out what something cost; nothing for a question that was paid before.
-    pub(super) fn pay(&mut self, question: &str, cost: Cost) -> Cost {
-        if self.paid.iter().any(|paid| paid == question) {
-            return Cost::default();
-        }
-        self.paid.push(question.to_string());
-        self.own = self.own.and(cost);
-        cost
+    /// Takes room for a run that may ask too.
+    ///
+    /// # Errors
+    /// As [`Till::reserve`].
+    pub(super) fn begin(&mut self, now: Timestamp, most: Cost) -> Result<Reserved<'a>, Spent> {
+        let reserved = self.reserve(now, most)?;
+        self.running = most;
+        Ok(reserved)
     }
+
+    /// The run is over.
+    pub(super) fn end(&mut self, reserved: Reserved<'a>, question: &str, cost: Cost) {
+        self.running = Cost::default();
+        self.settle(reserved, question, cost);
+    }
+
+    fn settle(&mut self, reserved: Reserved<'a>, question: &str, cost: Cost) {
+        reserved.settle(question, cost);
+        self.own = self.own.and(cost);
+    }
+
+    /// Asks, if there is room for it. What is answered from a recording costs what it cost then, once.
+    ///
+    /// # Errors
+    /// Why nobody was asked: a limit, or nobody knows the price and there is a limit in dollars.
+    pub(super) fn ask(&mut self, models: &Models, question: &Question, now: Timestamp) -> Result<Paid, Spent> {
+        let nothing = |error| Ok(Paid { answer: Err(error), cost: Cost::default(), estimated: false });
+        match models.recorded(question) {
+            Ok(Some(reply)) => {
+                let cost = self.till.count(&reply.question, reply.cost);
+                self.own = self.own.and(cost);
+                return Ok(Paid { cost, estimated: reply.estimated, answer: Ok(reply) });
+            }
+            Ok(None) => {}
+            Err(error) => return nothing(error),
+        }
+        affordable(models, &self.config.budget).map_err(|why| Spent { why, is_for_now: false })?;
+        let most = models.most(question);
+        let (reserved, watch) = (self.reserve(now, most)?, Stopwatch::start());
+        match models.ask(question) {
+            Ok(reply) => {
+                self.settle(reserved, &reply.question, reply.cost);
+                Ok(Paid { cost: reply.cost, estimated: reply.estimated, answer: Ok(reply) })
+            }
+            Err(error @ AskError::Broken(_)) => {
+                // It may have cost all that was asked for; nobody says.
+                let milliseconds = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let cost = Cost { output_tokens: 0, milliseconds, ..most };
+                self.settle(reserved, "", cost);
+                Ok(Paid { answer: Err(error), cost, estimated: true })
+            }
+            // Nobody was there who could have taken anything.
+            Err(error) => nothing(error),
+        }
+    }
+}
+
+/// Whether a limit in dollars can be kept.
+///
+/// # Errors
+/// Why it cannot: nobody knows what the model costs.
+pub fn affordable(models: &Models, budget: &BudgetConfig) -> Result<(), String> {
+    let (None, Some(level)) = (models.priced(), budget.in_dollars()) else { return Ok(()) };
+    let name = plain_line(models.name(), 60);
+    Err(format!(
+        "nobody knows what `{name}` costs, and `[budget.{level}] usd` is a limit in dollars; say what it costs in `[model.prices]`, or \
+         set `usd = 0` at every level to go without"
+    ))
 }
 
 /// A candidate that somebody proposed, with what they said.
@@ -159,27 +226,23 @@ impl Dialogue {
         sources: &BTreeMap<String, Vec<u8>>,
     ) -> Option<Asking> {
         let question = self.question(config);
-        let next = self.estimated(&question);
-        if !self.models.knows(&question)
-            && let Err(spent) = purse.room(now, next)
-        {
-            (self.over, self.is_for_now) = (Some(spent.why), spent.is_for_today);
-            return None;
-        }
+        let paid = match purse.ask(&self.models, &question, now) {
+            Ok(paid) => paid,
+            Err(spent) => {
+                (self.over, self.is_for_now) = (Some(format!("the model was not asked: {spent}")), spent.is_for_now);
+                return None;
+            }
+        };
         self.samples += 1;
         let mut asking = nothing_yet(&self.models, &self.prompt, self.models.digest(&question));
-        match self.models.ask(&question) {
+        (asking.cost, asking.estimated) = (paid.cost, paid.estimated);
+        match paid.answer {
             Ok(reply) => {
-                asking.cost = purse.pay(&reply.question, reply.cost);
-                (asking.recorded, asking.estimated) = (reply.recorded, reply.estimated);
+                asking.recorded = reply.recorded;
                 asking.outcome = self.take(config, &reply, sources);
             }
             Err(error) => {
-                if let AskError::Broken(_) = &error {
-                    // It may have cost all that was asked for; nobody says.
-                    let cost = Cost { output_tokens: 0, ..next };
-                    (asking.cost, asking.estimated) = (purse.pay(&format!("{}-{}", asking.question, self.samples), cost), true);
-                } else {
+                if !matches!(error, AskError::Broken(_)) {
                     self.over = Some(format!("the model was not asked: {error}"));
                     self.is_for_now = matches!(error, AskError::Away(_) | AskError::Setup(_));
                 }
@@ -201,13 +264,6 @@ impl Dialogue {
             form: (model.answers == AnswerForm::Json).then(model::schema),
             sample: self.samples,
         }
-    }
-
-    /// What a question may cost at most.
-    fn estimated(&self, question: &Question) -> Cost {
-        let (input_tokens, output_tokens) = (estimate(question), question.answer_tokens);
-        let micro_usd = self.models.price().map_or(0, |price| price.micro_usd(input_tokens, output_tokens));
-        Cost { attempts: 1, input_tokens, output_tokens, micro_usd, milliseconds: 0 }
     }
 
     /// What an answer comes to, in our words.
@@ -323,15 +379,12 @@ pub(super) fn words(models: &Models, prompt: &Prompt, purse: &mut Purse<'_>, now
         form: None,
         sample: 0,
     };
-    let input_tokens = estimate(&question);
-    let micro_usd = models.price().map_or(0, |price| price.micro_usd(input_tokens, WORDS));
-    let next = Cost { attempts: 1, input_tokens, output_tokens: WORDS, micro_usd, milliseconds: 0 };
-    purse.room(now, next).ok()?;
+    let paid = purse.ask(models, &question, now).ok()?;
     let mut asking = nothing_yet(models, prompt, models.digest(&question));
-    match models.ask(&question) {
+    (asking.cost, asking.estimated) = (paid.cost, paid.estimated);
+    match paid.answer {
         Ok(reply) => {
-            asking.cost = purse.pay(&reply.question, reply.cost);
-            (asking.recorded, asking.estimated) = (reply.recorded, reply.estimated);
+            asking.recorded = reply.recorded;
             match model::prose(&reply.text) {
                 Ok(prose) => (asking.outcome, asking.said) = ("words for people".into(), Some(prose)),
                 Err(why) => asking.outcome = format!("its words are not used: {why}"),

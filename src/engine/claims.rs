@@ -10,6 +10,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use super::actions::Journal;
+use super::ahead::Found;
 use super::cycle::Cycle;
 use super::group::Group;
 use super::improvement::Improvement;
@@ -168,7 +169,7 @@ impl Cycle<'_, '_> {
             let done = self.take(opportunity);
             taken += usize::from(self.stepped(&id, done)?);
         }
-        Ok(())
+        self.record_left(&opportunities)
     }
 
     fn take(&mut self, opportunity: &Opportunity) -> Result<()> {
@@ -195,10 +196,43 @@ impl Cycle<'_, '_> {
             self.tell_detected(opportunity);
         }
         self.journal.append(id, vec![Event::Detected { opportunity: opportunity.clone() }])?;
-        match self.ahead.take(id, records) {
-            Some(found) => self.go_on_from(id, found),
-            None => self.work_on(id, 0),
+        match self.ahead.take(id) {
+            Some(found) if found.records == records => self.go_on_from(id, found),
+            other => {
+                self.record_asked(id, other.iter())?;
+                self.work_on(id, 0)
+            }
         }
+    }
+
+    /// Records who was asked for what is not used after all: it was paid for.
+    pub(super) fn record_asked<'f>(&mut self, id: &ImprovementId, found: impl Iterator<Item = &'f Found>) -> Result<()> {
+        let events: Vec<Event> = found.flat_map(Found::asked).map(|asking| Event::Asked { asking: asking.clone() }).collect();
+        self.journal.append(id, events)
+    }
+
+    /// The same for what was looked into and had no turn, because the cycle is to stop, or because another loop was faster.
+    fn record_left(&mut self, opportunities: &[&Opportunity]) -> Result<()> {
+        let groups = std::mem::take(&mut self.ahead.groups);
+        groups.into_values().for_each(|group| group.part(&mut self.ahead));
+        for opportunity in opportunities {
+            let id = &opportunity.id;
+            let Some(found) = self.ahead.take(id).filter(|found| found.asked().next().is_some()) else { continue };
+            let done = self.record_unused(opportunity, &found);
+            self.stepped(id, done)?;
+        }
+        Ok(())
+    }
+
+    fn record_unused(&mut self, opportunity: &Opportunity, found: &Found) -> Result<()> {
+        let id = &opportunity.id;
+        self.journal.hold(&opportunity.tool)?;
+        if !self.journal.improvements.contains_key(id) {
+            let investigation = found.investigation.clone();
+            self.journal
+                .append(id, vec![Event::Detected { opportunity: opportunity.clone() }, Event::Investigated { investigation }])?;
+        }
+        self.record_asked(id, std::iter::once(found))
     }
 
     pub(super) fn tell_detected(&self, opportunity: &Opportunity) {

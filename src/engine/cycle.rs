@@ -248,6 +248,7 @@ impl<'v> Cycle<'v, '_> {
         if let Some(shortlist) = found.shortlist().filter(|shortlist| shortlist.commit != tip) {
             self.shortlists.insert(id.clone(), shortlist.clone());
             self.tell_rebuilding(id, &tip)?;
+            self.record_asked(id, std::iter::once(&found))?;
             return self.work_on(id, 0);
         }
         let Some(opportunity) = self.journal.get(id)?.opportunity.clone() else { return Ok(()) };
@@ -283,7 +284,8 @@ impl<'v> Cycle<'v, '_> {
         let shortlist = self.shortlist(id, &investigation.commit)?;
         let (investigation, learned, shortlist) = (&investigation, &learned, shortlist.as_ref());
         let spends = !self.journal.is_dry_run();
-        let wanted = Wanted { view, tool, character, opportunity, investigation, learned, shortlist, tell, spends };
+        let till = self.journal.till();
+        let wanted = Wanted { view, tool, character, opportunity, investigation, learned, till: &till, shortlist, tell, spends };
         let mut attempts = match self.stages.search(wanted) {
             Ok(attempts) => attempts,
             Err(BenchError::World(error)) => return Err(error),

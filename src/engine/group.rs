@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use super::ahead::{Chosen, Found};
+use super::ahead::{Ahead, Chosen, Found};
 use super::cycle::Cycle;
 use super::divide::{Divided, divide};
 use super::progress::Progress;
@@ -16,10 +16,11 @@ use super::search::{Next, Wanted};
 use super::stage::Stage;
 use crate::deploy;
 use crate::model::{
-    Candidate, Check, CommitId, Conclusion, End, Event, ImprovementId, Investigation, Judgement, Opportunity, Part, Patch,
-    Verdict,
+    Asking, AttemptSummary, Candidate, Check, CommitId, Conclusion, Cost, End, Event, ImprovementId, Investigation, Judgement,
+    Opportunity, Part, Patch, Verdict,
 };
 use crate::validate::Judged;
+use crate::world::View;
 use crate::world::bench::BenchError;
 
 /// What was found for one of the tools.
@@ -54,6 +55,11 @@ impl Group {
         whole(self.members.iter().map(|member| &member.opportunity))
     }
 
+    /// Leaves each of them to its own turn.
+    pub(super) fn part(self, ahead: &mut Ahead) {
+        self.members.into_iter().for_each(|member| ahead.keep(&member.opportunity.id, Some(member.found)));
+    }
+
     /// The improvement that it is.
     pub(super) fn id(&self) -> Option<ImprovementId> {
         self.whole().map(|whole| whole.id)
@@ -77,17 +83,19 @@ impl Cycle<'_, '_> {
         if !self.may_group() {
             return Ok(());
         }
-        let most = self.view().config.engine.group;
+        let (view, most) = (self.view(), self.view().config.engine.group);
         for (_, opportunity) in chosen {
             let is_doubtful = self.journal.known(&opportunity.id).reverted_before;
             let Some(place) = self.ahead.found(&opportunity.id) else { continue };
-            let accepted = place.as_ref().and_then(Found::accepted);
+            let accepted = place.as_ref().and_then(|found| Some((found, found.accepted()?.0)));
             // A commit that is undone is one tool's; and what was reverted before is a person's to decide, by itself.
-            let Some((candidate, ..)) = accepted.filter(|(candidate, ..)| candidate.strategy != "revert" && !is_doubtful) else {
+            let Some((found, candidate)) = accepted.filter(|(_, candidate)| candidate.strategy != "revert" && !is_doubtful)
+            else {
                 continue;
             };
             let (class, message) = opportunity.failure.pattern();
-            let key = [class.to_string(), message, candidate.strategy.clone(), kind(candidate)];
+            let kind = kind(view, &found.investigation.commit, candidate)?;
+            let key = [class.to_string(), message, candidate.strategy.clone(), kind];
             let members = alike.entry(key).or_default();
             if members.len() < most
                 && let Some(found) = place.take()
@@ -142,7 +150,7 @@ impl Cycle<'_, '_> {
     }
 
     fn judge_together(&self, members: &[&Member]) -> Result<Result<Vec<Judged>, String>> {
-        let learned = super::offer::learned(self.journal.improvements.values());
+        let (learned, till) = (super::offer::learned(self.journal.improvements.values()), self.journal.till());
         let mut all = Vec::new();
         for (at, member) in members.iter().enumerate() {
             let Member { opportunity, found } = member;
@@ -163,6 +171,7 @@ impl Cycle<'_, '_> {
                 opportunity,
                 investigation: &Investigation { commit: base, ..found.investigation.clone() },
                 learned: &learned,
+                till: &till,
                 shortlist: None,
                 tell: self.journal.listener(),
                 spends: false,
@@ -203,9 +212,7 @@ impl Cycle<'_, '_> {
         });
         let is_open = self.journal.improvements.get(&whole.id).is_some_and(|known| !known.stage.is_end());
         if !unchanged || is_open {
-            for Member { opportunity, found } in group.members {
-                self.ahead.keep(&opportunity.id, Some(found));
-            }
+            group.part(&mut self.ahead);
             return Ok(false);
         }
         self.report.opportunities += 1;
@@ -215,6 +222,7 @@ impl Cycle<'_, '_> {
         if group.members.iter().any(|member| member.found.investigation.commit != tip) {
             self.remember(&group.members);
             self.tell_rebuilding(&id, &tip)?;
+            self.record_asked(&id, group.members.iter().map(|member| &member.found))?;
             return self.work_on_group(&id, 0).map(|()| true);
         }
         self.record_group(&id, group, 0).map(|()| true)
@@ -243,8 +251,10 @@ impl Cycle<'_, '_> {
         let members = opportunities.iter().zip(found);
         let members: Vec<Member> =
             members.map(|(opportunity, found)| Member { opportunity: (*opportunity).clone(), found }).collect();
-        let kinds = members.iter().map(|member| member.found.accepted().map(|(candidate, ..)| kind(candidate)));
-        let kinds: Vec<Option<String>> = kinds.collect();
+        let kinds: Vec<Option<String>> = members
+            .iter()
+            .map(|member| member.found.accepted().map(|(candidate, ..)| kind(self.view(), &tip, candidate)).transpose())
+            .collect::<Result<_>>()?;
         let judged = match kinds.iter().position(Option::is_none) {
             Some(at) => Err(format!("`{}`: {}", opportunities[at].tool, members[at].found.why_not())),
             None if kinds.iter().any(|kind| *kind != kinds[0]) => Err("they no longer have the same repair".to_string()),
@@ -254,7 +264,9 @@ impl Cycle<'_, '_> {
             Ok(judged) => self.record_group(id, Group { members, judged }, rebuilt),
             Err(why) => {
                 let tried = members.iter().map(|member| member.found.tried()).sum();
-                if !self.record_investigation(id, &members)? {
+                let goes_on = self.record_investigation(id, &members)?;
+                self.record_asked(id, members.iter().map(|member| &member.found))?;
+                if !goes_on {
                     return Ok(());
                 }
                 self.unsolved(id, tried, format!("{why}; each tool is looked at by itself"))
@@ -290,7 +302,8 @@ impl Cycle<'_, '_> {
         let (mut attempts, mut candidates) = (Vec::new(), Vec::new());
         for Member { found, .. } in &members {
             let (candidate, _, tried) = found.accepted().context("a bug: a group without a repair")?;
-            attempts.push(deploy::summarise(self.view(), &base, candidate, tried)?);
+            let prose = found.asked().filter(|asking| asking.is_prose()).last().and_then(|asking| asking.said.clone());
+            attempts.push(AttemptSummary { prose, ..deploy::summarise(self.view(), &base, candidate, tried)? });
             candidates.push(candidate);
         }
         let mut parts = Vec::new();
@@ -310,6 +323,7 @@ impl Cycle<'_, '_> {
         let all = Candidate { patch, trust, title: title(&candidates), ..candidates[0].clone() };
         let tried = attempts.iter().map(|attempt| attempt.tried).sum();
         let mut attempt = deploy::summarise(self.view(), &base, &all, tried)?;
+        attempt.cost = Some(self.journal.get(id)?.cost()).filter(|cost| *cost != Cost::default());
         attempt.parts = members
             .iter()
             .zip(&attempts)
@@ -322,7 +336,8 @@ impl Cycle<'_, '_> {
         let verdict = verdict(&members, &judged);
         self.tell_judged(id, &attempt, &verdict)?;
         let whole = self.journal.get(id)?.opportunity.clone().context("a bug: a group without an opportunity")?;
-        let proposal = deploy::propose_together(&whole, &parts, &attempt, &base, self.view().clock.now())?;
+        let asked: Vec<Asking> = self.journal.get(id)?.asked().cloned().collect();
+        let proposal = deploy::propose_together(&whole, &parts, &attempt, (&base, &asked), self.view().clock.now())?;
         self.propose(id, Event::Judged { attempt, verdict }, &proposal)?;
         self.remember(&members);
         self.land(id, rebuilt)
@@ -345,12 +360,14 @@ impl Cycle<'_, '_> {
     }
 }
 
-/// What makes repairs the same: the template; and of those who have none, the patch.
-fn kind(candidate: &Candidate) -> String {
-    match candidate.strategy.as_str() {
-        "model" | "agent" => candidate.patch.id().0,
-        _ => candidate.source.clone(),
+/// What makes repairs the same: the template; and of those who have none, the lines that are taken out and put in, wherever that is.
+fn kind(view: &View, base: &CommitId, candidate: &Candidate) -> Result<String> {
+    if !matches!(candidate.strategy.as_str(), "model" | "agent") {
+        return Ok(candidate.source.clone());
     }
+    let diff = deploy::summarise(view, base, candidate, 0)?.diff;
+    let is_changed = |line: &&str| line.starts_with(['+', '-']) && !line.starts_with("+++ ") && !line.starts_with("--- ");
+    Ok(diff.lines().filter(is_changed).collect::<Vec<_>>().join("\n"))
 }
 
 /// What the repair does, without the place where that is another one in each tool.

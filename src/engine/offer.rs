@@ -16,9 +16,7 @@ use crate::config::StrategyName;
 use crate::deploy;
 use crate::improve::{self, Budget, Case, Known, Learned, Oracle, Repaired, Report, SearchError, Suite};
 use crate::lang;
-use crate::model::{
-    Answer, Candidate, Event, Investigation, Patch, PatchId, Recording, SideEffects, Test, TestBody, Tool, ToolRun,
-};
+use crate::model::{Answer, Candidate, Investigation, Patch, PatchId, Recording, SideEffects, Test, TestBody, Tool, ToolRun};
 use crate::validate::{Gate, Shown};
 use crate::world::View;
 use crate::world::catalog;
@@ -69,11 +67,6 @@ pub(super) struct Asked<'a> {
 pub(super) fn learned<'a>(improvements: impl Iterator<Item = &'a Improvement>) -> Learned {
     let mut learned = Learned::default();
     for improvement in improvements {
-        for record in &improvement.records {
-            if let Event::Asked { asking } = &record.event {
-                learned.ledger.record(record.at, asking.cost);
-            }
-        }
         let Some((attempt, _)) = &improvement.accepted else { continue };
         let good = match improvement.stage {
             Stage::Kept => true,

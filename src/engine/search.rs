@@ -10,7 +10,7 @@ use super::improvement::Improvement;
 use super::offer::{Asked, Offer, rivals};
 use super::progress::Progress;
 use crate::config::StrategyName;
-use crate::improve::Learned;
+use crate::improve::{Learned, Till};
 use crate::model::{Asking, Candidate, Character, CheckStatus, CommitId, Investigation, Language, Opportunity, Tool};
 use crate::validate::{Gate, Judged};
 use crate::world::View;
@@ -26,6 +26,8 @@ pub(super) struct Wanted<'a> {
     pub(super) opportunity: &'a Opportunity,
     pub(super) investigation: &'a Investigation,
     pub(super) learned: &'a Learned,
+    /// What all of a cycle spend from.
+    pub(super) till: &'a Till,
     /// What came to the gate on another base, where the files that it edits are the same.
     pub(super) shortlist: Option<&'a Shortlist>,
     pub(super) tell: &'a dyn Fn(Progress),
@@ -155,8 +157,8 @@ impl<'a> Search<'a> {
     }
 
     pub(super) fn purse(&mut self, improvement: &Improvement) -> &mut Purse<'a> {
-        let (config, ledger) = (&self.wanted.view.config, &self.wanted.learned.ledger);
-        self.purse.get_or_insert_with(|| Purse::of(config, ledger, improvement))
+        let (config, till) = (&self.wanted.view.config, self.wanted.till);
+        self.purse.get_or_insert_with(|| Purse::of(config, till, improvement))
     }
 
     /// What somebody who wants to know more of this failure is given.

@@ -41,18 +41,23 @@ pub struct StrategyRow {
     pub cost: Cost,
 }
 
+/// What models and agents have cost, by the log.
+pub(super) fn ledger<'a>(improvements: impl Iterator<Item = &'a Improvement>) -> Ledger {
+    let mut ledger = Ledger::default();
+    for record in improvements.flat_map(|improvement| &improvement.records) {
+        if let Event::Asked { asking } = &record.event {
+            ledger.record(record.at, asking);
+        }
+    }
+    ledger
+}
+
 type Key = (String, String, Language, String);
 
 impl History {
     /// What models and agents have cost.
     pub fn spending(&self) -> Spending {
-        let mut ledger = Ledger::default();
-        for record in self.improvements().into_iter().flat_map(|improvement| &improvement.records) {
-            if let Event::Asked { asking } = &record.event {
-                ledger.record(record.at, asking.cost);
-            }
-        }
-        let view = self.view();
+        let (ledger, view) = (ledger(self.improvements().into_iter()), self.view());
         Spending { today: ledger.day(view.clock.now()), all: ledger.all(), budget: view.config.budget.clone() }
     }
 

@@ -92,7 +92,8 @@ pub fn next(stage: Stage, event: &Event) -> Result<Stage, IllegalEvent> {
             Conclusion::Improvable => Stage::Investigated,
             _ => Stage::Declined,
         }),
-        (Stage::Investigated, Event::Asked { .. }) => Ok(Stage::Investigated),
+        // What was paid for is counted, whatever became of it meanwhile.
+        (stage, Event::Asked { .. }) if stage != Stage::New => Ok(stage),
         (Stage::Investigated, Event::Judged { verdict, .. }) if verdict.accepted() => Ok(Stage::Accepted),
         (Stage::Investigated, Event::Judged { .. }) => Ok(Stage::Investigated),
         (Stage::Investigated, Event::NoCandidate { .. }) => Ok(Stage::Unsolved),

@@ -1,10 +1,9 @@
 //! What became of earlier repairs: it moves the templates and operators that made them up or down.
 //!
-//! Derived from the log whenever it is needed, never stored. So is what asking others has cost.
+//! Derived from the log whenever it is needed, never stored.
 
 use std::collections::BTreeMap;
 
-use super::spending::Ledger;
 use crate::model::Language;
 
 /// Earlier repairs count like so many of unknown outcome, half of them good: two repairs do not turn the order upside down.
@@ -18,8 +17,6 @@ pub struct Learned {
     counts: BTreeMap<(Language, String), (u32, u32)>,
     /// Repairs that proved themselves, oldest first.
     pub repaired: Vec<Repaired>,
-    /// What was spent on models and agents.
-    pub ledger: Ledger,
 }
 
 /// A repair that proved itself.

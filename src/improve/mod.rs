@@ -25,7 +25,7 @@ pub use operators::{CASES as OPERATOR_CASES, Operator, OperatorCase, operators};
 pub use oracle::{Oracle, Suite};
 pub use rules::{Template, TemplateCase, templates};
 pub use search::{Budget, Known, Plausible, Report, SearchError, Stopped, readable, search};
-pub use spending::{Ledger, Spent, room};
+pub use spending::{Ledger, Reserved, Spent, Till};
 
 use regex::Regex;
 

@@ -29,6 +29,17 @@ impl Cost {
         }
     }
 
+    /// What is left of it without another one that is part of it.
+    pub fn without(self, other: Cost) -> Cost {
+        Cost {
+            attempts: self.attempts.saturating_sub(other.attempts),
+            input_tokens: self.input_tokens.saturating_sub(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_sub(other.output_tokens),
+            micro_usd: self.micro_usd.saturating_sub(other.micro_usd),
+            milliseconds: self.milliseconds.saturating_sub(other.milliseconds),
+        }
+    }
+
     /// Tokens of both.
     pub fn tokens(self) -> u64 {
         self.input_tokens.saturating_add(self.output_tokens)

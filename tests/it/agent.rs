@@ -160,7 +160,7 @@ impl WithTime for Repository {
 #[test]
 fn an_agent_is_run_once_while_a_model_is_waited_for() {
     let oracle = Oracle::always(Say::Status(429, Some("3600")));
-    let model = format!("\n[model]\nprovider = \"compatible\"\nname = \"m\"\nurl = \"{}\"\n", oracle.address);
+    let model = format!("\n[model]\nprovider = \"compatible\"\nname = \"gpt-4o\"\nurl = \"{}\"\n", oracle.address);
     let repository = with_agent("#!/bin/sh\nexit 3\n", &model);
     repository.edit("fractal.toml", "[\"agent\"]", "[\"model\", \"agent\"]");
     repository.commit("a model first");

@@ -3,7 +3,7 @@
 use crate::support::{CALCULATOR, CALCULATOR_TEST, MOMENTS, ORDERS, Repository, lines, word};
 
 /// Copies of one tool under these names, each with tests that end with these lines, in one repository.
-fn copies(names: &[&str], original: (&str, &str, &str), extra: &[(&str, &str)]) -> Repository {
+pub fn copies(names: &[&str], original: (&str, &str, &str), extra: &[(&str, &str)]) -> Repository {
     let (name, program, test) = original;
     let repository = Repository::of("unused", "pass\n", "");
     let mut config = format!("{MOMENTS}[engine]\ngroup = 8\nparallel = 2\n\n[discover]\nenabled = false\n");

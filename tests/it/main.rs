@@ -10,6 +10,7 @@ mod bench_monitor;
 mod bench_repair;
 mod board;
 mod by_itself;
+mod budget;
 mod catalog;
 mod claims;
 mod collected;

@@ -37,7 +37,7 @@ if __name__ == "__main__":
     print(seconds(sys.argv[1]))
 "#;
 pub const RIGHT: &str = "UNITS = {\"s\": 1, \"m\": 60, \"h\": 3600}\n";
-const TEST: &str = "import unittest\nfrom tools import duration\n\n\nclass DurationTest(unittest.TestCase):\n    \
+pub const TEST: &str = "import unittest\nfrom tools import duration\n\n\nclass DurationTest(unittest.TestCase):\n    \
     def test_minutes(self):\n        self.assertEqual(duration.seconds(\"2m10s\"), 130)\n";
 
 /// An answer that edits one file.
@@ -49,13 +49,13 @@ pub fn right() -> String {
     edit("tools/duration.py", "UNITS = {\"s\": 1, \"m\": 60}", RIGHT.trim_end())
 }
 
-/// Runs of it, half of them failing; with what those should have said, if somebody says it.
-fn recorded(repository: &Repository, marked: bool) {
+/// Runs of a tool that is such a program, half of them failing; with what those should have said, if somebody says it.
+pub fn recorded(repository: &Repository, tool: &str, marked: bool) {
     for input in ["5m", "30s", "2m10s", "7s", "12m", "1m1s", "9m", "44s", "3m3s", "8m"] {
-        assert_eq!(repository.exec("duration", &[input]), 0);
+        assert_eq!(repository.exec(tool, &[input]), 0);
     }
     for (input, seconds) in [("2h", 7200), ("1h30m", 5400), ("3h5s", 10805), ("10h", 36000), ("4h4m", 14640), ("6h", 21600)] {
-        assert_eq!(repository.exec("duration", &[input]), 1);
+        assert_eq!(repository.exec(tool, &[input]), 1);
         if !marked {
             continue;
         }
@@ -72,7 +72,7 @@ pub fn failing() -> Repository {
     static ONCE: std::sync::OnceLock<Repository> = std::sync::OnceLock::new();
     let made = || {
         let repository = Repository::of("duration", DURATION, TEST);
-        recorded(&repository, true);
+        recorded(&repository, "duration", true);
         repository
     };
     ONCE.get_or_init(made).copy()
@@ -307,7 +307,7 @@ fn whatever_a_model_does_wrong_nothing_comes_of_it() {
 fn answers_that_disagree_where_nobody_said_what_is_right_are_not_proposed() {
     let stage = |second: i32| {
         let repository = Repository::of("duration", DURATION, TEST);
-        recorded(&repository, false);
+        recorded(&repository, "duration", false);
         let oracle = Oracle::saying(move |asked| {
             let hours = if asked.number == 0 { 3600 } else { second };
             let units = format!("UNITS = {{\"s\": 1, \"m\": 60, \"h\": {hours}}}");
@@ -349,7 +349,7 @@ fn a_budget_ends_the_asking_and_is_counted_over_days_and_failures() {
     assert_eq!(status["spending"]["all"]["attempts"], 2);
     repository.edit("tools/duration.py", "import re\n", "import re  # again\n");
     repository.commit("another version");
-    recorded(&repository, true);
+    recorded(&repository, "duration", true);
     assert_eq!(asked("day = { attempts = 5 }", "[budget.day] attempts"), 3);
     assert_eq!(repository.says(&["status"]).matches("(5 asked").count(), 2);
 }
@@ -539,6 +539,6 @@ fn the_doctor_says_whether_a_model_could_be_asked_and_asks_nobody() {
         word(&states.find(|state| state["what"] == "model" && state["good"] == true).expect("a model")["said"])
     };
     assert!(said(None).contains("the loop works without: there is no key"), "{}", said(None));
-    assert_eq!(said(Some(KEY)), "`gpt-4o-mini` can be asked, at $0.15 and $0.6 for a million tokens");
+    assert_eq!(said(Some(KEY)), "`gpt-4o-mini` can be asked, at $0.15 and $0.6 for a million tokens (by the table of 2025-10)");
     assert!(oracle.asked().is_empty());
 }

@@ -9,7 +9,7 @@ use crate::config::{AnswerForm, Config, Recordings};
 use crate::engine::asking::{Dialogue, Purse};
 use crate::engine::redact_by;
 use crate::improve::model::{self, Example};
-use crate::improve::{self, Ledger};
+use crate::improve::{self, Till};
 use crate::model::{
     Candidate, CommitId, Conclusion, Cost, Counts, Failure, FileEdit, Investigation, SuiteRun, Test, TestBody, TestRun, Tool,
 };
@@ -51,8 +51,8 @@ pub(super) fn ask(
         Ok(prompt) => prompt,
         Err(why) => return Ok(Answered { found: None, cost: Cost::default(), why, tried: 0 }),
     };
-    let ledger = Ledger::default();
-    let mut purse = Purse::new(config, &ledger);
+    let till = Till::default();
+    let mut purse = Purse::new(config, &till);
     let mut talk = Dialogue::new(models, prompt);
     let (mut found, mut tried) = (None, 0);
     loop {

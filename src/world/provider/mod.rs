@@ -16,7 +16,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-pub use self::price::Price;
+pub use self::price::Priced;
 use self::recording::Recorder;
 use super::clock::{Clock, Stopwatch};
 use super::files;
@@ -95,7 +95,7 @@ pub type Redact = Box<dyn Fn(&str) -> String + Send + Sync>;
 /// A provider with a model of its own choice.
 pub struct Models {
     config: ModelConfig,
-    price: Option<Price>,
+    price: Option<Priced>,
     wire: Option<http::Wire>,
     recorder: Recorder,
     redact: Redact,
@@ -146,8 +146,12 @@ impl Models {
     }
 
     /// What it costs; `None` where nobody knows.
-    pub fn price(&self) -> Option<Price> {
-        self.price
+    pub fn priced(&self) -> Option<&Priced> {
+        self.price.as_ref()
+    }
+
+    fn micro_usd(&self, input_tokens: u64, output_tokens: u64) -> u64 {
+        self.priced().map_or(0, |known| known.price.micro_usd(input_tokens, output_tokens))
     }
 
     /// Digest of a question: the same question to the same model has the same one, wherever the model is asked.
@@ -165,9 +169,21 @@ impl Models {
         Question { system: (self.redact)(&question.system), messages, ..question.clone() }
     }
 
-    /// Whether the answer is there already.
-    pub fn knows(&self, question: &Question) -> bool {
-        self.recorder.find(&self.digest(question)).is_some()
+    /// The answer that is there already, if one is.
+    ///
+    /// # Errors
+    /// [`AskError::NotRecorded`] when there is none and nobody may be asked for it.
+    pub fn recorded(&self, question: &Question) -> Result<Option<Reply>, AskError> {
+        let found = self.recorder.find(&self.digest(question));
+        if found.is_none() && self.wire.is_none() { Err(AskError::NotRecorded) } else { Ok(found) }
+    }
+
+    /// What a question may cost at most: all the tokens that an answer may have, and all the time that it may take.
+    pub fn most(&self, question: &Question) -> Cost {
+        let (input_tokens, output_tokens) = (estimate(question), question.answer_tokens);
+        let micro_usd = self.micro_usd(input_tokens, output_tokens);
+        let milliseconds = u64::try_from(self.config.timeout.0.as_millis()).unwrap_or(u64::MAX);
+        Cost { attempts: 1, input_tokens, output_tokens, micro_usd, milliseconds }
     }
 
     /// Asks. A question that was asked before, and kept, is not sent again.
@@ -186,7 +202,7 @@ impl Models {
         let text = (self.redact)(&wire.without_key(&said.text));
         let (input_tokens, output_tokens) = said.tokens.unwrap_or_else(|| (estimate(&redacted), tokens(said.text.len())));
         let milliseconds = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let micro_usd = self.price.map_or(0, |price| price.micro_usd(input_tokens, output_tokens));
+        let micro_usd = self.micro_usd(input_tokens, output_tokens);
         let reply = Reply {
             text,
             stop: said.stop.unwrap_or(Stop::End),
@@ -201,7 +217,7 @@ impl Models {
 }
 
 /// Tokens that a question may have, guessed from its length: rather too many.
-pub fn estimate(question: &Question) -> u64 {
+fn estimate(question: &Question) -> u64 {
     tokens(question.system.len() + question.messages.iter().map(|(_, text)| text.len()).sum::<usize>())
 }
 

@@ -2,71 +2,82 @@
 
 use serde::Deserialize;
 
-use crate::config::{ModelConfig, Provider};
+use crate::config::{ModelConfig, Price, Provider};
 
-/// Dollars for a million tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-pub struct Price {
-    pub input: f64,
-    pub output: f64,
+/// A price, and who says so.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Priced {
+    pub price: Price,
+    /// For people.
+    pub by: String,
 }
 
 #[derive(Deserialize)]
 struct Row {
     model: String,
-    #[serde(flatten)]
-    price: Price,
+    input: f64,
+    output: f64,
 }
 
 #[derive(Deserialize)]
 struct Table {
+    /// When the providers listed these prices.
+    date: String,
     price: Vec<Row>,
 }
 
-impl Price {
-    /// Millionths of a dollar for so many tokens, rounded up.
-    pub fn micro_usd(self, input: u64, output: u64) -> u64 {
-        (self.input * input as f64 + self.output * output as f64).ceil() as u64
-    }
-}
-
 /// What the configured model costs; `None` where nobody knows. What runs on this machine costs nothing.
-pub(super) fn of(config: &ModelConfig) -> Option<Price> {
-    if config.input_usd > 0.0 || config.output_usd > 0.0 {
-        return Some(Price { input: config.input_usd, output: config.output_usd });
+pub(super) fn of(config: &ModelConfig) -> Option<Priced> {
+    let own = config.prices.iter().map(|(name, price)| (name.as_str(), *price));
+    if let Some(price) = fitting(&config.name, own) {
+        return Some(Priced { price, by: "`[model.prices]`".into() });
     }
-    match config.provider {
-        Provider::Ollama => Some(Price { input: 0.0, output: 0.0 }),
-        _ => listed(&config.name),
+    if config.provider == Provider::Ollama {
+        return Some(Priced { price: Price { input: 0.0, output: 0.0 }, by: "`ollama`, which runs here".into() });
     }
+    let table: Table = toml::from_str(include_str!("../../../templates/models/prices.toml")).ok()?;
+    let rows = table.price.iter().map(|row| (row.model.as_str(), Price { input: row.input, output: row.output }));
+    Some(Priced { price: fitting(&config.name, rows)?, by: format!("the table of {}", table.date) })
 }
 
-fn listed(name: &str) -> Option<Price> {
-    let table: Table = toml::from_str(include_str!("../../../templates/models/prices.toml")).ok()?;
-    let name = name.rsplit('/').next().unwrap_or(name);
-    let rows = table.price.into_iter().filter(|row| name.starts_with(&row.model));
-    rows.max_by_key(|row| row.model.len()).map(|row| row.price)
+/// Of the names that a model's name begins with, the longest has the price; what stands before a `/` may be left out.
+fn fitting<'r>(name: &str, rows: impl Iterator<Item = (&'r str, Price)>) -> Option<Price> {
+    let short = name.rsplit('/').next().unwrap_or(name);
+    let fitting = rows.filter(|(row, _)| !row.is_empty() && (short.starts_with(row) || name.starts_with(row)));
+    fitting.max_by_key(|(row, _)| row.len()).map(|(_, price)| price)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn price(config: &ModelConfig) -> Option<(f64, f64)> {
+        of(config).map(|priced| (priced.price.input, priced.price.output))
+    }
+
+    fn named(name: &str) -> ModelConfig {
+        ModelConfig { name: name.into(), ..ModelConfig::default() }
+    }
+
     #[test]
     fn the_longest_name_that_fits_has_the_price() {
-        let price = |name| listed(name).map(|price| (price.input, price.output));
-        assert_eq!(price("gpt-4o-2024-11-20"), Some((2.5, 10.0)));
-        assert_eq!(price("openai/gpt-4o-mini"), Some((0.15, 0.6)));
-        assert_eq!(price("claude-sonnet-4-20250514"), Some((3.0, 15.0)));
-        assert_eq!(price("my-own-model"), None);
+        assert_eq!(price(&named("gpt-4o-2024-11-20")), Some((2.5, 10.0)));
+        assert_eq!(price(&named("openai/gpt-4o-mini")), Some((0.15, 0.6)));
+        assert_eq!(price(&named("claude-sonnet-4-20250514")), Some((3.0, 15.0)));
+        assert_eq!(price(&named("my-own-model")), None);
         assert_eq!(Price { input: 2.5, output: 10.0 }.micro_usd(1_000, 100), 3_500);
     }
 
     #[test]
     fn the_configuration_knows_better_and_what_runs_here_costs_nothing() {
-        let own = ModelConfig { name: "gpt-4o".into(), input_usd: 1.0, output_usd: 2.0, ..ModelConfig::default() };
-        assert_eq!(of(&own), Some(Price { input: 1.0, output: 2.0 }));
-        let here = ModelConfig { provider: Provider::Ollama, name: "qwen".into(), ..ModelConfig::default() };
-        assert_eq!(of(&here), Some(Price { input: 0.0, output: 0.0 }));
+        let row = |name: &str, input, output| (name.to_string(), Price { input, output });
+        let prices = [row("gpt-4o", 1.0, 2.0), row("vendor/my-", 0.0, 0.0), row("", 9.0, 9.0)].into_iter().collect();
+        let own = ModelConfig { prices, ..named("gpt-4o-mini") };
+        assert_eq!(price(&own), Some((1.0, 2.0)));
+        assert_eq!(of(&own).map(|priced| priced.by), Some("`[model.prices]`".into()));
+        assert_eq!(price(&ModelConfig { name: "vendor/my-own-model".into(), ..own.clone() }), Some((0.0, 0.0)));
+        assert_eq!(price(&ModelConfig { name: "another".into(), ..own }), None);
+        let here = ModelConfig { provider: Provider::Ollama, ..named("qwen") };
+        assert_eq!(price(&here), Some((0.0, 0.0)));
     }
 }

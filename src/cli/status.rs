@@ -172,6 +172,7 @@ fn show_strategies(everything: &Everything, paint: Paint) {
         match together.iter_mut().find(|known| known.strategy == row.strategy && known.source == row.source) {
             Some(known) => {
                 (known.judged, known.accepted) = (known.judged + row.judged, known.accepted + row.accepted);
+                (known.compared, known.preferred) = (known.compared + row.compared, known.preferred + row.preferred);
                 (known.landed, known.kept) = (known.landed + row.landed, known.kept + row.kept);
                 (known.reverted, known.cost) = (known.reverted + row.reverted, known.cost.and(row.cost));
             }
@@ -181,9 +182,10 @@ fn show_strategies(everything: &Everything, paint: Paint) {
     let rows = together.into_iter().map(|row| {
         let counts = [row.judged, row.accepted, row.landed, row.kept, row.reverted].map(|count| count.to_string());
         let [judged, accepted, landed, kept, reverted] = counts;
-        [row.strategy, row.source, judged, accepted, landed, kept, reverted, format!("{:.4}", row.cost.usd())]
+        let better = format!("{} of {}", row.preferred, row.compared);
+        [row.strategy, row.source, judged, accepted, better, landed, kept, reverted, format!("{:.4}", row.cost.usd())]
     });
-    let names = ["strategy", "who, prompt", "judged", "accepted", "landed", "kept", "reverted", "dollars"];
+    let names = ["strategy", "who, prompt", "judged", "accepted", "preferred", "landed", "kept", "reverted", "dollars"];
     render::say(&render::table(names, rows));
 }
 

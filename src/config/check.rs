@@ -62,6 +62,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     at_least("validate.suite_time", config.validate.suite_time, TRIAL_MIN)?;
     expressions("record.secrets", &config.record.secrets)?;
     expressions("record.harmless", &config.record.harmless)?;
+    demand(config.improve.gate_attempts > 0, || "`improve.gate_attempts` is 0, so that nothing could be accepted".into())?;
     forge::check(&config.forge)?;
     improve::check(&config.improve)?;
     model::check(&config.model, &config.agent)?;

@@ -15,15 +15,15 @@ pub struct ImproveConfig {
     pub cpu: Span,
     /// Time spent at the gate for one opportunity.
     pub time: Span,
-    /// Candidates that passed the quick trial and are taken through the whole gate, at most.
+    /// Candidates of each strategy that are taken through the whole gate for one failure on one version, at most.
     pub gate_attempts: usize,
     /// A commit older than this is never proposed for a revert.
     pub revert_days: u32,
     /// Which strategies are asked, in this order, until the gate accepts something: `revert`, `template`, `model`, `agent`. The last two do
     /// nothing until `[model]` and `[agent]` say who that is.
     pub strategies: Vec<StrategyName>,
-    /// Strategies that are asked too when another one's candidate was accepted, so that the gate compares them on the same inputs: an A/B
-    /// test, which costs what they cost.
+    /// Strategies that are asked too when the candidate of one before them in `strategies` was accepted: the gate compares up to two
+    /// candidates of each with it on the same inputs, and the better one is taken. An A/B test, which costs what they cost.
     pub beside: Vec<StrategyName>,
     /// Where other strategies, or another order of them, are better: the first that fits counts.
     pub route: Vec<Route>,

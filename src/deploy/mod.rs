@@ -62,6 +62,7 @@ pub fn summarise(view: &View, base: &CommitId, candidate: &Candidate, tried: u64
         tried,
         cost: None,
         prose: None,
+        beside: Vec::new(),
         parts: Vec::new(),
     })
 }

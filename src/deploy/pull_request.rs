@@ -233,6 +233,7 @@ mod tests {
             tried: 1,
             cost: None,
             prose: None,
+            beside: Vec::new(),
             parts: Vec::new(),
         };
         let check = |name: &str| Check { name: name.into(), status: CheckStatus::Passed, detail: shown(), listed: vec![shown()] };

@@ -8,7 +8,7 @@ use super::markdown::{block, cell, code, inert};
 use super::marks::sealed;
 use crate::model::{
     Analysis, Asking, AttemptSummary, Check, CheckStatus, CommitId, Counts, Finding, ImprovementId, Investigation, Opportunity,
-    Patch, Signal, Tool, Verdict, plain_line,
+    Patch, Rival, Signal, Tool, Verdict, plain_line,
 };
 
 /// Characters of a subject line's own text.
@@ -69,6 +69,7 @@ impl Story<'_> {
             trust => format!("{:?}", self.attempt.trust).to_lowercase(),
             tried => self.attempt.tried,
             diff => self.attempt.diff,
+            beside => self.attempt.beside.iter().map(beside).collect::<Vec<_>>(),
             checks => checks(self.verdict),
             verdict => verdict(self.verdict).unwrap_or_default(),
             passed => self.verdict.checks.iter().filter(|c| c.status == CheckStatus::Passed).count(),
@@ -120,6 +121,11 @@ pub fn verdict(verdict: &Verdict) -> Result<String> {
             checks => checks(verdict),
         },
     )
+}
+
+fn beside(other: &Rival) -> minijinja::Value {
+    let Rival { strategy, source, title, patch } = other;
+    context! { strategy => code(strategy), source => code(source), title => cell(title), patch => patch.short() }
 }
 
 /// Who else was asked, what that led to and what it cost; nothing where nobody was.

@@ -18,7 +18,7 @@ use super::progress::{Progress, describe_investigation};
 use super::search::{Next, Shortlist, Wanted};
 use super::stages::{Stages, Work};
 use crate::improve::{Learned, Till};
-use crate::model::{Asking, Candidate, Character, CommitId, Conclusion, ImprovementId, Investigation, Opportunity, Tool};
+use crate::model::{Asking, Candidate, Character, CommitId, Conclusion, ImprovementId, Investigation, Opportunity, Rival, Tool};
 use crate::validate::{Judged, Reading};
 use crate::world::View;
 use crate::world::bench::BenchError;
@@ -51,6 +51,14 @@ impl Found {
         match self.came.last()? {
             Next::Judged { candidate, judged, tried, .. } if judged.verdict.accepted() => Some((candidate, judged, *tried)),
             Next::Judged { .. } | Next::Over { .. } | Next::Later { .. } | Next::Asked(_) => None,
+        }
+    }
+
+    /// What it was compared with.
+    pub(super) fn beside(&self) -> &[Rival] {
+        match self.came.last() {
+            Some(Next::Judged { beside, .. }) => beside,
+            _ => &[],
         }
     }
 

@@ -20,7 +20,7 @@ use super::{rollout, shadow};
 use crate::deploy::{self, Decision, Facts, Proposal};
 use crate::model::{
     ActionKind, Approver, Asking, AttemptSummary, Candidate, Character, CommitId, Conclusion, Cost, End, Event, ImprovementId,
-    Investigation, Observation, Opportunity, Tool, Verdict,
+    Investigation, Observation, Opportunity, Rival, Tool, Verdict,
 };
 use crate::prioritize;
 use crate::validate::Judged;
@@ -317,9 +317,9 @@ impl<'v> Cycle<'v, '_> {
                 self.journal.tell(Progress::Asked { id: id.clone(), tool: tool.name.clone(), asking });
                 return Ok(false);
             }
-            Next::Judged { candidate, judged, tried, shortlist } => {
+            Next::Judged { candidate, judged, tried, shortlist, beside } => {
                 let accepted = judged.verdict.accepted();
-                self.judged(id, tool, opportunity, &candidate, *judged, tried)?;
+                self.judged(id, (tool, opportunity), (&candidate, beside), *judged, tried)?;
                 if !accepted {
                     return Ok(false);
                 }
@@ -341,9 +341,8 @@ impl<'v> Cycle<'v, '_> {
     fn judged(
         &mut self,
         id: &ImprovementId,
-        tool: &Tool,
-        opportunity: &Opportunity,
-        candidate: &Candidate,
+        (tool, opportunity): (&Tool, &Opportunity),
+        (candidate, beside): (&Candidate, Vec<Rival>),
         judged: Judged,
         tried: u64,
     ) -> Result<()> {
@@ -351,6 +350,7 @@ impl<'v> Cycle<'v, '_> {
         let investigation = self.journal.get(id)?.investigation.clone().context("a bug: a verdict without an investigation")?;
         let mut attempt = deploy::summarise(self.view(), &investigation.commit, candidate, tried)?;
         let cost = self.journal.get(id)?.cost();
+        attempt.beside = beside;
         attempt.cost = (cost != Cost::default()).then_some(cost);
         let asked: Vec<Asking> = self.journal.get(id)?.asked().cloned().collect();
         attempt.prose = asked.iter().rev().find(|asking| asking.is_prose()).and_then(|asking| asking.said.clone());

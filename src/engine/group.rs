@@ -303,7 +303,8 @@ impl Cycle<'_, '_> {
         for Member { found, .. } in &members {
             let (candidate, _, tried) = found.accepted().context("a bug: a group without a repair")?;
             let prose = found.asked().filter(|asking| asking.is_prose()).last().and_then(|asking| asking.said.clone());
-            attempts.push(AttemptSummary { prose, ..deploy::summarise(self.view(), &base, candidate, tried)? });
+            let beside = found.beside().to_vec();
+            attempts.push(AttemptSummary { prose, beside, ..deploy::summarise(self.view(), &base, candidate, tried)? });
             candidates.push(candidate);
         }
         let mut parts = Vec::new();
@@ -324,6 +325,7 @@ impl Cycle<'_, '_> {
         let tried = attempts.iter().map(|attempt| attempt.tried).sum();
         let mut attempt = deploy::summarise(self.view(), &base, &all, tried)?;
         attempt.cost = Some(self.journal.get(id)?.cost()).filter(|cost| *cost != Cost::default());
+        attempt.beside = attempts.iter().flat_map(|attempt| attempt.beside.clone()).collect();
         attempt.parts = members
             .iter()
             .zip(&attempts)

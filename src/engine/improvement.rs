@@ -240,6 +240,17 @@ impl Improvement {
         records.take_while(|event| !matches!(event, Event::Investigated { .. }))
     }
 
+    /// How many candidates of each strategy came to the gate since it was investigated last.
+    pub(super) fn visits(&self) -> BTreeMap<String, usize> {
+        let mut visits = BTreeMap::new();
+        for event in self.since_investigated() {
+            if let Event::Judged { attempt, .. } = event {
+                *visits.entry(attempt.strategy.clone()).or_default() += 1;
+            }
+        }
+        visits
+    }
+
     /// Whether a model was asked since it was investigated last.
     pub fn was_asked(&self) -> bool {
         self.since_investigated().any(|event| matches!(event, Event::Asked { asking } if asking.strategy == "model"))
@@ -378,6 +389,7 @@ mod tests {
             tried: 1,
             cost: None,
             prose: None,
+            beside: Vec::new(),
             parts: Vec::new(),
         };
         let (first, second) = (attempt("first"), attempt("second"));

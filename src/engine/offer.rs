@@ -17,7 +17,7 @@ use crate::deploy;
 use crate::improve::{self, Budget, Case, Known, Learned, Oracle, Repaired, Report, SearchError, Suite};
 use crate::lang;
 use crate::model::{Answer, Candidate, Investigation, Patch, PatchId, Recording, SideEffects, Test, TestBody, Tool, ToolRun};
-use crate::validate::{Gate, Shown};
+use crate::validate::Shown;
 use crate::world::View;
 use crate::world::catalog;
 use crate::world::git::RevertError;
@@ -298,19 +298,4 @@ pub(super) fn culprit_undone(view: &View, tool: &Tool, investigation: &Investiga
         Err(RevertError::Conflict(_) | RevertError::Name(_)) => Ok(None),
         Err(RevertError::Git(error)) => Err(error),
     }
-}
-
-/// Candidates that are put beside an accepted one, and how many are looked through for them.
-const RIVALS: usize = 2;
-const RIVALS_WITHIN: usize = 12;
-
-/// The accepted candidate at `at`, and the next ones that pass the quick trial.
-pub(super) fn rivals(gate: &Gate<'_>, candidates: &[Candidate], at: usize) -> Vec<usize> {
-    let near = &candidates[..candidates.len().min(at + 1 + RIVALS_WITHIN)];
-    let mut found = vec![at];
-    while found.len() <= RIVALS {
-        let Some(next) = gate.first_promising(near, found[found.len() - 1] + 1) else { break };
-        found.push(next);
-    }
-    found
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::asking::{self, Dialogue};
 use super::improvement::Improvement;
 use super::search::{Next, Search};
-use crate::config::{AnswerForm, Config, Recordings, StrategyName};
+use crate::config::{AnswerForm, Config, Recordings};
 use crate::deploy;
 use crate::improve::model::{self, Example};
 use crate::model::{Counts, Opportunity};
@@ -99,15 +99,6 @@ impl Search<'_> {
         }))
     }
 
-    /// Begins to ask the model for something to put beside an accepted candidate, if that is wanted and possible.
-    pub(super) fn puts_beside(&mut self, improvement: &Improvement) -> Result<bool> {
-        let wanted = self.wanted.view.config.improve.beside.contains(&StrategyName::Model);
-        if wanted && self.talk.is_none() && self.ways.contains(&StrategyName::Model) {
-            self.begin_talk(improvement)?;
-        }
-        Ok(wanted && self.talk.is_some())
-    }
-
     /// What the agent proposed, at the gate.
     pub(super) fn judge_proposed(&mut self, improvement: &Improvement) -> Result<Option<Next>> {
         let Some(candidate) = self.proposed.take() else { return Ok(None) };
@@ -116,8 +107,16 @@ impl Search<'_> {
             return Ok(None);
         }
         self.others += 1;
-        let judged = self.gate.judge(&candidate);
-        Ok(Some(self.next_judged(&[(candidate, self.tried())], 0, judged)))
+        let tried = self.tried();
+        if self.held.is_some() {
+            self.put_beside(vec![(candidate, tried)]);
+            return Ok(None);
+        }
+        let judged = self.visit(&candidate);
+        if judged.verdict.accepted() {
+            return Ok(self.accepted(vec![(candidate, tried)], judged));
+        }
+        Ok(Some(self.next_judged(&[(candidate, tried)], 0, judged)))
     }
 
     /// Lets a model say in words what an accepted candidate does, where that is wanted. Without a model, or with an answer that is more than

@@ -7,15 +7,19 @@ use anyhow::Result;
 
 use super::asking::{Dialogue, Purse, Sampled};
 use super::improvement::Improvement;
-use super::offer::{Asked, Offer, rivals};
+use super::offer::{Asked, Offer};
 use super::progress::Progress;
 use crate::config::StrategyName;
 use crate::improve::{Learned, Till};
-use crate::model::{Asking, Candidate, Character, CheckStatus, CommitId, Investigation, Language, Opportunity, Tool};
+use crate::model::{Asking, Candidate, Character, CheckStatus, CommitId, Investigation, Language, Opportunity, Rival, Tool};
 use crate::validate::{Gate, Judged};
 use crate::world::View;
 use crate::world::bench::BenchError;
 use crate::world::clock::Stopwatch;
+
+/// Candidates that are put beside an accepted one, of each strategy, and how many are looked through for them.
+const RIVALS: usize = 2;
+const RIVALS_WITHIN: usize = 12;
 
 /// What a repair is wanted of, and what is known.
 #[derive(Clone, Copy)]
@@ -71,6 +75,8 @@ pub(super) enum Next {
         tried: u64,
         /// What to begin with when the base moves before it lands.
         shortlist: Shortlist,
+        /// What it was compared with.
+        beside: Vec<Rival>,
     },
     /// Somebody else was asked for one: to be recorded before anything else is asked for.
     Asked(Asking),
@@ -100,7 +106,8 @@ pub(super) struct Search<'a> {
     from: usize,
     shortlist: Option<&'a Shortlist>,
     started: Stopwatch,
-    judged: usize,
+    /// How many candidates of each strategy came to the gate, since the failure was investigated.
+    visits: BTreeMap<String, usize>,
     /// Why `revert` and `template` are not asked any more.
     stopped: Option<String>,
     /// The talk with a model.
@@ -141,7 +148,7 @@ impl<'a> Search<'a> {
             from: 0,
             shortlist: wanted.shortlist,
             started: Stopwatch::start(),
-            judged: 0,
+            visits: BTreeMap::new(),
             stopped: None,
             talk: None,
             held: None,
@@ -201,50 +208,91 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Whether the gate has seen as many candidates of a strategy as it may.
+    fn is_spent(&self, strategy: &str) -> bool {
+        self.visits.get(strategy).is_some_and(|visits| *visits >= self.wanted.view.config.improve.gate_attempts)
+    }
+
+    /// Takes a candidate to the gate.
+    pub(super) fn visit(&mut self, candidate: &Candidate) -> Judged {
+        *self.visits.entry(candidate.strategy.clone()).or_default() += 1;
+        self.gate.judge(candidate)
+    }
+
     /// The next of what `revert` and `template` have.
-    fn offered(&mut self, improvement: &Improvement) -> Result<Option<Next>> {
-        let config = &self.wanted.view.config.improve;
-        if self.stopped.is_some() {
-            return Ok(None);
+    fn offered(&mut self) -> Option<Next> {
+        while self.offer.candidates.get(self.from).is_some_and(|next| self.is_spent(&next.strategy)) {
+            self.from += 1;
         }
-        if self.judged == config.gate_attempts {
-            self.stopped = Some(format!("{} candidates passed the quick trial, none of them the gate", self.judged));
-            return Ok(None);
+        let left = self.from < self.offer.candidates.len();
+        if self.held.is_some() {
+            let rest = self.offer.candidates.iter().enumerate().skip(self.from);
+            let rest = rest.map(|(at, candidate)| (candidate.clone(), self.offer.looked_at(at))).collect();
+            self.from = self.offer.candidates.len();
+            self.put_beside(rest);
+            return None;
         }
-        if self.started.elapsed() > config.time.0 && self.from < self.offer.candidates.len() {
+        if left && self.started.elapsed() > self.wanted.view.config.improve.time.0 {
             self.stopped = Some("the time for this opportunity is used up (`[improve] time`)".to_string());
-            return Ok(None);
+        }
+        if self.stopped.is_some() {
+            return None;
         }
         let Some(at) = self.gate.first_promising(&self.offer.candidates, self.from) else {
             self.from = self.offer.candidates.len();
             if self.shortlist.is_some_and(|shortlist| shortlist.only) {
                 self.ways.clear();
                 self.stopped = Some(format!("none of {} candidates that were found elsewhere does here", self.tried()));
-                return Ok(Some(self.over()));
+                return Some(self.over());
             }
             if self.shortlist.take().is_some() {
                 (self.offer, self.from) = (Offer::default(), 0);
             }
-            return Ok(None);
+            return None;
         };
-        let judged = self.gate.judge(&self.offer.candidates[at]);
-        (self.judged, self.from) = (self.judged + 1, at + 1);
+        self.from = at + 1;
+        let candidate = self.offer.candidates[at].clone();
+        let judged = self.visit(&candidate);
+        let mut found = vec![(candidate, self.offer.looked_at(at))];
         if !judged.verdict.accepted() {
-            return Ok(Some(self.next_judged(&[(self.offer.candidates[at].clone(), self.offer.looked_at(at))], 0, judged)));
+            return Some(self.next_judged(&found, 0, judged));
         }
-        let beside = rivals(&self.gate, &self.offer.candidates, at);
-        let found: Vec<(Candidate, u64)> =
-            beside.iter().map(|at| (self.offer.candidates[*at].clone(), self.offer.looked_at(*at))).collect();
-        let only = self.shortlist.is_some_and(|shortlist| shortlist.only);
-        if !only && self.puts_beside(improvement)? {
+        // All of a shortlist was beside each other before.
+        let (within, most) = if self.shortlist.is_some() { (usize::MAX, usize::MAX) } else { (RIVALS_WITHIN, RIVALS) };
+        let near = &self.offer.candidates[..self.offer.candidates.len().min(self.from.saturating_add(within))];
+        let rivals = self.promising(near, self.from, most).into_iter();
+        found.extend(rivals.map(|at| (self.offer.candidates[at].clone(), self.offer.looked_at(at))));
+        self.accepted(found, judged)
+    }
+
+    /// The gate has accepted the first of these. The strategies that are wanted beside it are asked before anything is said of it.
+    pub(super) fn accepted(&mut self, found: Vec<(Candidate, u64)>, judged: Judged) -> Option<Next> {
+        if self.asks_beside() {
             self.held = Some((found, judged));
-            return Ok(None);
+            return None;
         }
-        Ok(Some(self.chosen(&found, judged)))
+        Some(self.chosen(&found, judged))
+    }
+
+    /// Whether somebody is left who is wanted beside an accepted candidate. Nobody else is asked from now on.
+    fn asks_beside(&mut self) -> bool {
+        let beside = &self.wanted.view.config.improve.beside;
+        self.ways.retain(|way| self.shortlist.is_none() && beside.contains(way));
+        !self.ways.is_empty()
+    }
+
+    /// Puts what passes the quick trial beside the accepted candidate.
+    pub(super) fn put_beside(&mut self, candidates: Vec<(Candidate, u64)>) {
+        let Some((mut found, judged)) = self.held.take() else { return };
+        let is_new = |candidate: &Candidate| found.iter().all(|(known, _)| known.patch != candidate.patch);
+        let new: Vec<(Candidate, u64)> = candidates.into_iter().filter(|(it, _)| is_new(it)).take(RIVALS_WITHIN).collect();
+        let all: Vec<Candidate> = new.iter().map(|(candidate, _)| candidate.clone()).collect();
+        found.extend(self.promising(&all, 0, RIVALS).into_iter().map(|at| new[at].clone()));
+        self.held = Some((found, judged));
     }
 
     /// The best of several candidates, the first of which was accepted.
-    pub(super) fn chosen(&self, found: &[(Candidate, u64)], accepted: Judged) -> Next {
+    fn chosen(&self, found: &[(Candidate, u64)], accepted: Judged) -> Next {
         let candidates: Vec<&Candidate> = found.iter().map(|(candidate, _)| candidate).collect();
         let (best, judged) = self.gate.choose(&candidates, accepted);
         self.next_judged(found, best, judged)
@@ -253,13 +301,15 @@ impl<'a> Search<'a> {
     pub(super) fn next_judged(&self, found: &[(Candidate, u64)], chosen: usize, judged: Judged) -> Next {
         let (candidate, tried) = found[chosen].clone();
         let shortlist = Shortlist { commit: self.wanted.investigation.commit.clone(), candidates: found.to_vec(), only: false };
-        Next::Judged { candidate, judged: Box::new(judged), tried, shortlist }
+        let others = found.iter().enumerate().filter(|(at, _)| *at != chosen);
+        let beside = others.map(|(_, (other, _))| Rival::of(other)).collect();
+        Next::Judged { candidate, judged: Box::new(judged), tried, shortlist, beside }
     }
 
     /// The next step of a talk with a model.
     fn talked(&mut self, improvement: &Improvement) -> Result<Option<Next>> {
         let config = &self.wanted.view.config;
-        while let Some(mut talk) = self.talk.take() {
+        while let Some(mut talk) = self.talk.take().filter(|_| self.held.is_some() || !self.is_spent("model")) {
             let asks = if self.held.is_some() { !talk.is_complete(config) } else { talk.asks(config) };
             if asks && let Err(why) = self.may_ask() {
                 talk.end(why);
@@ -283,10 +333,18 @@ impl<'a> Search<'a> {
                     None => continue,
                 }
             }
-            if let Some((mut found, judged)) = self.held.take() {
-                let (others, tried) = (talk.others().cloned().collect(), self.tried());
-                found.extend(self.promising(others).into_iter().map(|candidate| (candidate, tried)));
-                return Ok(Some(self.chosen(&found, judged)));
+            if self.held.is_some() {
+                let others: Vec<Candidate> = talk.others().cloned().collect();
+                self.others += others.len() as u64;
+                let tried = self.tried();
+                let mut new = Vec::new();
+                for candidate in others {
+                    if !self.asked(improvement, |asked| asked.is_turned_down(&candidate))? {
+                        new.push((candidate, tried));
+                    }
+                }
+                self.put_beside(new);
+                return Ok(None);
             }
             let Some(sampled) = talk.candidate() else {
                 if talk.is_for_now() {
@@ -306,25 +364,25 @@ impl<'a> Search<'a> {
                 continue;
             }
             self.others += 1;
-            return self.judge_sample(talk, sampled).map(Some);
+            return Ok(self.judge_sample(talk, sampled));
         }
         Ok(None)
     }
 
-    fn judge_sample(&mut self, mut talk: Dialogue, sampled: Sampled) -> Result<Next> {
+    fn judge_sample(&mut self, mut talk: Dialogue, sampled: Sampled) -> Option<Next> {
         let candidate = sampled.candidate.clone();
-        let judged = self.gate.judge(&candidate);
+        let judged = self.visit(&candidate);
         let tried = self.tried();
         if !judged.verdict.accepted() {
             let finding = self.gate.told(&candidate, &judged.verdict);
             talk.note(sampled, finding, judged.verdict.checks.len());
             self.talk = Some(talk);
-            return Ok(self.next_judged(&[(candidate, tried)], 0, judged));
+            return Some(self.next_judged(&[(candidate, tried)], 0, judged));
         }
         // What the other samples propose is put to the same inputs: where it passes and answers otherwise, somebody guesses.
         let others: Vec<Candidate> = talk.others().cloned().collect();
-        let found: Vec<(Candidate, u64)> =
-            std::iter::once(candidate).chain(self.promising(others)).map(|candidate| (candidate, tried)).collect();
+        let rivals = self.promising(&others, 0, usize::MAX).into_iter().map(|at| others[at].clone());
+        let mut found: Vec<(Candidate, u64)> = std::iter::once(candidate).chain(rivals).map(|it| (it, tried)).collect();
         let candidates: Vec<&Candidate> = found.iter().map(|(candidate, _)| candidate).collect();
         let (best, judged) = self.gate.choose(&candidates, judged);
         let check = |name: &str| judged.verdict.checks.iter().find(|check| check.name == name);
@@ -334,17 +392,21 @@ impl<'a> Search<'a> {
             let reason =
                 "the model's answers disagree on inputs where nobody has said what is right (`fractal mark --expect` does)";
             self.reasons.push(reason.to_string());
-            return Ok(self.over());
+            return Some(self.over());
         }
-        Ok(self.next_judged(&found, best, judged))
+        if !self.asks_beside() {
+            return Some(self.next_judged(&found, best, judged));
+        }
+        found[..=best].rotate_right(1);
+        self.held = Some((found, judged));
+        None
     }
 
-    /// Those that pass the quick trial, in their order.
-    pub(super) fn promising(&self, candidates: Vec<Candidate>) -> Vec<Candidate> {
-        let mut from = 0;
+    /// Which of these pass the quick trial, from one on, in their order.
+    fn promising(&self, candidates: &[Candidate], mut from: usize, most: usize) -> Vec<usize> {
         let mut found = Vec::new();
-        while let Some(at) = self.gate.first_promising(&candidates, from) {
-            found.push(candidates[at].clone());
+        while let Some(at) = (found.len() < most).then(|| self.gate.first_promising(candidates, from)).flatten() {
+            found.push(at);
             from = at + 1;
         }
         found
@@ -356,9 +418,14 @@ impl<'a> Search<'a> {
     }
 
     fn over(&self) -> Next {
-        let tried = self.tried();
+        let (tried, most) = (self.tried(), self.wanted.view.config.improve.gate_attempts);
+        let spent = self.visits.iter().filter(|(_, visits)| **visits >= most).map(|(strategy, _)| {
+            format!("`{strategy}` has brought as many candidates to the gate as it may (`[improve] gate_attempts`, {most}), and none passed")
+        });
+        let spent: Vec<String> = spent.collect();
         let ours = match (&self.stopped, tried) {
             (Some(stopped), _) => stopped.clone(),
+            _ if !spent.is_empty() => spent.join("; "),
             (None, 0) => "no strategy had a candidate that was not refused before".to_string(),
             (None, tried) => format!("none of {tried} candidates makes the failing inputs succeed"),
         };
@@ -396,6 +463,9 @@ impl Search<'_> {
     /// was stopped does not look for it again.
     fn skip_what_was_asked(&mut self, improvement: &Improvement) {
         let is_first = std::mem::take(&mut self.is_first);
+        if is_first {
+            self.visits = improvement.visits();
+        }
         let before = self.ways.iter().position(|way| *way == StrategyName::Model).unwrap_or(0);
         if is_first && self.wanted.view.config.improve.beside.is_empty() && improvement.was_asked() {
             self.ways.drain(..before);
@@ -404,14 +474,12 @@ impl Search<'_> {
 
     fn step(&mut self, improvement: &Improvement) -> Result<Next> {
         self.skip_what_was_asked(improvement);
-        if let Some(shortlist) = self.shortlist.filter(|_| self.judged == 0 && self.offer.candidates.is_empty()) {
+        if let Some(shortlist) = self.shortlist.filter(|_| self.offer.candidates.is_empty()) {
             self.offer = self.asked(improvement, |asked| asked.shortlisted(shortlist))?;
             self.tell_trying(improvement);
         }
         loop {
-            if self.held.is_none()
-                && let Some(next) = self.offered(improvement)?
-            {
+            if let Some(next) = self.offered() {
                 return Ok(next);
             }
             if let Some(next) = self.talked(improvement)? {
@@ -420,7 +488,12 @@ impl Search<'_> {
             if let Some(next) = self.judge_proposed(improvement)? {
                 return Ok(next);
             }
-            let Some(way) = self.ways.pop_front() else { return Ok(self.over()) };
+            let Some(way) = self.ways.pop_front() else {
+                return Ok(match self.held.take() {
+                    Some((found, judged)) => self.chosen(&found, judged),
+                    None => self.over(),
+                });
+            };
             if let Some(next) = self.turn_to(way, improvement)? {
                 return Ok(next);
             }

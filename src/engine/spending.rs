@@ -33,7 +33,10 @@ pub struct StrategyRow {
     /// Candidates at the gate, and those that it accepted.
     pub judged: u64,
     pub accepted: u64,
-    /// What became of those.
+    /// Of those that the gate compared with another strategy's (`[improve] beside`), how many there were, and how many were taken.
+    pub compared: u64,
+    pub preferred: u64,
+    /// What became of those that were accepted.
     pub landed: u64,
     pub kept: u64,
     pub reverted: u64,
@@ -97,10 +100,16 @@ fn count(improvement: &Improvement, rows: &mut BTreeMap<Key, StrategyRow>) {
                 let source = format!("{} {}", asking.by, asking.prompt);
                 row(&asking.strategy, &source, &mut |row| row.cost = row.cost.and(asking.cost));
             }
-            Event::Judged { attempt, verdict } => row(&attempt.strategy, &attempt.source, &mut |row| {
-                row.judged += 1;
-                row.accepted += u64::from(verdict.accepted());
-            }),
+            Event::Judged { attempt, verdict } => {
+                let others = || attempt.beside.iter().filter(|other| other.strategy != attempt.strategy);
+                let compared = u64::from(others().next().is_some());
+                row(&attempt.strategy, &attempt.source, &mut |row| {
+                    row.judged += 1;
+                    row.accepted += u64::from(verdict.accepted());
+                    (row.compared, row.preferred) = (row.compared + compared, row.preferred + compared);
+                });
+                others().for_each(|other| row(&other.strategy, &other.source, &mut |row| row.compared += 1));
+            }
             _ => {}
         }
     }

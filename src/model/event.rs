@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::digest;
 use super::{
-    Action, ActionKey, Analysis, Asking, CommitId, Cost, ImprovementId, Investigation, Made, Opportunity, PatchId,
+    Action, ActionKey, Analysis, Asking, Candidate, CommitId, Cost, ImprovementId, Investigation, Made, Opportunity, PatchId,
     RolloutEvidence, Sign, TextPart, Trust, Verdict, Version,
 };
 
@@ -37,9 +37,29 @@ pub struct AttemptSummary {
     /// What a model wrote of it for people: words without figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prose: Option<String>,
+    /// What it was compared with, where other strategies were asked too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<Rival>,
     /// What it does to each tool, where it repairs several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
+}
+
+/// A candidate that was put beside the one that was chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rival {
+    pub strategy: String,
+    pub source: String,
+    pub title: String,
+    pub patch: PatchId,
+}
+
+impl Rival {
+    /// This one.
+    pub fn of(candidate: &Candidate) -> Rival {
+        let Candidate { strategy, source, title, patch, .. } = candidate;
+        Rival { strategy: strategy.clone(), source: source.clone(), title: title.clone(), patch: patch.id() }
+    }
 }
 
 /// What a patch of several tools does to one of them.

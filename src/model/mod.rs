@@ -30,7 +30,7 @@ pub use analysis::{Analysis, Counts, Finding, PairedReplay};
 pub use asking::{Asking, Cost};
 pub use candidate::{Candidate, FileEdit, Patch, Trust};
 pub use chance::SplitMix;
-pub use event::{Approver, AttemptSummary, End, Event, Observation, Part, Record};
+pub use event::{Approver, AttemptSummary, End, Event, Observation, Part, Record, Rival};
 pub use execution::{Arg, BlobId, CaptureLevel, Execution, Exit, Input, MASK, Mark, NewExecution, Outcome, Recording, ToolInput};
 pub use failure::{Failure, Fingerprint, Frame, beginning, ending, plain_line, steers};
 pub use feedback::{Sign, TextPart};

@@ -193,7 +193,9 @@ impl<'a> Gate<'a> {
                 (chosen, judged) = (best, other);
             }
         }
-        let checks = judged.verdict.checks.into_iter().chain([check]).collect();
+        // Where some of them were beside each other before, the newer comparison says more.
+        let others = judged.verdict.checks.into_iter().filter(|before| before.name != check.name);
+        let checks = others.chain([check.clone()]).collect();
         (chosen, self.conclude(candidates[chosen], checks, (judged.test, judged.recipe)))
     }
 

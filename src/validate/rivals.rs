@@ -4,7 +4,7 @@
 use super::Gate;
 use super::inputs;
 use super::trial::Found;
-use crate::model::{Candidate, Comparison, Outcome, ToolInput};
+use crate::model::{Candidate, Comparison, Outcome, ToolInput, plain_line};
 use crate::stats;
 use crate::world::bench::{Bench, Run};
 
@@ -50,13 +50,19 @@ pub(super) fn compare(gate: &Gate<'_>, candidates: &[&Candidate]) -> (usize, Fou
     }
     let best = race.living().first().copied().unwrap_or(0);
     let rivals = candidates.len() - 1;
-    let given_up = candidates.len() - race.living().len();
+    let worse: Vec<String> = (0..candidates.len()).filter(|at| race.out[*at]).map(|at| named(candidates[at])).collect();
+    let names = if worse.is_empty() { String::new() } else { format!(" ({})", worse.join(", ")) };
     let detail = format!(
-        "{rivals} other candidate{} tried on {used} inputs, {given_up} given up as worse, {} inputs answered in different ways",
+        "{rivals} other candidate{} tried on {used} inputs, {} given up as worse{names}, {} inputs answered in different ways",
         if rivals == 1 { "" } else { "s" },
+        worse.len(),
         apart.len()
     );
     (best, Found::passed(detail).listing(apart))
+}
+
+fn named(candidate: &Candidate) -> String {
+    format!("{} `{}`", candidate.strategy, plain_line(&candidate.source, 60))
 }
 
 /// Who beat whom how often.

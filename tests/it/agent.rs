@@ -1,5 +1,7 @@
 //! Somebody else's coding agent in the loop: what it is told, what of its work counts, and what it cannot do.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use crate::model::{RIGHT, configure, events, failing, outcomes, run};
@@ -7,7 +9,7 @@ use crate::oracle::{Oracle, Say};
 use crate::support::{MOMENTS, Repository, executable};
 
 /// An agent in ten lines. This is what the README shows.
-const SAMPLE: &str = r#"#!/usr/bin/env python3
+pub const SAMPLE: &str = r#"#!/usr/bin/env python3
 import json, os, pathlib
 brief = pathlib.Path(os.environ["FRACTAL_BRIEF"]).read_text()
 if "KeyError" not in brief:
@@ -37,12 +39,17 @@ tool.write_text(tool.read_text().replace('"m": 60}', '"m": 60, "h": %s}' % answe
 send({"done": True})
 "#;
 
+/// A place of its own for an agent's program.
+pub fn program(repository: &Repository, script: &str) -> PathBuf {
+    let folder = repository.beside("agent");
+    std::fs::create_dir_all(&folder).expect("makes a folder");
+    executable(&folder.join("agent.py"), script);
+    folder.join("agent.py")
+}
+
 fn with_agent(script: &str, more: &str) -> Repository {
     let repository = failing();
-    let program = repository.beside("agent");
-    std::fs::create_dir_all(&program).expect("makes a folder");
-    let program = program.join("agent.py");
-    executable(&program, script);
+    let program = program(&repository, script);
     let settings = format!(
         "{MOMENTS}[improve]\nstrategies = [\"agent\"]\n\n[agent]\ncommand = [\"{}\"]\nname = \"sample\"\ntime = \"20s\"\n{more}\n",
         program.display()

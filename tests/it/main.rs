@@ -60,6 +60,7 @@ mod redaction;
 mod regression;
 mod remote;
 mod repair;
+mod rivals;
 mod rollout;
 mod sandbox;
 mod scans;

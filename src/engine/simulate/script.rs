@@ -265,7 +265,7 @@ impl Attempts for Repairs<'_> {
             let tried = u64::from(self.next);
             let shortlist =
                 Shortlist { commit: investigation.commit.clone(), candidates: vec![(candidate.clone(), tried)], only: false };
-            return Ok(Next::Judged { candidate, judged, tried, shortlist });
+            return Ok(Next::Judged { candidate, judged, tried, shortlist, beside: Vec::new() });
         }
         Ok(Next::Over { tried: u64::from(self.next), reason: "the script has no other repair".into() })
     }

@@ -14,8 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Analysis, Asking, Candidate, Character, Check, CommitId, FileEdit, ImprovementId, Investigation, Patch, PatchId, SideEffects,
-    Trust,
+    Analysis, Asking, Candidate, Character, Check, CommitId, FileEdit, ImprovementId, Investigation, Patch, PatchId, Rival,
+    SideEffects, Trust,
 };
 use crate::validate::regression_test::Recipe;
 use crate::world::View;
@@ -270,6 +270,8 @@ pub(super) struct JudgedHere {
     pub recipe: Option<Recipe>,
     /// What came to the gate with it, for the zone that asks the gate again.
     pub beside: Vec<(Written, u64)>,
+    /// What it was compared with, for the log.
+    pub compared: Vec<Rival>,
 }
 
 /// A candidate with its files.
@@ -366,7 +368,7 @@ impl Answers {
             return Err(BundleError::TooLarge(format!("more than {ANSWERS_MAX} answers of one kind")));
         }
         let beside = |came: &Came| match came {
-            Came::Judged(judged) => 1 + judged.beside.len(),
+            Came::Judged(judged) => 1 + judged.beside.len().max(judged.compared.len()),
             Came::Asked(_) | Came::Later { .. } | Came::Over { .. } | Came::CannotRun(_) => 1,
         };
         if searches.iter().any(|search| search.answer.iter().map(beside).sum::<usize>() > CANDIDATES_MAX) {

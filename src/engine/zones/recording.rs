@@ -152,7 +152,7 @@ impl Attempts for Recorded<'_> {
             Next::Asked(asking) => Came::Asked(asking.clone()),
             Next::Later { reason } => Came::Later { reason: reason.clone() },
             Next::Over { tried, reason } => Came::Over { tried: *tried, reason: reason.clone() },
-            Next::Judged { candidate, judged, tried, shortlist } => {
+            Next::Judged { candidate, judged, tried, shortlist, beside } => {
                 let rivals = shortlist.candidates.iter().filter(|_| self.recorder.with_rivals);
                 Came::Judged(Box::new(JudgedHere {
                     candidate: Written::of(candidate),
@@ -160,6 +160,7 @@ impl Attempts for Recorded<'_> {
                     checks: judged.verdict.checks.clone(),
                     recipe: judged.recipe.clone(),
                     beside: rivals.map(|(candidate, tried)| (Written::of(candidate), *tried)).collect(),
+                    compared: beside.clone(),
                 }))
             }
         });

@@ -13,7 +13,8 @@ use crate::engine::search::{Attempts, Next, Shortlist, Wanted};
 use crate::engine::stages::{Real, Stages, Unanswered, Work, at_once};
 use crate::improve::model;
 use crate::model::{
-    Analysis, Asking, Candidate, Character, CommitId, Investigation, Opportunity, Patch, Recording, Tool, plain_line,
+    Analysis, Asking, Candidate, Character, CommitId, Investigation, Opportunity, Patch, PatchId, Recording, Rival, Tool,
+    plain_line,
 };
 use crate::monitor::{self, Watch};
 use crate::validate::{Claim, Judged, admit};
@@ -127,6 +128,13 @@ fn vetted(asking: &Asking) -> Asking {
     Asking { strategy, by, prompt, question, outcome, said, ..asking.clone() }
 }
 
+/// What something was compared with elsewhere: names, and nothing else is made of them.
+fn named(other: &Rival) -> Rival {
+    let line = |text: &str| plain_line(text, LINE_MAX);
+    let (strategy, source, title) = (line(&other.strategy), line(&other.source), line(&other.title));
+    Rival { strategy, source, title, patch: PatchId(line(&other.patch.0)) }
+}
+
 /// What came of a search elsewhere.
 struct Replayed<'a> {
     wanted: Wanted<'a>,
@@ -146,7 +154,8 @@ impl Attempts for Replayed<'_> {
                 let tried = claimed.tried;
                 let candidates = vec![(candidate.clone(), tried)];
                 let shortlist = Shortlist { commit: investigation.commit.clone(), candidates, only: false };
-                Ok(Next::Judged { candidate, judged: Box::new(judged), tried, shortlist })
+                let beside = claimed.compared.iter().map(named).collect();
+                Ok(Next::Judged { candidate, judged: Box::new(judged), tried, shortlist, beside })
             }
             Some(Came::CannotRun(_)) | None => {
                 Err(Unanswered("the bundle has no further candidate; the next run looks for one".into()).into())

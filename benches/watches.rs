@@ -207,6 +207,7 @@ fn write_log(repo: &Repo, commits: &[CommitId], versions: &[(Version, Version)])
             tried: 1,
             cost: None,
             prose: None,
+            beside: Vec::new(),
             parts: Vec::new(),
         };
         let verdict = Verdict {

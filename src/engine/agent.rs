@@ -73,15 +73,9 @@ impl Search<'_> {
                 return Ok(None);
             }
         }
-        let most = Cost {
-            attempts: 1,
-            micro_usd: micro_usd(config.usd),
-            milliseconds: u64::try_from(config.time.0.as_millis()).unwrap_or(u64::MAX),
-            ..Cost::default()
-        };
         self.purse(improvement);
         let Some(purse) = &mut self.purse else { return Ok(None) };
-        let reserved = match purse.begin(now, most) {
+        let reserved = match purse.begin(now, most(config)) {
             Ok(reserved) => reserved,
             Err(spent) => {
                 let why = format!("the agent was not run: {spent}");
@@ -116,6 +110,12 @@ impl Search<'_> {
         self.proposed = candidate;
         Ok(Some(Next::Asked(Asking { cost, ..asking })))
     }
+}
+
+/// What a run costs at most, as far as we know.
+fn most(config: &AgentConfig) -> Cost {
+    let milliseconds = u64::try_from(config.time.0.as_millis()).unwrap_or(u64::MAX);
+    Cost { attempts: 1, micro_usd: micro_usd(config.usd), milliseconds, ..Cost::default() }
 }
 
 fn micro_usd(usd: f64) -> u64 {

@@ -147,3 +147,36 @@ fn a_model_whose_price_nobody_knows_is_not_asked_where_dollars_are_limited_unles
     let reason = word(&repository.improvement()["reason"]);
     assert!(oracle.asked().is_empty() && reason.contains("[budget.opportunity] usd"), "{reason}");
 }
+
+#[test]
+fn what_each_version_of_the_prompts_came_to_is_counted_apart() {
+    let repository = crate::model::failing();
+    let oracle = Oracle::saying(|asked| {
+        let minute = "UNITS = {\"s\": 1, \"m\": 60, \"h\": 60}";
+        if asked.body["response_format"].is_null() {
+            return Say::Text(edit("tools/duration.py", UNITS, minute));
+        }
+        let edit = serde_json::json!({"path": "tools/duration.py", "search": UNITS, "replace": HOURS});
+        Say::Text(serde_json::json!({"title": "know hours", "abstain": "", "edits": [edit]}).to_string())
+    });
+    configure(&repository, &settings(&oracle.address, ""));
+    run(&repository);
+    repository.edit("tools/duration.py", "import re\n", "import re  # again\n");
+    configure(&repository, &settings(&oracle.address, "answers = \"json\""));
+    recorded(&repository, "duration", true);
+    run(&repository);
+    let status: Value = serde_json::from_str(&repository.says(&["status", "--json"])).expect("JSON");
+    let rows: Vec<&Value> =
+        status["strategies"].as_array().expect("a list").iter().filter(|row| row["strategy"] == "model").collect();
+    let sources: std::collections::BTreeSet<String> = rows.iter().map(|row| word(&row["source"])).collect();
+    assert!(sources.len() == 2 && sources.iter().all(|source| source.starts_with("gpt-4o-mini repair-")), "{rows:#?}");
+    let mut counts: Vec<(u64, u64, bool)> = Vec::new();
+    for row in &rows {
+        let number = |name: &str| row[name].as_u64().expect("a number");
+        counts.push((number("judged"), number("accepted"), row["cost"]["micro_usd"].as_u64() > Some(0)));
+    }
+    counts.sort_unstable();
+    assert_eq!(counts, [(1, 0, true), (1, 1, true)], "{rows:#?}");
+    let shown = repository.says(&["status"]);
+    assert!(sources.iter().all(|source| shown.contains(source.as_str())), "{shown}");
+}

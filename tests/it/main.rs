@@ -43,6 +43,7 @@ mod library;
 mod look;
 mod loops;
 mod mcp;
+mod misbehaviour;
 mod misuse;
 mod model;
 mod monitor;

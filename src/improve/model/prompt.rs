@@ -77,10 +77,15 @@ pub struct Prompt {
     pub version: String,
 }
 
-/// The name of the prompts: another text, another name.
+/// The name of the prompts.
 pub fn version(json: bool) -> String {
     let form = if json { "json" } else { "text" };
-    format!("repair-{}", &blake3::hash(format!("{SYSTEM}\n{REPAIR}\n{AGAIN}\n{form}").as_bytes()).to_hex()[..8])
+    named("repair", &[SYSTEM, REPAIR, AGAIN, form])
+}
+
+/// Another text, another name.
+pub(super) fn named(name: &str, texts: &[&str]) -> String {
+    format!("{name}-{}", &blake3::hash(texts.join("\n").as_bytes()).to_hex()[..8])
 }
 
 /// The first question.
@@ -103,7 +108,7 @@ pub fn agent_brief(asked: &Asked<'_>) -> Result<Prompt, String> {
     may_help(asked)?;
     let mark = mark(asked);
     let facts = context! { mark => mark, paths => asked.case.sources.keys().collect::<Vec<_>>(), ..facts(asked, &mark) };
-    let version = format!("brief-{}", &blake3::hash(format!("{BRIEF}\n{REPAIR}").as_bytes()).to_hex()[..8]);
+    let version = named("brief", &[BRIEF, REPAIR]);
     let question = format!("{}\n{}", render(BRIEF, facts.clone()), render(REPAIR, facts));
     Ok(Prompt { system: String::new(), question, version })
 }

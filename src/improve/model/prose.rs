@@ -2,7 +2,7 @@
 
 use minijinja::context;
 
-use super::prompt::{Prompt, cut, render};
+use super::prompt::{Prompt, cut, named, render};
 use crate::model::{Failure, plain_line};
 
 const PROSE: &str = include_str!("../../../templates/text/prompts/prose.md");
@@ -23,7 +23,7 @@ pub fn prose_prompt(tool: &str, failure: &Failure, diff: &str) -> Prompt {
         message => cut(&failure.message, 1000),
         diff => cut(diff, DIFF),
     };
-    let version = format!("prose-{}", &blake3::hash(PROSE.as_bytes()).to_hex()[..8]);
+    let version = named("prose", &[PROSE]);
     Prompt { system: SYSTEM.to_string(), question: render(PROSE, facts), version }
 }
 

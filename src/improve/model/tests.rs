@@ -175,3 +175,11 @@ fn nobody_is_asked_about_what_no_patch_can_help_or_what_is_no_text() {
     let binary = BTreeMap::from([("tool.py".to_string(), vec![0xff])]);
     assert!(asked_of("m", &binary, Conclusion::Improvable).expect_err("no text").contains("no file that is text"));
 }
+
+#[test]
+fn another_text_of_a_prompt_is_another_version() {
+    use super::prompt::{named, version};
+    assert_eq!(named("repair", &["a", "b"]), named("repair", &["a", "b"]));
+    assert_ne!(named("repair", &["a", "b"]), named("repair", &["a", "c"]));
+    assert_ne!(version(true), version(false));
+}

@@ -9,7 +9,7 @@ use fractal::model::{Arg, Input};
 use serde_json::Value;
 
 use crate::oracle::{KEY, Oracle, Say};
-use crate::support::{MOMENTS, Repository, Told, tell, text, word};
+use crate::support::{MOMENTS, Repository, Told, text, word};
 
 /// Does not know hours. No template knows how many seconds they have.
 pub const DURATION: &str = r#"#!/usr/bin/env python3

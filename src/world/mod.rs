@@ -36,6 +36,7 @@ pub mod spool;
 pub mod store;
 pub mod trial;
 pub mod versions;
+mod way;
 
 use std::path::Path;
 use std::sync::Arc;

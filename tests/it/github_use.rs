@@ -1,18 +1,12 @@
 //! GitHub as it is used: `fractal doctor` with every kind of token, pushes through git, and what looking costs.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
 use fractal::model::CommitId;
 use fractal::world::forge::{Draft, Forge, Message, State, Way};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
+use crate::between::tls_front;
 use crate::github::{GitHub, PAT, Protection, REPOSITORY, WORKFLOW_TOKEN};
 use crate::peers::or_not_run;
 use crate::server::make_certificates;
@@ -184,47 +178,6 @@ fn whatever_is_missing_for_the_configuration_is_named_with_the_next_step_and_end
     let (code, states) = doctor_of("profile = \"development\"\n", &[]);
     assert_eq!((code, bad(&states), states.len()), (Some(0), Vec::new(), 1), "{states:#?}");
     tell(&format!("local: {}", states[0].2));
-}
-
-/// A front with TLS before the model, with the certificate of a folder: its port. One request for each connection.
-fn tls_front(folder: &Path, behind: &str) -> u16 {
-    let file = |name: &str| folder.join(name);
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file("server.crt")).expect("reads").collect();
-    let key = PrivateKeyDer::from_pem_file(file("server.key")).expect("reads");
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    let config = config.with_safe_default_protocol_versions().expect("has some").with_no_client_auth();
-    let config = Arc::new(config.with_single_cert(certificates.expect("are some"), key).expect("fit"));
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("has one").port();
-    let behind = behind.trim_start_matches("http://").to_string();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let (config, behind) = (config.clone(), behind.clone());
-            // Whoever does not trust us goes away.
-            std::thread::spawn(move || drop(pass_on(stream, config, &behind)));
-        }
-    });
-    port
-}
-
-fn pass_on(stream: TcpStream, config: Arc<ServerConfig>, behind: &str) -> std::io::Result<()> {
-    let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
-    let mut front = BufReader::new(StreamOwned::new(connection, stream));
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if front.read_line(&mut head)? == 0 {
-            return Ok(());
-        }
-    }
-    let (first, rest) = head.split_once("\r\n").unwrap_or_default();
-    let mut back = TcpStream::connect(behind)?;
-    write!(back, "{first}\r\nconnection: close\r\n{rest}")?;
-    let mut answer = Vec::new();
-    back.read_to_end(&mut answer)?;
-    let front = front.get_mut();
-    front.write_all(&answer)?;
-    front.conn.send_close_notify();
-    front.flush()
 }
 
 #[test]

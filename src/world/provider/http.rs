@@ -4,15 +4,13 @@
 //! |---|---|
 //! | no connection, 429, 500, 502, 503, 504, 529 | asked again, at most twice, after what `Retry-After` says where it is short; else [`AskError::Away`] |
 //! | no answer in time, it breaks off, it is too large, it cannot be read | [`AskError::Broken`]: it may have cost something, so nobody asks again here |
-//! | 401, 403, 404, a redirect | [`AskError::Setup`] |
+//! | 401, 403, 404, a redirect, a certificate that nobody vouches for | [`AskError::Setup`] |
 //! | any other refusal | [`AskError::Broken`] |
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, redirect};
-use rustls::{ClientConfig, RootCertStore};
+use reqwest::{Client, Proxy, Response, redirect};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -22,6 +20,7 @@ use crate::config::{ModelConfig, Provider};
 use crate::model::plain_line;
 use crate::world::blocking::drive;
 use crate::world::clock::Clock;
+use crate::world::way::{CONNECT_TIME, Proxies, refused_certificate, tls};
 
 /// Times that a question is sent.
 const TIMES: u32 = 3;
@@ -29,7 +28,6 @@ const TIMES: u32 = 3;
 const BACKOFF: Duration = Duration::from_secs(1);
 /// A time that is named and longer is not waited for.
 const SHORT: Duration = Duration::from_secs(20);
-const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// Bytes of an answer, and of what is around its pieces.
 const ANSWER_MAX: usize = 1 << 20;
 const AROUND: usize = 32;
@@ -71,8 +69,13 @@ impl Wire {
             // A key goes nowhere else.
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIME)
-            .timeout(config.timeout.0);
-        builder = builder.tls_backend_preconfigured(tls(address).map_err(unusable)?);
+            .timeout(config.timeout.0)
+            // It would send what is not encrypted through them too.
+            .no_proxy()
+            .tls_backend_preconfigured(tls(address.starts_with("https:")).map_err(unusable)?);
+        if let Some(proxy) = proxy(address).map_err(unusable)? {
+            builder = builder.proxy(proxy);
+        }
         let client = builder.build().map_err(|error| unusable(deepest(&error)))?;
         let (url, provider, timeout) = (format!("{address}{path}"), config.provider, config.timeout.0);
         Ok(Wire { runtime: Some(runtime), client, url, provider, timeout, key, clock })
@@ -188,6 +191,10 @@ impl Wire {
     }
 
     fn lost(&self, error: &reqwest::Error) -> Failed {
+        if let Some(why) = refused_certificate(error) {
+            let host = self.url.split('/').nth(2).unwrap_or_default();
+            return Failed::For(AskError::Setup(format!("`{host}` is not asked: {why}")));
+        }
         match error {
             _ if error.is_connect() => Failed::Again(format!("no connection: {}", self.without_key(&deepest(error))), None),
             _ if error.is_timeout() => Failed::For(AskError::Broken(format!("no answer within {:?}", self.timeout))),
@@ -221,19 +228,15 @@ fn headers(provider: Provider, key: Option<&str>) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-/// The one TLS of this program, with the system's authorities; nothing is trusted where nothing is encrypted.
-fn tls(address: &str) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    if address.starts_with("https:") {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err("there is no certificate of an authority to trust".into());
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| error.to_string())?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+/// The proxy through which the address is reached, with our name and password there.
+fn proxy(address: &str) -> Result<Option<Proxy>, String> {
+    let to = address.parse().map_err(|error| format!("`{address}` is no address: {error}"))?;
+    let Some(found) = Proxies::of_environment().before(&to)? else { return Ok(None) };
+    let proxy = Proxy::all(found.uri().to_string()).map_err(|error| deepest(&error))?;
+    Ok(Some(match found.basic_auth() {
+        Some(who) => proxy.custom_http_auth(who.clone()),
+        None => proxy,
+    }))
 }
 
 /// Seconds; a date is taken for a long time.

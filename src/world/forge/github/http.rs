@@ -33,6 +33,7 @@ use crate::model::plain_line;
 use crate::world::blocking::drive;
 use crate::world::clock::Clock;
 use crate::world::forge::ForgeError;
+use crate::world::way::refused_certificate;
 
 /// Times that a read is sent.
 const READS: u32 = 3;
@@ -572,6 +573,9 @@ fn lost(error: &octocrab::Error) -> Lost {
         if let Some(client) = inner.downcast_ref::<hyper_util::client::legacy::Error>()
             && client.is_connect()
         {
+            if let Some(why) = refused_certificate(client) {
+                return Lost::Before(why);
+            }
             let deepest = std::iter::successors(std::error::Error::source(client), |error| error.source()).last();
             return Lost::Before(deepest.map_or_else(|| client.to_string(), ToString::to_string));
         }

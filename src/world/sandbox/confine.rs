@@ -17,17 +17,26 @@ use rustix::process::{Pid, Resource, WaitOptions, getrlimit, waitpid};
 use super::calls::{Beside, Filters};
 use super::cgroup::Group;
 use super::observe::Observed;
-use super::raw::{self, Pair, Plan, Report, Strings};
+use super::raw::{Pair, Plan, Strings};
+use super::report::{self, Report};
 use super::view::View;
-use super::watch::{TOGETHER, Watched};
+use super::watch::Watched;
 use crate::model::Exit;
 use crate::world::process::Used;
+
+/// Bytes of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Of addresses, for each process; none where it is to reserve as many as it likes, as engines that compile at run time do.
+    pub addresses: Option<u64>,
+    /// What all processes together may really use.
+    pub together: u64,
+}
 
 /// The most that a run may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of addresses for each process; all of them together may really use twice as much.
-    pub memory: u64,
+    pub memory: Memory,
     /// Processes and threads at a time.
     pub processes: u64,
     /// Bytes below the scratch folder, and of any one file.
@@ -64,6 +73,8 @@ pub struct Inside {
     pub scratch: PathBuf,
     /// Where it is noted what the run does.
     pub observed: Option<Arc<Mutex<Observed>>>,
+    /// Through this a listener in the run's own network is sent; only with namespaces.
+    pub outlet: Option<Arc<OwnedFd>>,
 }
 
 /// Folders in private ones that a run may read: programs that are installed below `/tmp`. More of them are not there.
@@ -125,8 +136,7 @@ impl Inside {
         let kind = usize::from(self.observed.is_some());
         let (filters, asks) = filters.as_ref().and_then(|both| both.get(kind)).cloned().unwrap_or_default();
         let Limits { processes, memory, .. } = self.confinement.limits;
-        let together = memory.saturating_mul(TOGETHER);
-        let group = groups.as_ref().map(|parent| Group::new(parent, processes, together)).transpose()?;
+        let group = groups.as_ref().map(|parent| Group::new(parent, processes, memory.together)).transpose()?;
         let door = group.as_ref().map(Group::door).transpose()?;
         let strings = |all: &mut dyn Iterator<Item = OsString>| all.map(|one| c_string(&one)).collect::<io::Result<Vec<_>>>();
         let variable = |(name, value): &(OsString, OsString)| [name.as_os_str(), OsStr::new("="), value].into_iter().collect();
@@ -145,6 +155,7 @@ impl Inside {
             listener: asks.then(|| theirs.as_raw_fd()),
             namespaces: beside.namespaces.then(|| self.namespaces()).transpose()?,
             cgroup: door.as_ref().map(AsRawFd::as_raw_fd),
+            outlet: self.outlet.as_deref().map(AsRawFd::as_raw_fd),
         };
         let pair = Pair::start(plan)?;
         // From here on only the processes have these.
@@ -167,7 +178,7 @@ impl Inside {
         let Limits { memory, disk, .. } = self.confinement.limits;
         let seconds = time.map(|time| time.as_secs().saturating_mul(cores()).saturating_add(2));
         let all = [
-            (Resource::As, Some(memory)),
+            (Resource::As, memory.addresses),
             (Resource::Core, Some(0)),
             (Resource::Fsize, Some(disk)),
             (Resource::Nofile, Some(OPEN_FILES)),
@@ -241,11 +252,11 @@ impl Confined {
             }
             self.answer();
         }
-        match report(&mut self.reports) {
-            Some(Report { kind: raw::STARTED, .. }) => Ok(self),
+        match told(&mut self.reports) {
+            Some(Report { kind: report::STARTED, .. }) => Ok(self),
             Some(Report { value, extra, .. }) => {
                 let error = io::Error::from_raw_os_error(value);
-                let step = raw::STEPS.get(usize::try_from(extra).unwrap_or(usize::MAX)).copied().unwrap_or_default();
+                let step = report::STEPS.get(usize::try_from(extra).unwrap_or(usize::MAX)).copied().unwrap_or_default();
                 Err(if extra == 0 { error } else { io::Error::new(error.kind(), format!("{step}: {error}")) })
             }
             None => Err(io::Error::other("it ended before it had begun")),
@@ -270,7 +281,7 @@ impl Confined {
     /// Asks the program to show where it hangs.
     pub fn abort(&mut self) {
         if let Some(control) = &mut self.control {
-            let _ = control.write_all(&[raw::ABORT]);
+            let _ = control.write_all(&[report::ABORT]);
         }
     }
 
@@ -284,9 +295,9 @@ impl Confined {
     /// How the program ended, and the processor time of everything that ran.
     pub fn end(&mut self) -> (Exit, Option<Used>) {
         self.kill();
-        let told = report(&mut self.reports).filter(|report| report.kind == raw::ENDED);
+        let said = told(&mut self.reports).filter(|report| report.kind == report::ENDED);
         self.reap();
-        match told {
+        match said {
             Some(Report { value, extra, .. }) => {
                 let cpu = Duration::from_micros(extra & ((1 << 48) - 1));
                 (exit(value), Some(Used { cpu, memory: Some((extra >> 48) << 20) }))
@@ -329,14 +340,17 @@ fn exit(status: i32) -> Exit {
 }
 
 /// The next report; none when the first process is gone.
-fn report(from: &mut PipeReader) -> Option<Report> {
+fn told(from: &mut PipeReader) -> Option<Report> {
     let mut bytes = [0; 16];
     from.read_exact(&mut bytes).ok()?;
     Some(Report::of(bytes))
 }
 
 /// The descriptor that was sent.
-fn received(socket: &UnixStream) -> io::Result<OwnedFd> {
+///
+/// # Errors
+/// When none was, and when nothing was and `socket` does not wait.
+pub fn received(socket: &impl AsFd) -> io::Result<OwnedFd> {
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut passed = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
@@ -345,7 +359,7 @@ fn received(socket: &UnixStream) -> io::Result<OwnedFd> {
         RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
         _ => None,
     });
-    descriptors.flatten().next().ok_or_else(|| io::Error::other("no listener came"))
+    descriptors.flatten().next().ok_or_else(|| io::Error::other("nothing was sent"))
 }
 
 /// Where the program may be, in the order of the environment's `PATH`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::calls::{self, Beside};
 use super::cgroup;
-use super::confine::{Confinement, Inside, Limits};
+use super::confine::{Confinement, Inside, Limits, Memory};
 use super::raw;
 use super::view::View;
 use super::watch;
@@ -44,7 +44,7 @@ pub(super) fn confinement(
     offer: Offer,
     config: &SandboxConfig,
     programs: &[PathBuf],
-    memory: u64,
+    memory: Memory,
 ) -> (Arc<Confinement>, Vec<Shield>) {
     let landlock = raw::landlock_version().min(offer.landlock);
     // Answering with an error is what is needed of it.
@@ -90,7 +90,7 @@ fn offers_namespaces(build: &dyn Fn(bool) -> Arc<Confinement>) -> Result<(), Str
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let scratch = folder.path().canonicalize().map_err(|error| error.to_string())?;
         let env = vec![("PATH".into(), super::direct_path())];
-        let inside = Some(Inside { confinement: build(true), scratch, observed: None });
+        let inside = Some(Inside { confinement: build(true), scratch, observed: None, outlet: None });
         let argv = ["sh", "-c", ":"].map(OsString::from).to_vec();
         match process::run(&Spawn { env, inside, ..Spawn::new(argv, Path::new("/"), Duration::from_secs(10)) }).exit {
             Exit::Code(0) => Ok(()),
@@ -139,7 +139,7 @@ fn shields(
     };
     let bounded = format!(
         "memory {} MiB, processes {}, disk {} MiB, output {} MiB",
-        limits.memory >> 20,
+        limits.memory.addresses.unwrap_or(limits.memory.together) >> 20,
         limits.processes,
         limits.disk >> 20,
         limits.output >> 20

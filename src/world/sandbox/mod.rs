@@ -12,6 +12,7 @@ mod confine;
 mod machine;
 mod observe;
 mod raw;
+mod report;
 mod scratch;
 mod selftest;
 mod view;
@@ -19,6 +20,7 @@ mod watch;
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -26,8 +28,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::Result;
 
-use self::confine::Confinement;
-pub use self::confine::{Confined, Inside, Program};
+pub use self::confine::{Confined, Inside, Program, received};
+use self::confine::{Confinement, Memory};
 pub use self::machine::{Offer, Shield};
 pub use self::observe::Observed;
 pub(super) use self::scratch::place;
@@ -35,26 +37,32 @@ pub use self::scratch::{Scratch, ScratchFile};
 pub use self::selftest::{Attempt, Found};
 pub use self::watch::{Breach, EVERY};
 use super::process::{self, Finished, Kept, Spawn};
-use crate::config::{Config, SandboxConfig};
+use crate::config::{Config, Protection, SandboxConfig};
 
 /// The place where scratch checkouts are made and processes run.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     owner: String,
     environment: Vec<(OsString, OsString)>,
-    memory: u64,
+    memory: Memory,
     config: SandboxConfig,
     /// Folders of programs that somebody named by their whole path.
     programs: Vec<PathBuf>,
     offer: Offer,
     /// Made when the first run needs it.
     confinement: Arc<OnceLock<(Arc<Confinement>, Vec<Shield>)>>,
+    /// See [`Sandbox::with_outlet`].
+    outlet: Option<Arc<OwnedFd>>,
     /// Why nothing may be run at all.
     closed: Option<&'static str>,
     /// Trials that run side by side.
     pub workers: usize,
 }
 
+/// The port of a run's own 127.0.0.1 at which its outlet is, if it has one.
+pub const OUTLET: u16 = raw::OUTLET;
+/// All processes of a run together may use so many times the memory of one: compilers run side by side.
+const TOGETHER: u64 = 2;
 /// Age after which a scratch folder that nobody removed is lost.
 const LOST_AFTER: Duration = Duration::from_secs(6 * 3600);
 
@@ -86,11 +94,12 @@ impl Sandbox {
             // A run that knows its path does not know from it what it is for.
             owner: format!("tmp-{}-", &blake3::hash(owner.as_bytes()).to_hex()[..12]),
             environment,
-            memory,
+            memory: Memory { addresses: Some(memory), together: memory.saturating_mul(TOGETHER) },
             config: SandboxConfig::default(),
             programs: Vec::new(),
             offer: Offer::ALL,
             confinement: Arc::default(),
+            outlet: None,
             closed: None,
             workers: std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8),
         }
@@ -110,6 +119,12 @@ impl Sandbox {
         Sandbox { confinement: Arc::default(), ..self }
     }
 
+    /// The same with so many bytes of memory for all processes of a run together, and as many addresses as each likes.
+    #[must_use]
+    pub fn with_memory(self, together: u64) -> Self {
+        Sandbox { memory: Memory { addresses: None, together }, confinement: Arc::default(), ..self }
+    }
+
     /// The same with no more than this, as on a machine that offers less.
     #[must_use]
     pub fn offered(self, offer: Offer) -> Self {
@@ -120,6 +135,23 @@ impl Sandbox {
     #[must_use]
     pub fn closed(self, why: &'static str) -> Self {
         Sandbox { closed: Some(why), ..self }
+    }
+
+    /// The same for one run that finds a listener at [`OUTLET`], a port of its own 127.0.0.1. Whoever has the other end of `socket` gets the
+    /// listener ([`received`]) and is the only one outside whom the run can reach.
+    #[must_use]
+    pub fn with_outlet(self, socket: Arc<OwnedFd>) -> Self {
+        Sandbox { outlet: Some(socket), ..self }
+    }
+
+    /// Whether runs can have an outlet and no other way out.
+    ///
+    /// # Errors
+    /// When they have no network of their own, with the reason.
+    pub fn offers_outlet(&self) -> Result<(), Unprotected> {
+        let needed = [Protection::Namespaces, Protection::Network];
+        let missing = self.shields().iter().find(|shield| needed.contains(&shield.protection) && !shield.in_force);
+        missing.map_or(Ok(()), |shield| Err(Unprotected::NoNetwork(shield.protection.word(), shield.how.clone())))
     }
 
     fn confinement(&self) -> &(Arc<Confinement>, Vec<Shield>) {
@@ -225,7 +257,11 @@ impl Sandbox {
 
     fn confined(&self, scratch: &Scratch, argv: Vec<OsString>, cwd: &Path, time: Duration) -> Result<Spawn, Unprotected> {
         self.ready()?;
-        let inside = Inside { confinement: self.confinement().0.clone(), scratch: scratch.base().to_path_buf(), observed: None };
+        if self.outlet.is_some() {
+            self.offers_outlet()?;
+        }
+        let (confinement, outlet) = (self.confinement().0.clone(), self.outlet.clone());
+        let inside = Inside { confinement, scratch: scratch.base().to_path_buf(), observed: None, outlet };
         let env = self.variables(scratch);
         Ok(Spawn { clear_env: true, env, inside: Some(inside), ..Spawn::new(argv, cwd, time) })
     }
@@ -272,6 +308,9 @@ pub enum Unprotected {
          runs is trusted, take it out of the list"
     )]
     Missing(String),
+    /// A run that is to reach somebody has no network of its own, in which it would reach nobody else.
+    #[error("it would not be kept from reaching others: this machine does not offer `{0}` ({1})")]
+    NoNetwork(&'static str, String),
     /// See [`Sandbox::closed`].
     #[error("nothing is run here: {0}")]
     Closed(&'static str),

@@ -19,6 +19,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use super::confine::{Namespaces, SHOWN_MAX};
+use super::report::{
+    CALLS, CGROUP, ENDED, FAILED, FILES, LIMITS, MOUNTS, NETWORK, PROCESS, PROGRAM, Report, STARTED, STREAMS, USERS,
+};
 
 /// Everything that both processes need, prepared. Descriptors are numbers in the table that they get a copy of.
 pub(super) struct Plan {
@@ -45,7 +48,12 @@ pub(super) struct Plan {
     pub namespaces: Option<Namespaces>,
     /// A `cgroup.procs` to write to.
     pub cgroup: Option<i32>,
+    /// A socket through which a listener at [`OUTLET`] is sent; only with namespaces.
+    pub outlet: Option<i32>,
 }
+
+/// The port of a run's own 127.0.0.1 where whoever has its outlet listens: the usual one of a proxy. Nobody else can have it yet.
+pub(super) const OUTLET: u16 = 3128;
 
 /// Strings as `execve` wants them.
 pub(super) struct Strings {
@@ -64,55 +72,6 @@ impl Strings {
 
     fn all(&self) -> *const *const libc::c_char {
         self.pointers.as_ptr()
-    }
-}
-
-/// What the first process says: written as it is.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Report {
-    pub kind: u32,
-    /// An error number, or how the program ended as wait(2) has it.
-    pub value: i32,
-    /// A step, or microseconds of processor time of everything that ran.
-    pub extra: u64,
-}
-
-pub(super) const STARTED: u32 = 1;
-pub(super) const FAILED: u32 = 2;
-pub(super) const ENDED: u32 = 3;
-/// The byte that asks the program to show where it hangs (SIGABRT).
-pub(super) const ABORT: u8 = b'A';
-
-/// What can go wrong before the program runs, by number.
-pub(super) const STEPS: [&str; 10] = [
-    "starting it",
-    "entering its control group",
-    "mapping users",
-    "its own mounts",
-    "its own network",
-    "its process",
-    "its streams and folder",
-    "its view of files",
-    "its limits and privileges",
-    "its system calls",
-];
-const PROGRAM: u64 = 0;
-const CGROUP: u64 = 1;
-const USERS: u64 = 2;
-const MOUNTS: u64 = 3;
-const NETWORK: u64 = 4;
-const PROCESS: u64 = 5;
-const STREAMS: u64 = 6;
-const FILES: u64 = 7;
-const LIMITS: u64 = 8;
-const CALLS: u64 = 9;
-
-impl Report {
-    /// What was read from the pipe.
-    pub fn of([a, b, c, d, e, f, g, h, rest @ ..]: [u8; 16]) -> Report {
-        let (kind, value) = (u32::from_ne_bytes([a, b, c, d]), i32::from_ne_bytes([e, f, g, h]));
-        Report { kind, value, extra: u64::from_ne_bytes(rest) }
     }
 }
 
@@ -298,7 +257,8 @@ fn prepare(plan: &Plan) -> Result<(), Failure> {
         let _ = sys!(SYS_close, opened; USERS);
     }
     mount_all(own)?;
-    loopback_up()
+    loopback_up()?;
+    plan.outlet.map_or(Ok(()), listen)
 }
 
 /// Everything can only be read, but for the scratch folder, at its own place, and private folders in memory.
@@ -347,6 +307,23 @@ fn loopback_up() -> Result<(), Failure> {
     request.iter_mut().skip(16).zip(1_u16.to_ne_bytes()).for_each(|(to, from)| *to = from);
     sys!(SYS_ioctl, socket, SIOCSIFFLAGS, at(&request); NETWORK)?;
     let _ = sys!(SYS_close, socket; NETWORK);
+    Ok(())
+}
+
+/// Listens in the run's own network and hands the listener out: a socket stays in the network in which it was made.
+fn listen(socket: i32) -> Result<(), Failure> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let listener = sys!(SYS_socket, int(libc::AF_INET), int(kind); NETWORK)?;
+    let address = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: OUTLET.to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes([127, 0, 0, 1]) },
+        sin_zero: [0; 8],
+    };
+    sys!(SYS_bind, listener, at(&address), size_of_val(&address); NETWORK)?;
+    sys!(SYS_listen, listener, 128; NETWORK)?;
+    send(socket, listener as i32).map_err(|failure| Failure { step: NETWORK, ..failure })?;
+    let _ = sys!(SYS_close, listener; NETWORK);
     Ok(())
 }
 

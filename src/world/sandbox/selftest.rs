@@ -83,11 +83,8 @@ impl Sandbox {
     }
 
     fn too_much(&self) -> String {
-        format!(
-            "head -c {} /dev/zero | tail -c {} > /dev/null; exit ${{PIPESTATUS[1]}}",
-            self.memory + (200 << 20),
-            self.memory + (200 << 20)
-        )
+        let bytes = self.memory.addresses.unwrap_or(self.memory.together) + (200 << 20);
+        format!("head -c {bytes} /dev/zero | tail -c {bytes} > /dev/null; exit ${{PIPESTATUS[1]}}")
     }
 
     fn bash(&self, scratch: &Scratch, script: &str) -> Finished {

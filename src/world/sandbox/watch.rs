@@ -34,9 +34,6 @@ pub const EVERY: Duration = Duration::from_millis(25);
 /// The scratch folder is gone through again after so many times what it took the last time.
 const REST: u32 = 20;
 
-/// All processes of a run together may use so many times the memory of one: compilers run side by side.
-pub(super) const TOGETHER: u64 = 2;
-
 /// When to look.
 #[derive(Debug)]
 pub struct Watched {
@@ -66,7 +63,7 @@ impl Confined {
         }
         // What is shared is counted once only where it may matter.
         let used: u64 = own.iter().filter_map(|pid| resident(*pid)).sum();
-        let most = memory.saturating_mul(TOGETHER);
+        let most = memory.together;
         if used > most && own.iter().filter_map(|pid| proportional(*pid)).sum::<u64>() > most {
             return Some(Breach::Memory);
         }

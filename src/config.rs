@@ -3,6 +3,7 @@
 //! Reading the file is not done here: text in, [`Config`] or a [`ConfigError`] that names the line out.
 
 mod check;
+mod endpoint;
 mod forge;
 mod improve;
 mod model;
@@ -17,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::check::LEASE_MAX;
+pub use self::endpoint::Endpoint;
 pub use self::forge::{ForgeConfig, ForgeKind, LandBy, TokenMode, is_repository};
 pub use self::improve::{ImproveConfig, Route, StrategyName};
 pub use self::model::{

@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use super::render::{self, Paint};
 use super::{OUTSIDE, Outcome, Output};
-use crate::config::{Config, Protection};
+use crate::config::{AgentNetwork, Config, Protection};
 use crate::engine::asking::affordable;
 use crate::world::clock::Clock;
 use crate::world::git::Repo;
 use crate::world::pause::pauses;
 use crate::world::provider::{Models, Priced};
 use crate::world::sandbox::{Attempt, Found, Sandbox, Shield};
-use crate::world::{forge, read_config, store};
+use crate::world::{agent, files, forge, read_config, store};
 
 /// Shows which protections are in force, tries to get out of the sandbox, and looks at the programs, the configuration, the store and
 /// the forge. Ends with 1 when something that is required is missing.
@@ -51,8 +51,9 @@ struct State {
 
 impl Doctor {
     pub(super) fn run(&self, repo: &Path) -> Outcome {
-        let (config, state) = state(repo);
+        let (config, mut state) = state(repo);
         let sandbox = Sandbox::configured("doctor", &config);
+        state.extend(agent_state(&config, &sandbox));
         let required = |protection: &Protection| config.sandbox.require.contains(protection);
         let protections: Vec<Protected> = sandbox
             .shields()
@@ -148,6 +149,33 @@ fn model_state(config: &Config, repo: &Repo) -> Option<State> {
         }
     };
     Some(State { what: "model", good: true, said })
+}
+
+/// Whether the configured agent could be run, and whom of its list it would reach, without running it: they are connected to, and nothing is
+/// asked of them. The loop works without, so that nothing of it is a fault.
+fn agent_state(config: &Config, sandbox: &Sandbox) -> Option<State> {
+    let asked = &config.agent;
+    let program = asked.command.first()?;
+    let unset = asked.env.iter().find(|name| files::variable(name).is_none());
+    let unset = unset.map(|name| format!("`{name}` is not set, which `[agent] env` names"));
+    let reaches = asked.network == AgentNetwork::Endpoints;
+    let why = unset.or_else(|| {
+        let able = if reaches { agent::can_reach(sandbox) } else { sandbox.ready() };
+        able.err().map(|error| error.to_string())
+    });
+    let said = match why.map_or_else(|| Ok(agent::probe(&asked.endpoints)), Err) {
+        Err(why) => format!("is not run, and the loop works without: {why}"),
+        Ok(_) if !reaches => format!("`{program}` may be run, and reaches nobody by itself"),
+        Ok(Err(error)) => format!("`{program}` may be run; who is within its list was not tried: {error}"),
+        Ok(Ok(answers)) => {
+            let each = asked.endpoints.iter().zip(answers).map(|(endpoint, answer)| match answer {
+                Ok(()) => format!("`{endpoint}` answers"),
+                Err(why) => format!("`{endpoint}` {why}"),
+            });
+            format!("`{program}` may be run, and reaches who is within its list: {}", each.collect::<Vec<_>>().join("; "))
+        }
+    };
+    Some(State { what: "agent", good: true, said })
 }
 
 fn show(findings: &Findings) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::endpoint::Endpoint;
 use super::{ConfigError, Span};
 use crate::model::Trust;
 
@@ -128,8 +129,20 @@ pub struct AgentConfig {
     pub command: Vec<String>,
     /// Its name in the log. Empty: the name of its program.
     pub name: String,
-    /// Whom it can reach: `none`, or `model`: through us and without a key, the provider of `[model]`, within the budget.
+    /// Whom it can reach: `none`; `model`: through us and without a key, the provider of `[model]`, within the budget; or `endpoints`: those
+    /// of the list, with a client of its own that goes through the proxy which its environment names.
     pub network: AgentNetwork,
+    /// Whom an agent with `network = "endpoints"` can reach: `api.example.com`, or with another port than 443 `api.example.com:8443`. Names
+    /// are exact. `http://` before one allows requests that are not encrypted; this machine (`localhost:11434`) needs none.
+    pub endpoints: Vec<Endpoint>,
+    /// Variables that are handed through to it from the environment of Fractal, such as `ANTHROPIC_API_KEY`; no tool and no candidate gets
+    /// them. Their values are taken out of everything that is kept, and a patch that has one is refused.
+    pub env: Vec<String>,
+    /// What it may send and receive in one run, in MiB, with `network = "endpoints"`.
+    pub traffic_mib: u64,
+    /// Memory that it may really use, all of its processes together, in MiB. `[validate] memory_mib` is not for it: what Node and its like
+    /// reserve is far more than they use.
+    pub memory_mib: u64,
     /// Time for one run.
     pub time: Span,
     /// What it prints is kept up to so much, in KiB, and told in the notes.
@@ -149,6 +162,8 @@ pub enum AgentNetwork {
     None,
     /// The provider of `[model]`, through us.
     Model,
+    /// Those of `[agent] endpoints`, by itself.
+    Endpoints,
 }
 
 /// What asking models and agents may cost. What is used is counted in the log; room for the most that something may cost is taken before it
@@ -204,6 +219,10 @@ pub(super) fn agent_defaults() -> AgentConfig {
         command: Vec::new(),
         name: String::new(),
         network: AgentNetwork::None,
+        endpoints: Vec::new(),
+        env: Vec::new(),
+        traffic_mib: 256,
+        memory_mib: 4096,
         time: Span::seconds(600),
         output_kib: 256,
         usd: 0.0,
@@ -278,9 +297,61 @@ pub(super) fn check(model: &ModelConfig, agent: &AgentConfig) -> Result<(), Conf
         true => Ok(()),
         false => wrong(format!("`model.{name}` is {value}; it must be between 1 and {most}"), "see `fractal config`"),
     };
+    check_agent(agent)?;
     within("samples", model.samples, 16)?;
     within("rounds", model.rounds, 16)?;
     within("prompt_kib", model.prompt_kib, 1 << 14)?;
     let odd = model.temperatures.iter().find(|value| !(0.0..=2.0).contains(*value));
     odd.map_or(Ok(()), |odd| wrong(format!("`model.temperatures` has {odd}"), "temperatures are between 0 and 2"))
+}
+
+/// Variables that an agent gets from us, or by which its programs would be others.
+const OURS: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "FTP_PROXY",
+    "LD_PRELOAD",
+    "LD_LIBRARY_PATH",
+    "LD_AUDIT",
+    "NODE_USE_ENV_PROXY",
+];
+
+fn check_agent(agent: &AgentConfig) -> Result<(), ConfigError> {
+    let wrong = |message: String, hint: &str| Err(ConfigError { message, hint: Some(hint.to_string()) });
+    match (agent.network, agent.endpoints.is_empty()) {
+        (AgentNetwork::Endpoints, true) => {
+            let message = "`agent.network` is `endpoints`, and `agent.endpoints` is empty".into();
+            return wrong(message, "name whom the agent may reach, as in `endpoints = [\"api.example.com:443\"]`");
+        }
+        (AgentNetwork::None | AgentNetwork::Model, false) => {
+            let message =
+                "`agent.endpoints` has entries, and `agent.network` is not `endpoints`, so that none of them could be reached"
+                    .into();
+            return wrong(message, "write `network = \"endpoints\"`, or take the list out");
+        }
+        _ => {}
+    }
+    for (name, value) in [("traffic_mib", agent.traffic_mib), ("memory_mib", agent.memory_mib)] {
+        if !(1..=1 << 20).contains(&value) {
+            return wrong(format!("`agent.{name}` is {value}; it must be between 1 and 1048576"), "see `fractal config`");
+        }
+    }
+    for name in &agent.env {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if name.is_empty() || !name.bytes().all(plain) || name.starts_with(|c: char| c.is_ascii_digit()) {
+            // What stands there may be the secret itself.
+            let message = "`agent.env` has an entry that is no name of a variable".into();
+            return wrong(message, "write names only, as in `env = [\"ANTHROPIC_API_KEY\"]`; the values stay in the environment");
+        }
+        let upper = name.to_ascii_uppercase();
+        if OURS.contains(&upper.as_str()) || upper.starts_with("FRACTAL_") {
+            return wrong(format!("`agent.env` has `{name}`, which is Fractal's own"), "take it out of the list");
+        }
+    }
+    Ok(())
 }

@@ -24,8 +24,18 @@ pub(super) fn redact(view: &View) -> Redact {
 
 /// The same without a repository.
 pub fn redact_by(config: &Config) -> Redact {
-    let rules = Rules::of(&config.record).knowing(&files::environment());
+    let handed = handed(config);
+    let values = handed.iter().map(|(_, value)| value.as_str());
+    let rules = Rules::of(&config.record).knowing_values(&files::environment(), values);
     Box::new(move |text| String::from_utf8_lossy(&rules.redact(text.as_bytes())).into_owned())
+}
+
+/// Names with their values.
+pub(super) type Variables = Vec<(String, String)>;
+
+/// The variables of `[agent] env` that are set.
+pub(super) fn handed(config: &Config) -> Variables {
+    config.agent.env.iter().filter_map(|name| Some((name.clone(), files::variable(name)?))).collect()
 }
 
 /// The model that is configured, if there is one.

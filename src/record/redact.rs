@@ -69,10 +69,29 @@ impl Rules {
     }
 
     /// The same, knowing the environment in which the tools run: the values of its secret variables are secrets.
-    pub fn knowing(mut self, environment: &[(Vec<u8>, Vec<u8>)]) -> Rules {
-        let secret = environment.iter().filter(|(name, value)| self.holds_secret(name, value));
-        self.environment = Known::of(secret.map(|(_, value)| value.as_slice()));
+    pub fn knowing(self, environment: &[(Vec<u8>, Vec<u8>)]) -> Rules {
+        self.knowing_values(environment, [])
+    }
+
+    /// The same, and these values are secrets too, whatever their variables are called.
+    #[must_use]
+    pub fn knowing_values<'v>(
+        mut self,
+        environment: &'v [(Vec<u8>, Vec<u8>)],
+        values: impl IntoIterator<Item = &'v str>,
+    ) -> Rules {
+        let secret = environment.iter().filter(|(name, value)| self.holds_secret(name, value)).map(|(_, value)| value.as_slice());
+        self.environment = Known::of(secret.chain(values.into_iter().map(str::as_bytes)));
         self
+    }
+
+    /// Whether one of the known values is in the text, as it is or in one of the usual encodings.
+    pub fn knows(&self, text: &[u8]) -> bool {
+        let mut found = Vec::new();
+        if let Some(known) = &self.environment {
+            known.places(text, &mut found);
+        }
+        !found.is_empty()
     }
 
     /// Whether the value of a variable is a secret. A pattern may mean more names than hold one (`TOKEN_TYPE`): there, the value has

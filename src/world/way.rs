@@ -63,6 +63,14 @@ impl Through {
         direct.set_connect_timeout(Some(CONNECT_TIME));
         Through { direct, proxies: Proxies::of_environment() }
     }
+
+    /// Whether this address is reached through a proxy.
+    ///
+    /// # Errors
+    /// See [`Proxies::before`].
+    pub fn has_proxy(&self, to: &Uri) -> Result<bool, String> {
+        self.proxies.before(to).map(|proxy| proxy.is_some())
+    }
 }
 
 impl Service<Uri> for Through {

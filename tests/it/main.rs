@@ -48,6 +48,7 @@ mod misbehaviour;
 mod misuse;
 mod model;
 mod monitor;
+mod network;
 mod oracle;
 mod otlp;
 mod outage;

@@ -183,7 +183,11 @@ fn outcome(
     let program = config.command.first().map_or("agent", |program| program.rsplit('/').next().unwrap_or(program));
     let name = plain_line(if config.name.is_empty() { program } else { &config.name }, 60);
     let said: Said = serde_json::from_slice(&ran.answer).unwrap_or_default();
-    let micro_usd = if said.usd > 0.0 { micro_usd(said.usd) } else { micro_usd(config.usd) };
+    let micro_usd = match ran.exit {
+        Some(Exit::NotStarted(_)) => 0,
+        _ if said.usd > 0.0 => micro_usd(said.usd),
+        _ => micro_usd(config.usd),
+    };
     let (outcome, candidate) = match &ran.exit {
         Some(Exit::NotStarted(why)) => (format!("cannot be run: {}", plain_line(why, 300)), None),
         Some(Exit::TimedOut) => (format!("was ended after {} s", ran.took.as_secs()), None),

@@ -181,11 +181,12 @@ fn an_agent_is_run_once_while_a_model_is_waited_for() {
 
 #[test]
 fn an_agent_that_cannot_be_run_says_why_and_the_loop_goes_on() {
-    let repository = with_agent(SAMPLE, "");
+    let repository = with_agent(SAMPLE, "usd = 0.05");
     let program = repository.beside("agent").join("agent.py").display().to_string();
     repository.edit("fractal.toml", &program, "no-such-agent");
     repository.commit("another agent");
     run(&repository);
     let reason = repository.improvement()["reason"].as_str().unwrap_or_default().to_string();
     assert!(reason.contains("the agent cannot be run") && reason.contains("no-such-agent"), "{reason}");
+    assert_eq!(events(&repository, "asked")[0]["asking"]["cost"]["micro_usd"], 0, "what never ran costs nothing");
 }

@@ -14,11 +14,11 @@ use crate::support::{Repository, executable, text};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_fractal");
 /// `x-access-token:s3cret` in Base64.
-const CREDENTIAL: &str = "eC1hY2Nlc3MtdG9rZW46czNjcmV0";
+pub const CREDENTIAL: &str = "eC1hY2Nlc3MtdG9rZW46czNjcmV0";
 /// The commit that broke the tool: a subject for whatever reads workflow commands or Markdown.
 const HOSTILE: &str = "::error title=gotcha::gotcha ##[error]gotcha ```</pre>";
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -33,7 +33,7 @@ pub struct Runner {
 
 impl Runner {
     /// With git over HTTP, for those who have the token.
-    fn over_http(options: &[&str]) -> Runner {
+    pub fn over_http(options: &[&str]) -> Runner {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("has an address").port();
         let runner = Runner::with(format!("http://127.0.0.1:{port}/origin.git"), options);
@@ -88,7 +88,7 @@ impl Runner {
     }
 
     /// Names of refs at the remote.
-    fn at_origin(&self) -> Vec<String> {
+    pub fn at_origin(&self) -> Vec<String> {
         let refs = self.repository.git(&["ls-remote", "../origin.git"]);
         refs.lines().filter_map(|line| Some(line.split_once('\t')?.1.to_string())).collect()
     }
@@ -98,7 +98,7 @@ impl Runner {
         Said::of(&self.act_command(act).output().expect("act runs"))
     }
 
-    fn act_command(&self, act: &Path) -> Command {
+    pub fn act_command(&self, act: &Path) -> Command {
         let beside = |name: &str| self.repository.beside(name);
         copy_of_the_action(&beside("action"));
         // It is resolved although the program is brought along and it is not needed; that it is not run is seen by its failing.
@@ -120,7 +120,7 @@ impl Runner {
     }
 
     /// Stands for the actions that hand files from job to job, which need GitHub: a folder for each, as they would have it.
-    fn artifacts(&self, command: &mut Command, workflow: &str) {
+    pub fn artifacts(&self, command: &mut Command, workflow: &str) {
         let (put, get) = (
             "mkdir -p \"$ARTIFACTS/$NAME\" && cp \"$FROM\" \"$ARTIFACTS/$NAME\" && echo \"artifact-id=$NAME\" >>\"$GITHUB_OUTPUT\"",
             "mkdir -p \"$TO\" && cp \"$ARTIFACTS/$NAME\"/* \"$TO\"",
@@ -156,7 +156,7 @@ impl Runner {
     }
 
     /// A program that writes down how it is started, with its whole environment, and goes on as ours.
-    fn told_on(&self) -> PathBuf {
+    pub fn told_on(&self) -> PathBuf {
         let (program, told) = (self.repository.beside("told-on"), self.repository.beside("told"));
         let script = format!("#!/bin/bash\n{{ echo \"started: $*\"; env; }} >>{}\nexec {PROGRAM} \"$@\"\n", told.display());
         executable(&program, &script);
@@ -285,53 +285,6 @@ fn under_act_three_jobs_begin_with_a_dry_run_and_run_for_no_pull_request_and_no_
     let said = run("workflow_dispatch", r#"{"repository":{"fork":false}}"#);
     assert_eq!(said.matches("Job succeeded").count(), 3, "{said}");
     assert!(said.contains("### Fractal: apply-dry-run") && said.contains("would        greet"), "{said}");
-}
-
-/// Calls the workflow that stands beside `action.yml`.
-const CALLER: &str = "\
-name: tools
-on:
-  workflow_dispatch:
-permissions: {}
-jobs:
-  fractal:
-    uses: CALLED
-    permissions:
-      contents: write
-    with:
-      apply: true
-    secrets:
-      model-key: ${{ secrets.KEY }}
-";
-
-#[test]
-fn under_act_a_workflow_that_calls_the_three_zones_gives_a_key_to_the_one_that_asks_and_a_token_to_the_one_that_writes() {
-    let Some(act) = python_program("act") else { return };
-    let runner = Runner::over_http(&[]);
-    let (name, commit) = ACTION.split_once('@').expect("a commit");
-    let written = runner.repository.read(".github/workflows/fractal.yml");
-    runner.publish(&[(&written, &CALLER.replace("CALLED", &format!("{name}/.github/workflows/zones.yml@{commit}")))]);
-    let mut command = runner.act_command(&act);
-    // This runner does not know what stands for the repository of a workflow yet.
-    let zones = fs::read_to_string(root().join(".github/workflows/zones.yml")).expect("is there");
-    assert_eq!(zones.matches("uses: $/\n        with:\n").count(), 3);
-    let with = format!("uses: {ACTION}\n        with:\n          binary: {}\n", runner.told_on().display());
-    let zones = zones.replace("uses: $/\n        with:\n", &with);
-    let called = runner.repository.beside("action/.github/workflows");
-    fs::create_dir_all(&called).expect("makes a folder");
-    fs::write(called.join("zones.yml"), &zones).expect("writes");
-    runner.artifacts(&mut command, &zones);
-    let said = Said::of(&command.args(["-s", "KEY=k3y"]).output().expect("act runs"));
-    assert_eq!(said.code, Some(0), "{said:#?}");
-    assert!(runner.at_origin().iter().any(|name| name.starts_with("refs/heads/fractal/greet/")), "{said:#?}");
-    let told = fs::read_to_string(runner.repository.beside("told")).expect("was started");
-    let zones = |secret: &str| -> Vec<String> {
-        let started = told.split("started: ").filter_map(|started| started.strip_prefix("run --zone "));
-        started.filter(|started| started.contains(secret)).filter_map(|it| Some(it.split_once(' ')?.0.to_string())).collect()
-    };
-    assert_eq!(zones(""), ["propose", "verify", "apply"], "{told}");
-    assert_eq!((zones("k3y"), zones(CREDENTIAL)), (vec!["propose".to_string()], vec!["apply".to_string()]), "{told}");
-    assert!(!said.out.contains("k3y") && !said.out.contains(CREDENTIAL), "{}", said.out);
 }
 
 /// A script of the action with its environment, and what it gave to the runner.

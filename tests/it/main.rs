@@ -1,6 +1,7 @@
 //! The only integration-test binary: one file per subject, sentence names.
 
 mod action;
+mod action_called;
 mod action_forge;
 mod action_lint;
 mod agent;
@@ -10,8 +11,8 @@ mod bench_monitor;
 mod bench_repair;
 mod between;
 mod board;
-mod by_itself;
 mod budget;
+mod by_itself;
 mod catalog;
 mod claims;
 mod collected;

@@ -13,6 +13,9 @@ use crate::model::{Cost, ShadowCounts};
 use crate::prioritize::Ranked;
 use crate::world::claims::Claim;
 
+/// Of so many tools only those are listed that are run.
+const MANY: usize = 20;
+
 /// Everything shown is derived from the log in git and from the recorded executions.
 #[derive(clap::Args)]
 pub(super) struct Status {
@@ -117,7 +120,11 @@ fn show(everything: &Everything, now: jiff::Timestamp) {
     ));
     show_strategies(everything, paint);
     show_feedback(&everything.feedback, paint);
-    let rows = everything.tools.iter().map(|row| {
+    // A library of scripts has many that nobody runs through us.
+    let is_quiet = |row: &&ToolRow| row.counts.runs == 0 && row.doing.is_none();
+    let quiet = everything.tools.iter().filter(is_quiet).count();
+    let quiet = if (MANY..).contains(&everything.tools.len()) && quiet < everything.tools.len() { quiet } else { 0 };
+    let rows = everything.tools.iter().filter(|row| quiet == 0 || !is_quiet(row)).map(|row| {
         [
             row.tool.clone(),
             row.version.clone(),
@@ -129,6 +136,9 @@ fn show(everything: &Everything, now: jiff::Timestamp) {
         ]
     });
     render::say(&render::table(["tool", "version", "runs", "failed", "success", "last run", "improvement"], rows));
+    if quiet > 0 {
+        render::say(&format!("{quiet} more tools have no recorded runs; `fractal tools` lists all"));
+    }
     if !everything.open.is_empty() {
         render::say(&paint.bold("open"));
         let rows = everything.open.iter().map(|item| {

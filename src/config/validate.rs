@@ -31,7 +31,8 @@ pub struct ValidateConfig {
     pub live_shadow: f64,
     /// What becomes of a patch against wrong answers that also changes answers to inputs of which nobody said what is right: `land` or
     /// `review`. Whoever declares an answer wrong wants others changed too, and most patches that repair the cause do; whether those
-    /// are right nobody has checked. The profile `production` starts from `review`.
+    /// are right nobody has checked. The same of a patch where other candidates do as well and answer in other ways, such as a default of
+    /// 0 and one of nothing. The profile `production` starts from `review`.
     pub new_answers: NewAnswers,
     /// Small wrong changes of the patched lines that are tried, to see whether the evidence would notice. 0: none.
     pub mutants: usize,

@@ -1,6 +1,7 @@
 //! Answers: whether anybody has said what the failing inputs should answer. That an input no longer fails is no sign that its answer is
 //! right. Where the right answer to an input that fails otherwise is known, a patch may leave it as it is, but not answer it wrongly anew.
 
+use super::Gate;
 use super::trial::{Found, Pair, Trial};
 use crate::model::{Outcome, Recording, Trust};
 
@@ -19,9 +20,9 @@ pub(super) fn check(trial: &Trial<'_, '_>) -> Found {
             other.shown(60)
         ));
     }
-    let said: Vec<_> = incident.iter().filter(|recording| recording.expected.is_some()).collect();
+    let said: Vec<_> = said(gate).collect();
     let held_out = said.iter().filter(|recording| recording.execution.input.is_held_out()).count();
-    if said.len() >= ENOUGH.min(incident.len()) && !said.is_empty() {
+    if are_enough(gate) {
         return Found::passed(format!(
             "of {} failing inputs the right answers of {} are known ({held_out} of them held out), and given",
             incident.len(),
@@ -46,6 +47,21 @@ pub(super) fn check(trial: &Trial<'_, '_>) -> Found {
         ),
         false => Found::weak("nobody has said what the failing inputs should answer (`fractal mark --expect` does)"),
     }
+}
+
+/// Failing inputs of which somebody has said what their answer is.
+fn said<'g>(gate: &'g Gate<'_>) -> impl Iterator<Item = &'g Recording> {
+    gate.evidence.incident.iter().filter(|recording| recording.expected.is_some())
+}
+
+fn are_enough(gate: &Gate<'_>) -> bool {
+    let said = said(gate).count();
+    said > 0 && said >= ENOUGH.min(gate.evidence.incident.len())
+}
+
+/// Whether somebody has said what the failing inputs should answer, by marks or by tests.
+pub(super) fn are_known(gate: &Gate<'_>) -> bool {
+    are_enough(gate) || gate.suite_is_red()
 }
 
 /// What a patch makes of an input that fails otherwise than the incident.

@@ -160,6 +160,20 @@ fn a_declared_program_without_an_extension_is_of_the_language_of_its_first_line(
 }
 
 #[test]
+fn in_a_large_library_the_status_lists_the_tools_that_are_run() {
+    let names: Vec<String> = (0..24).map(|number| format!("bin/tool{number}")).collect();
+    let files: Vec<(&str, &str, bool)> = names.iter().map(|name| (name.as_str(), "#!/bin/sh\necho done\n", true)).collect();
+    let repository = Repository::with(&files);
+    let status = || String::from_utf8_lossy(&fractal(repository.0.path(), &["status"]).stdout).into_owned();
+    let rows = |said: &str| said.lines().filter(|line| line.contains("│ tool")).count();
+    let said = status();
+    assert!(rows(&said) == 25 && !said.contains("more tools"), "all while none is run, below the head: {said}");
+    fractal(repository.0.path(), &["exec", "tool7"]);
+    let said = status();
+    assert!(rows(&said) == 2 && said.contains("tool7") && said.contains("23 more tools have no recorded runs"), "{said}");
+}
+
+#[test]
 fn the_version_of_a_tool_is_what_plain_git_says_and_follows_the_work_tree() {
     let config =
         "[[tool]]\nname = \"report\"\npaths = [\"bin/report\"]\nrun = [\"python3\", \"bin/report\"]\neffects = \"none\"\n";

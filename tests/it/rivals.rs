@@ -173,3 +173,25 @@ fn each_strategy_brings_as_many_candidates_to_the_gate_as_it_may() {
     let why = "`model` has brought as many candidates to the gate as it may (`[improve] gate_attempts`, 3), and none passed";
     assert!(reason.contains(why) && !reason.contains("`agent` has brought"), "{reason}");
 }
+
+#[test]
+fn who_wants_to_see_new_answers_decides_between_defaults_that_do_equally_well() {
+    let program = "#!/usr/bin/env python3\nimport sys\n\nUNITS = {\"s\": 1, \"m\": 60}\n\n\ndef seconds(text):\n    \
+        return int(text[:-1]) * UNITS[text[-1]]\n\n\nif __name__ == \"__main__\":\n    print(seconds(sys.argv[1]))\n";
+    let test = "import unittest\nfrom tools import duration\n\n\nclass DurationTest(unittest.TestCase):\n    \
+        def test_minutes(self):\n        self.assertEqual(duration.seconds(\"2m\"), 120)\n";
+    let recorded = Repository::of("duration", program, test);
+    for (text, code) in [("5s", 0), ("2m", 0), ("7s", 0), ("3m", 0), ("9m", 0), ("4h", 1), ("6h", 1), ("8h", 1), ("2d", 1)] {
+        assert_eq!(recorded.exec("duration", &[text]), code);
+    }
+    for (wanted, stage, told) in [("land", "watching", false), ("review", "proposed", true)] {
+        let repository = recorded.copy();
+        let config = repository.read("fractal.toml");
+        let config = config.replace("[validate]\n", &format!("[validate]\nnew_answers = \"{wanted}\"\n"));
+        repository.configure(&format!("profile = \"development\"\n{config}"));
+        repository.commit("who decides");
+        repository.run();
+        assert_eq!(repository.stage(), stage, "{wanted}: {}", repository.says(&["show", &repository.id()]));
+        assert_eq!(rivals(&repository).contains("nobody has said which of them is right"), told, "{wanted}");
+    }
+}

@@ -99,12 +99,13 @@ impl Evidence {
         seen
     }
 
-    /// The failing input that is easiest to read: the one a regression test is made of.
+    /// The failing input that is easiest to read: the one a regression test is made of. One of the seen half, of which each has failed again
+    /// on the untouched version, where there is any.
     pub(super) fn smallest_incident(&self) -> Option<&Recording> {
         let size = |recording: &&Recording| {
             recording.stdin.len() + recording.execution.input.args.iter().map(|arg| arg.0.len() + 1).sum::<usize>()
         };
-        self.incident.iter().min_by_key(size)
+        self.incident.iter().min_by_key(|recording| (recording.execution.input.is_held_out(), size(recording)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Calls that a tool refuses are no fault of the tool, unless it took them before.
+//! Calls that a tool refuses are no fault of the tool, unless it took them before; and calls that cannot be repeated here say nothing.
 
 use crate::support::{MOMENTS, Repository};
 
@@ -79,4 +79,32 @@ fn a_no_without_a_reason_is_not_searched_a_way_around() {
         "{said}"
     );
     assert!(repository.branches().is_empty());
+}
+
+#[test]
+fn held_out_inputs_that_name_files_of_another_machine_do_not_turn_a_repair_down() {
+    let program = "import sys\n\nfor line in open(sys.argv[1]):\n    print(line.strip())\n";
+    let repository = tool("lines.py", program);
+    let config = repository.read("fractal.toml").replace("inputs = 2", "inputs = 20");
+    repository.configure(&config);
+    std::fs::create_dir_all(repository.root().join("data")).expect("makes a folder");
+    std::fs::create_dir_all(repository.beside("elsewhere")).expect("makes a folder");
+    for number in 0..16 {
+        repository.write(&format!("data/good{number}"), "plain\n");
+        std::fs::write(repository.root().join(format!("data/bad{number}")), b"caf\xe9\n").expect("writes");
+        std::fs::write(repository.beside(&format!("elsewhere/bad{number}")), b"caf\xe9\n").expect("writes");
+    }
+    repository.commit("data");
+    for number in 0..16 {
+        assert_eq!(repository.exec("tool", &[&format!("data/good{number}")]), 0);
+        assert_eq!(repository.exec("tool", &[&format!("data/bad{number}")]), 1);
+    }
+    for number in 0..8 {
+        let path = repository.beside(&format!("elsewhere/bad{number}"));
+        assert_eq!(repository.exec("tool", &[path.to_str().expect("UTF-8")]), 1);
+    }
+    repository.run();
+    let said = repository.says(&["show", &repository.id()]);
+    assert!(said.contains("  passed  incident"), "{said}");
+    assert!(!repository.branches().is_empty(), "{}: {said}", repository.stage());
 }

@@ -13,8 +13,6 @@ static USAGE: LazyLock<Regex> = LazyLock::new(|| regex(r"(?im)^[ \t]*(usage: .*)
 static ARGV: LazyLock<Regex> = LazyLock::new(|| regex(r"\bsys\.argv\[(\d{1,4})\]"));
 static ARGV_UNPACKED: LazyLock<Regex> = LazyLock::new(|| regex(r"[\w\s,()]+=[^=].*\bsys\.argv\[1:\]"));
 static FEWER: LazyLock<Regex> = LazyLock::new(|| regex(r"not enough values to unpack \(expected (?:at least )?(\d{1,4})"));
-static PARAMETER: LazyLock<Regex> =
-    LazyLock::new(|| regex(r": \$?(\d{1,4}): (?:unbound variable|parameter not set|parameter null or not set)$"));
 
 /// Characters of a usage line that are told.
 const SHOWN: usize = 120;
@@ -25,9 +23,6 @@ pub fn misuse_reason(failure: &Failure, said: &[u8], args: usize, line: Option<&
     let given = |wanted: usize| format!("it was called with {args} arguments and needs {wanted}");
     let number = |pattern: &Regex, text: &str| pattern.captures(text)?.get(1)?.as_str().parse::<usize>().ok();
     if failure.class.starts_with("exit ") {
-        if let Some(wanted) = number(&PARAMETER, &failure.message).filter(|wanted| *wanted > args) {
-            return Some(given(wanted));
-        }
         let said = String::from_utf8_lossy(said);
         let usage = USAGE.captures(&said)?.get(1)?;
         return Some(format!(
@@ -84,14 +79,5 @@ mod tests {
         assert_eq!(fewer(1, "total, people = map(int, sys.argv[1:])"), Some("it was called with 1 arguments and needs 2".into()));
         assert_eq!(fewer(2, "total, people = sys.argv[1:]"), None);
         assert_eq!(fewer(1, "key, value = line.split('=')"), None);
-    }
-
-    #[test]
-    fn a_parameter_of_a_script_that_is_not_set_is_the_callers_unless_it_has_a_name() {
-        let shell = |args, message| reason(None, message, "", args, "");
-        assert!(shell(0, "./greet.sh: line 3: $1: unbound variable").is_some());
-        assert!(shell(0, "./greet.sh: 3: 1: parameter not set").is_some());
-        assert_eq!(shell(1, "./greet.sh: line 3: $1: unbound variable"), None);
-        assert_eq!(shell(0, "./greet.sh: line 3: NAME: unbound variable"), None);
     }
 }

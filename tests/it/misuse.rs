@@ -15,9 +15,8 @@ if __name__ == \"__main__\":
 
 fn tool(path: &str, program: &str) -> Repository {
     let repository = Repository::holding(&[(path, program)], "name = \"none\"\npaths = [\"none\"]\nrun = [\"true\"]\n");
-    let run = if path.ends_with(".py") { "python3" } else { "bash" };
     repository.configure(&format!(
-        "{MOMENTS}[[tool]]\nname = \"tool\"\npaths = [\"{path}\"]\nrun = [\"{run}\", \"{path}\"]\neffects = \"none\"\n"
+        "{MOMENTS}[[tool]]\nname = \"tool\"\npaths = [\"{path}\"]\nrun = [\"python3\", \"{path}\"]\neffects = \"none\"\n"
     ));
     repository.commit("a tool");
     repository
@@ -44,12 +43,8 @@ fn a_tool_that_says_how_it_is_called_is_left_as_it_is() {
 #[test]
 fn an_argument_that_nobody_gave_is_not_made_up() {
     let program = "import sys\n\nprint(len(open(sys.argv[1]).read()))\n";
-    let needs = "it was called with 0 arguments and needs 1";
     let (stage, said) = after(&tool("longest.py", program), &["longest.py"], &[], 1);
-    assert!(stage == "declined" && said.contains(needs), "{stage}: {said}");
-    let script = "set -u\necho \"hello $1\"\n";
-    let (stage, said) = after(&tool("greet.sh", script), &["ann"], &[], 1);
-    assert!(stage == "declined" && said.contains(needs), "{stage}: {said}");
+    assert!(stage == "declined" && said.contains("it was called with 0 arguments and needs 1"), "{stage}: {said}");
 }
 
 #[test]

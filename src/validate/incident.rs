@@ -2,14 +2,15 @@
 //! held-out one for which something is missing here, such as a file that it names, says nothing of a patch.
 
 use super::trial::{Found, Trial};
-use crate::model::Recording;
+use crate::model::{Failure, Recording};
+use crate::world::bench::Run;
 
 /// What a patch makes of a failing input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     Solved,
     Fails,
-    /// The untouched version does not fail here as it did there.
+    /// Both versions fail here, alike, and not as it failed where it was recorded.
     Elsewhere,
 }
 
@@ -26,10 +27,12 @@ pub(super) fn check(trial: &Trial<'_, '_>) -> Found {
     // The first of the runs is kept: later checks look at its answer.
     let (pair, untouched) = (&trial.pair, gate.bench());
     let solves = |recording: &Recording| {
-        if pair.run(&recording.given()).solves(recording) && (1..runs).all(|_| pair.bench.replay(recording).solves(recording)) {
+        let run = pair.run(&recording.given());
+        if run.solves(recording) && (1..runs).all(|_| pair.bench.replay(recording).solves(recording)) {
             return Turn::Solved;
         }
-        match recording.execution.input.is_held_out() && !untouched.replay(recording).repeats(recording) {
+        let is_elsewhere = || (0..runs).all(|_| fails_otherwise(&untouched.replay(recording), &run, recording));
+        match recording.execution.input.is_held_out() && is_elsewhere() {
             true => Turn::Elsewhere,
             false => Turn::Fails,
         }
@@ -52,4 +55,11 @@ pub(super) fn check(trial: &Trial<'_, '_>) -> Found {
         more => format!("; {more} more do not fail here as they did where they were recorded"),
     };
     Found::passed(format!("{count} failing inputs succeed in {runs} of {runs} runs each ({held_out} of them held out){left}"))
+}
+
+/// Whether both versions fail here in one way, and that is another than the recorded one.
+fn fails_otherwise(untouched: &Run, patched: &Run, recording: &Recording) -> bool {
+    let class = |failure: &Option<Failure>| failure.as_ref().map(|failure| failure.class.clone());
+    let here = class(&untouched.failure);
+    here.is_some() && here == class(&patched.failure) && here != class(&recording.execution.failure)
 }

@@ -185,7 +185,9 @@ fn server(answer: Option<&'static [u8]>) -> (String, Arc<AtomicUsize>) {
 }
 
 fn answered(mut stream: TcpStream, answer: Option<&[u8]>) -> std::io::Result<()> {
-    let _ = stream.read(&mut [0; 4096])?;
+    if stream.read(&mut [0; 4096])? == 0 {
+        return Ok(());
+    }
     match answer {
         Some(answer) => stream.write_all(answer),
         None => {

@@ -111,15 +111,16 @@ fn nobody_is_asked_beside_an_accepted_candidate_who_is_not_wanted_there() {
     assert_eq!((repository.stage().as_str(), oracle.asked().len(), outcomes(&repository).len()), ("watching", 0, 1));
 }
 
+/// A model that refuses a zero divisor.
+fn refuses() -> Oracle {
+    let refused = "    if b == 0:\n        raise ValueError(\"the divisor is zero\")\n    return a / b";
+    Oracle::always(Say::Text(edit("tools/calculator.py", "    return a / b", refused)))
+}
+
 #[test]
 fn what_a_model_proposes_can_be_put_beside_an_accepted_template() {
     let repository = Repository::failing();
-    let other = edit(
-        "tools/calculator.py",
-        "    return a / b",
-        "    if b == 0:\n        raise ValueError(\"the divisor is zero\")\n    return a / b",
-    );
-    let oracle = Oracle::always(Say::Text(other));
+    let oracle = refuses();
     let settings = settings(&oracle.address, "").replace("strategies = [\"model\", \"agent\"]\n", "beside = [\"model\"]\n");
     configure(&repository, &settings);
     run(&repository);
@@ -132,12 +133,7 @@ fn what_a_model_proposes_can_be_put_beside_an_accepted_template() {
 #[test]
 fn templates_can_be_put_beside_what_a_model_proposes() {
     let repository = Repository::failing();
-    let other = edit(
-        "tools/calculator.py",
-        "    return a / b",
-        "    if b == 0:\n        raise ValueError(\"the divisor is zero\")\n    return a / b",
-    );
-    let oracle = Oracle::always(Say::Text(other));
+    let oracle = refuses();
     let order = "strategies = [\"model\", \"template\"]\nbeside = [\"template\"]\n";
     configure(&repository, &settings(&oracle.address, "").replace("strategies = [\"model\", \"agent\"]\n", order));
     run(&repository);
